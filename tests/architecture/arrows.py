@@ -1,0 +1,101 @@
+"""Which folder of the package may import which, and the check that reads it from the source.
+
+Imports inside functions, under `TYPE_CHECKING` and by `import_module("...")` count like all others.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+PACKAGE = Path(__file__).parents[2] / "internvideo"
+NAME = PACKAGE.name
+
+# What everybody may import, and what these may import among themselves.
+FOUNDATIONS = {"errors": set(), "values": {"errors"}, "geometry": {"errors", "values"}}
+
+_SCIENCE = {"video", "text", "losses", "metrics", "models", "data", "heads", "training"}
+_EVERYTHING = _SCIENCE | {"playground", "stages", "tasks", "recipes", "report", "cli", "web"}
+
+ARROWS: dict[str, set[str]] = {
+    "video": set(),
+    "text": set(),
+    "losses": set(),
+    "metrics": set(),
+    "models": set(),
+    "data": {"video", "text"},
+    "playground": {"video"},
+    "heads": {"models"},
+    "training": set(),
+    "report": {"video"},
+    "stages": _SCIENCE,
+    "tasks": _SCIENCE,
+    # Recipes name the configurations of whatever their runs are made of.
+    "recipes": {"stages", "tasks", "models", "data", "training", "playground"},
+    "cli": _EVERYTHING,
+    "web": _EVERYTHING,
+    "__init__": _EVERYTHING,
+    "__main__": _EVERYTHING,
+}
+# One module here is one stage or task; it does not know its neighbours.
+APART = {"stages", "tasks"}
+
+
+def sources() -> list[Path]:
+    """List every Python file of the package."""
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def folders() -> list[Path]:
+    """List every folder of the package that holds Python files, itself included."""
+    return sorted({path.parent for path in sources()})
+
+
+def imported_modules(source: str, module: tuple[str, ...]) -> Iterator[tuple[int, str]]:
+    """Yield line and absolute dotted name of all that a module imports.
+
+    Args:
+        source: Text of the module.
+        module: Its dotted name in parts, with `__init__` as last part for a package.
+    """
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Import(names=names):
+                yield from ((node.lineno, alias.name) for alias in names)
+            case ast.ImportFrom(module=origin, names=names, level=level):
+                start = ".".join((*module[: len(module) - level], *([origin] if origin else [])))
+                origin = start if level else str(origin)
+                yield from ((node.lineno, f"{origin}.{alias.name}") for alias in names)
+            case ast.Call(
+                func=ast.Name(id="import_module" | "__import__")
+                | ast.Attribute(attr="import_module"),
+                args=[ast.Constant(value=str(name)), *_],
+            ):
+                yield node.lineno, name
+
+
+def wrong_arrows(source: str, module: tuple[str, ...]) -> list[str]:
+    """Name each import of ours in `source` that the table above does not allow."""
+    home = module[1]
+    known = ARROWS.keys() | FOUNDATIONS.keys()
+    if home not in known:
+        return [f"{'.'.join(module)}: {home!r} has no row in tests/architecture/arrows.py"]
+    allowed = FOUNDATIONS[home] if home in FOUNDATIONS else ARROWS[home] | FOUNDATIONS.keys()
+    wrong = []
+    for line, name in imported_modules(source, module):
+        parts = name.split(".")
+        if parts[0] != NAME or name == f"{NAME}.__version__":
+            continue
+        target = parts[1] if len(parts) > 1 else "__init__"
+        inside = target == home and not _reaches_neighbour(module, parts)
+        if not inside and target not in allowed:
+            wrong.append(f"{'.'.join(module)}, line {line}: imports {name}")
+    return wrong
+
+
+def _reaches_neighbour(module: tuple[str, ...], parts: list[str]) -> bool:
+    """Whether a stage (task) imports another one; the folder's own `__init__` may."""
+    if module[1] not in APART or module[2] == "__init__":
+        return False
+    return len(parts) < 3 or parts[2] != module[2]
