@@ -14,6 +14,10 @@ from torch import Tensor
 
 from internvideo.errors import ConfigError
 
+# Mean and standard deviation of pixels in [0, 1], red first: what the VideoMAE family subtracts.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tubelet:
