@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -41,3 +42,11 @@ def real_videos() -> Path:
 def real_annotations() -> Path:
     """Annotation files of published data sets, in their own formats."""
     return _shared("data/annotations")
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port on the loopback interface for the processes of one test to meet."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]

@@ -62,7 +62,7 @@ def main(arguments: list[str]) -> int:
     folders = sorted(path.parent for path in directory.glob("*/case.json"))
     folders = [f for f in folders if not prefixes or f.name.startswith(prefixes)]
     if not folders:
-        print(f"{directory}: no case folder {'starting with ' + ' '.join(prefixes) if prefixes else ''}")
+        print(f"{directory}: no case folder starting with any of {prefixes or ('',)}")
         return 2
     torch.set_num_threads(1)
     counts = {"PASS": 0, "FAIL": 0, "SKIP": 0}

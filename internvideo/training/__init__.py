@@ -1,0 +1,22 @@
+"""The one loop: it drives anything that offers `losses(batch, generator)` and `evaluate()`."""
+
+from internvideo.training.checkpoint import Checkpoint, last_checkpoint, load
+from internvideo.training.loop import Outcome, Progress, Trainable, TrainingConfig, train
+from internvideo.training.optim import OptimiserConfig
+from internvideo.training.parallel import Process, in_step, joined, sum_over_ranks
+
+__all__ = [
+    "Checkpoint",
+    "OptimiserConfig",
+    "Outcome",
+    "Process",
+    "Progress",
+    "Trainable",
+    "TrainingConfig",
+    "in_step",
+    "joined",
+    "last_checkpoint",
+    "load",
+    "sum_over_ranks",
+    "train",
+]

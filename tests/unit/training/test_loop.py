@@ -1,0 +1,218 @@
+"""The loop: what it writes, how it resumes, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.multiprocessing as multiprocessing
+from safetensors.torch import load_file
+from torch import Tensor
+
+from internvideo.errors import ConfigError, TrainingError
+from internvideo.training import Outcome, TrainingConfig, joined, load, train
+from internvideo.training.optim import OptimiserConfig
+from tests.unit.training.toy import ONE_PROCESS, Toy, toy_config
+
+
+def fit(folder: Path, config: TrainingConfig, **options: Any) -> Outcome:
+    stage = options.pop("stage", None) or Toy(config, dropout=0.5)
+    settings = {"run": {"name": "toy"}, "seed": 3, "process": ONE_PROCESS} | options
+    return train(stage, config, folder=folder, **settings)
+
+
+def weights(folder: Path) -> dict[str, Tensor]:
+    return load_file(folder / "checkpoints" / "last" / "model.safetensors")
+
+
+def metrics(folder: Path) -> list[dict[str, float]]:
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    timing = {"clips_per_s", "data_wait_share"}
+    return [{k: v for k, v in json.loads(line).items() if k not in timing} for line in lines]
+
+
+class Killed(RuntimeError):
+    """Stands for a kill between two steps."""
+
+
+def kill_at(step: int):
+    def on_progress(progress) -> None:
+        if progress.step == step:
+            raise Killed
+
+    return on_progress
+
+
+@pytest.mark.parametrize("killed_at", [1, 4, 6, 19])
+def test_a_run_killed_and_resumed_ends_with_the_same_bits(tmp_path, killed_at):
+    config = toy_config(ema_decay=0.9)
+    fit(tmp_path / "whole", config)
+    with pytest.raises(Killed):
+        fit(tmp_path / "cut", config, on_progress=kill_at(killed_at))
+
+    fit(tmp_path / "cut", config, resume=True)
+
+    whole, cut = weights(tmp_path / "whole"), weights(tmp_path / "cut")
+    assert all(torch.equal(whole[name], cut[name]) for name in whole)
+    assert metrics(tmp_path / "whole") == metrics(tmp_path / "cut")
+
+
+def test_a_finished_run_reduces_its_loss(tmp_path):
+    fit(tmp_path, toy_config(num_steps=200), stage=Toy(toy_config(num_steps=200)))
+
+    losses = [line["loss/square"] for line in metrics(tmp_path) if "loss/square" in line]
+    assert losses[-1] < 0.1 * losses[0]
+
+
+def test_a_folder_with_another_run_is_refused(tmp_path):
+    fit(tmp_path, toy_config(num_steps=4))
+
+    with pytest.raises(TrainingError, match="already holds a run; pass --resume"):
+        fit(tmp_path, toy_config(num_steps=4))
+
+
+def test_terminating_saves_the_step_reached(tmp_path):
+    def terminate(progress) -> None:
+        if progress.step == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    outcome = fit(tmp_path, toy_config(), on_progress=terminate)
+
+    assert outcome.interrupted
+    assert load(tmp_path / "checkpoints" / "last").documents["training"]["step"] == 6
+
+
+def test_only_the_newest_checkpoints_are_kept(tmp_path):
+    fit(tmp_path, toy_config(keep_checkpoints=2))
+
+    kept = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    assert kept == ["last", "step-16", "step-20"]
+
+
+def test_class_names_travel_with_the_weights(tmp_path):
+    fit(tmp_path, toy_config(num_steps=4))
+
+    assert load(tmp_path / "checkpoints" / "last").documents["labels"] == ["跳", "run, fast"]
+
+
+def test_a_failed_write_leaves_the_last_checkpoint(tmp_path, monkeypatch):
+    from internvideo.training import checkpoint as checkpoints
+
+    real_save = checkpoints.save_file
+
+    def full_disk(tensors, path):
+        if "step-8" in str(path):
+            Path(path).write_bytes(b"half")
+            raise OSError(28, "No space left on device")
+        real_save(tensors, path)
+
+    monkeypatch.setattr(checkpoints, "save_file", full_disk)
+    with pytest.raises(TrainingError, match="No space left on device"):
+        fit(tmp_path, toy_config())
+
+    assert load(tmp_path / "checkpoints" / "last").documents["training"]["step"] == 4
+    assert not list((tmp_path / "checkpoints").glob(".writing*"))
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
+    config = toy_config()
+    stage = Toy(config)
+    stage.losses = lambda batch, generator: {"square": stage.model(batch).sum() * float("nan")}
+
+    with pytest.raises(TrainingError, match="loss/square not finite by step 3"):
+        fit(tmp_path, config, stage=stage)
+
+
+def test_a_loss_at_the_trivial_level_is_said_in_the_log(tmp_path):
+    frozen = toy_config(optimiser=OptimiserConfig(lr=1e-12, final_lr=1e-12))
+    fit(tmp_path, frozen, stage=Toy(frozen))
+
+    assert "trivial level" in (tmp_path / "log.txt").read_text()
+
+
+def test_a_loss_that_falls_is_not_called_trivial(tmp_path):
+    config = toy_config(num_steps=60)
+    fit(tmp_path, config, stage=Toy(config))
+
+    late = [line for line in (tmp_path / "log.txt").read_text().splitlines() if "WARNING" in line]
+    assert not [line for line in late if "step 60" in line]
+
+
+def test_micro_batches_give_the_gradients_of_the_whole_batch(tmp_path):
+    for name, accumulation in (("whole", 1), ("parts", 4)):
+        config = toy_config(accumulation=accumulation)
+        fit(tmp_path / name, config, stage=Toy(config))
+
+    whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "parts")
+    assert all(torch.allclose(whole[name], parts[name], atol=1e-6) for name in whole)
+
+
+def _run_rank(rank: int, count: int, folder: str, options: dict[str, Any], port: int) -> None:
+    os.environ.update(
+        RANK=str(rank),
+        WORLD_SIZE=str(count),
+        MASTER_ADDR="127.0.0.1",
+        MASTER_PORT=str(port),
+    )
+    logging.getLogger("internvideo").setLevel(logging.ERROR)
+    torch.set_num_threads(1)
+    resume = options.pop("resume", False)
+    config = toy_config(**options)
+    with joined("cpu") as process:
+        fit(
+            Path(folder),
+            config,
+            stage=Toy(config, share=process.share),
+            process=process,
+            resume=resume,
+        )
+
+
+def run_ranks(count: int, folder: Path, port: int, **options: Any) -> None:
+    multiprocessing.spawn(_run_rank, (count, str(folder), options, port), nprocs=count)
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_two_ranks_equal_one_at_the_same_global_batch(tmp_path, strategy, free_port):
+    config = toy_config()
+    fit(tmp_path / "one", config, stage=Toy(config))
+
+    run_ranks(2, tmp_path / "two", free_port, parallel=strategy, ema_decay=0.9)
+
+    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
+    assert all(torch.allclose(one[name], two[name], atol=1e-6) for name in one)
+
+
+def test_a_run_of_two_ranks_can_be_resumed_by_one(tmp_path, free_port):
+    whole = toy_config()
+    fit(tmp_path / "one", whole, stage=Toy(whole))
+    # A signal in both ranks would race; a shorter run with the same schedule is not needed either:
+    # the checkpoint of step 8 is what the second half starts from.
+    run_ranks(2, tmp_path / "two", free_port, keep_checkpoints=10)
+    checkpoints = tmp_path / "two" / "checkpoints"
+    (checkpoints / "last").unlink()
+    (checkpoints / "last").symlink_to("step-8", target_is_directory=True)
+
+    fit(tmp_path / "two", whole, stage=Toy(whole), resume=True)
+
+    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
+    assert all(torch.allclose(one[name], two[name], atol=1e-6) for name in one)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_steps": 0}, "num_steps is 0; it must be at least 1"),
+        ({"ema_decay": 1.0}, "ema_decay is 1.0; it must lie between 0 and 1"),
+        ({"optimiser": OptimiserConfig(warmup_steps=20)}, "leaves nothing of num_steps 20"),
+    ],
+)
+def test_impossible_settings_are_refused(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        toy_config(**changes)
