@@ -1,0 +1,5 @@
+"""Heads: a representation becomes an answer."""
+
+from internvideo.heads.classify import VideoClassifier, VideoClassifierConfig
+
+__all__ = ["VideoClassifier", "VideoClassifierConfig"]

@@ -1,0 +1,19 @@
+"""Losses: pure functions of tensors, in float32."""
+
+from internvideo.losses.reconstruction import (
+    per_sample_error,
+    pixel_targets,
+    reconstruction_loss,
+    standardise,
+    trivial_error,
+    unnormalise,
+)
+
+__all__ = [
+    "per_sample_error",
+    "pixel_targets",
+    "reconstruction_loss",
+    "standardise",
+    "trivial_error",
+    "unnormalise",
+]

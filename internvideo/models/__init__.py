@@ -1,0 +1,52 @@
+"""Networks: tensors to tensors. They know nothing of files, annotations, optimisers or ranks."""
+
+from internvideo.models.cost import autoencoder_macs, encoder_macs, training_flops
+from internvideo.models.layers import Attention, Block, Mlp
+from internvideo.models.masked_autoencoder import DecoderConfig, MaskedAutoencoder
+from internvideo.models.masked_encoder import MaskedEncoder, MaskedEncoderConfig
+from internvideo.models.masking import MASKS, MaskingConfig, TokenSplit, split_of, split_tokens
+from internvideo.models.positions import axes_sine_table, resize_positions, sine_table
+from internvideo.models.sizes import (
+    DECODERS,
+    ENCODERS,
+    VIDEOMAE_DECODERS,
+    VIDEOMAE_V2_DECODERS,
+)
+from internvideo.models.tokens import gather_tokens, patchify, patchify_frames, unpatchify
+from internvideo.models.weights import (
+    from_official_classifier,
+    from_transformers,
+    to_official_classifier,
+)
+
+__all__ = [
+    "DECODERS",
+    "ENCODERS",
+    "MASKS",
+    "VIDEOMAE_DECODERS",
+    "VIDEOMAE_V2_DECODERS",
+    "Attention",
+    "Block",
+    "DecoderConfig",
+    "MaskedAutoencoder",
+    "MaskedEncoder",
+    "MaskedEncoderConfig",
+    "MaskingConfig",
+    "Mlp",
+    "TokenSplit",
+    "autoencoder_macs",
+    "axes_sine_table",
+    "encoder_macs",
+    "from_official_classifier",
+    "from_transformers",
+    "gather_tokens",
+    "patchify",
+    "patchify_frames",
+    "resize_positions",
+    "sine_table",
+    "split_of",
+    "split_tokens",
+    "to_official_classifier",
+    "training_flops",
+    "unpatchify",
+]

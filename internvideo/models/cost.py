@@ -1,0 +1,52 @@
+"""What a network costs, in multiply-adds (MAC) per clip, from its configuration alone.
+
+Papers of this field print MAC as "FLOPs"; one MAC is two FLOP, and training spends three forwards:
+6 FLOP per forward MAC. Norms, softmax, biases and GELU are left out, as usual.
+"""
+
+from __future__ import annotations
+
+from internvideo.models.layers import hidden_width
+from internvideo.models.masked_autoencoder import DecoderConfig
+from internvideo.models.masked_encoder import MaskedEncoderConfig
+
+
+def block_macs(num_tokens: int, width: int, mlp_ratio: float) -> int:
+    """One block: projections, feed-forward, and attention of all tokens to all."""
+    hidden = hidden_width(width, mlp_ratio)
+    return 4 * num_tokens * width**2 + 2 * num_tokens * width * hidden + 2 * num_tokens**2 * width
+
+
+def encoder_macs(config: MaskedEncoderConfig, num_tokens: int | None = None) -> int:
+    """Forward of encoder A on `num_tokens` tokens (all, if not given)."""
+    count = config.grid.num_tokens if num_tokens is None else num_tokens
+    embedding = count * config.num_pixels * config.width
+    return embedding + config.depth * block_macs(count, config.width, config.mlp_ratio)
+
+
+def autoencoder_macs(
+    encoder: MaskedEncoderConfig,
+    decoder: DecoderConfig,
+    *,
+    num_visible: int,
+    num_predicted: int,
+    num_embedded: int | None = None,
+) -> int:
+    """Forward of masked pretraining: encoder on visible, decoder on visible and predicted tokens.
+
+    The released code embeds all tokens before it drops the masked ones: `num_embedded`.
+    """
+    extra = (num_embedded or num_visible) - num_visible
+    num_decoded = num_visible + num_predicted
+    return (
+        encoder_macs(encoder, num_visible)
+        + extra * encoder.num_pixels * encoder.width
+        + num_visible * encoder.width * decoder.width
+        + decoder.depth * block_macs(num_decoded, decoder.width, decoder.mlp_ratio)
+        + num_predicted * decoder.width * encoder.num_pixels
+    )
+
+
+def training_flops(forward_macs: int, *, recompute: bool = False) -> int:
+    """Forward and backward of one clip; with recomputed activations a second forward is counted."""
+    return (8 if recompute else 6) * forward_macs
