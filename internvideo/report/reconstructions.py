@@ -1,0 +1,103 @@
+"""What masked pretraining rebuilt, to look at: a strip for each clip and one looping video.
+
+Source of the picture's form: Tong et al. 2022, "VideoMAE", figures of section 4 (input, masked,
+rebuilt below each other). Shapes: frames are (t, h, w, 3), bytes or numbers in [0, 1].
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from internvideo.errors import ConfigError
+from internvideo.report.images import enlarge, picture_strip, png_bytes, to_bytes
+
+Frames = Float[Tensor, "_t _h _w 3"] | UInt8[Tensor, "_t _h _w 3"]
+
+_GAP_PX = 8
+_ROW_NAMES = ("input", "masked", "rebuilt")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Reconstruction:
+    """One clip as it went in, without its masked tubelets, and as the decoder rebuilt it.
+
+    `error` is the mean squared error on the masked tubelets, `trivial_error` that of answering
+    with the clip's mean tubelet; below one another they say whether anything was learned.
+    """
+
+    input: Frames
+    masked: Frames
+    rebuilt: Frames
+    source: str
+    error: float
+    trivial_error: float
+
+    def __post_init__(self) -> None:
+        shapes = {name: tuple(getattr(self, name).shape) for name in _ROW_NAMES}
+        if len(set(shapes.values())) > 1:
+            raise ConfigError(f"{self.source}: frames of a reconstruction differ in size: {shapes}")
+
+    @property
+    def relative_error(self) -> float:
+        """Error as a share of the trivial one; 1 is no better than a mean, 0 is perfect."""
+        return self.error / self.trivial_error if self.trivial_error else float("nan")
+
+    @property
+    def rows(self) -> dict[str, UInt8[Tensor, "t h w 3"]]:
+        return {name: to_bytes(getattr(self, name)) for name in _ROW_NAMES}
+
+
+def reconstruction_strip(item: Reconstruction, *, side_px: int = 96) -> bytes:
+    """Draw input, masked and rebuilt frames below each other, as PNG."""
+    caption = (
+        f"{Path(item.source).name}: error {item.error:.4f}, "
+        f"{item.relative_error:.2f} of predicting the mean tubelet"
+    )
+    return png_bytes(picture_strip(item.rows, caption=caption, side_px=side_px))
+
+
+def reconstruction_video(
+    items: Sequence[Reconstruction], *, rate_fps: float = 6.0, side_px: int = 128
+) -> bytes:
+    """Put input | masked | rebuilt of every clip side by side into one mp4, a clip a row.
+
+    Clips shorter than the longest stay at their last frame.
+    """
+    if not items:
+        raise ConfigError("a video of reconstructions needs at least one clip")
+    from internvideo.video import write_video
+
+    num_frames = max(len(item.input) for item in items)
+    rows = [_beside([enlarge(f, side_px=side_px) for f in item.rows.values()]) for item in items]
+    rows = [_lasting(row, num_frames) for row in rows]
+    width = max(row.shape[2] for row in rows)
+    frames = torch.cat([_padded(row, width) for row in rows], dim=1)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "reconstructions.mp4"
+        write_video(path, frames, rate_fps=rate_fps)
+        return path.read_bytes()
+
+
+def _beside(clips: Sequence[UInt8[Tensor, "t h w 3"]]) -> UInt8[Tensor, "t h w2 3"]:
+    num_frames, height, *_ = clips[0].shape
+    gap = torch.zeros(num_frames, height, _GAP_PX, 3, dtype=torch.uint8)
+    parts = [part for clip in clips for part in (gap, clip)][1:]
+    return torch.cat(parts, dim=2)
+
+
+def _lasting(clip: UInt8[Tensor, "t h w 3"], num_frames: int) -> UInt8[Tensor, "t2 h w 3"]:
+    return clip[torch.arange(num_frames).clamp(max=len(clip) - 1)]
+
+
+def _padded(clip: UInt8[Tensor, "t h w 3"], width: int) -> UInt8[Tensor, "t h2 w2 3"]:
+    """Add black to the right and below; even sizes are what mp4 wants."""
+    _, height, own_width, _ = clip.shape
+    right, below = width + width % 2 - own_width, _GAP_PX + height % 2
+    return torch.nn.functional.pad(clip, (0, 0, 0, right, 0, below))
