@@ -39,9 +39,8 @@ def _names(body: list[ast.stmt]) -> tuple[set[str], list[str] | None]:
 def _modules_after(statement: str) -> set[str]:
     """Top-level names in `sys.modules` of a fresh interpreter after a statement."""
     code = f"{statement}\nimport sys; print(*{{m.split('.')[0] for m in sys.modules}})"
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
     return set(done.stdout.split())
 
 
