@@ -1,0 +1,35 @@
+"""A small world of moving shapes whose every fact is known, written as real video files."""
+
+from internvideo.playground.actions import ACTIONS, PAIRS, Action
+from internvideo.playground.check import SingleFrameCheck, check_single_frame
+from internvideo.playground.compose import World, draw_action, draw_facts
+from internvideo.playground.facts import Actor, Background, Event, Facts, Look, read_facts
+from internvideo.playground.generate import NUM_VIDEOS, Summary, generate
+from internvideo.playground.looks import COLOURS, SHAPES, SIZES, TEXTURES
+from internvideo.playground.render import BACKGROUNDS, render
+
+__all__ = [
+    "ACTIONS",
+    "BACKGROUNDS",
+    "COLOURS",
+    "NUM_VIDEOS",
+    "PAIRS",
+    "SHAPES",
+    "SIZES",
+    "TEXTURES",
+    "Action",
+    "Actor",
+    "Background",
+    "Event",
+    "Facts",
+    "Look",
+    "SingleFrameCheck",
+    "Summary",
+    "World",
+    "check_single_frame",
+    "draw_action",
+    "draw_facts",
+    "generate",
+    "read_facts",
+    "render",
+]

@@ -1,0 +1,268 @@
+"""Write a playground to disk: videos, their facts, and every annotation file derived from them.
+
+Each video depends on the seed and its number only, so it is the same whoever makes it and whatever
+else is made. A file takes its name when it is complete; what an interruption left is found by its
+name and not made again, and `playground.json` says whether all is there.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import multiprocessing
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+import av
+import torch
+
+from internvideo.errors import ConfigError, InternVideoError, unknown_name
+from internvideo.playground.actions import ACTIONS
+from internvideo.playground.annotations import annotation_files
+from internvideo.playground.check import SingleFrameCheck, check_single_frame
+from internvideo.playground.compose import World, draw_facts
+from internvideo.playground.facts import facts_line, read_facts
+from internvideo.playground.render import render
+
+NUM_VIDEOS = {"small": 200, "demo": 2_000, "full": 50_000}
+
+# Changes whenever the same seed gives other videos, so that two versions never mix in one folder.
+WORLD_VERSION = 1
+
+_STATE_FILE = "playground.json"
+_UNFINISHED = ".unfinished"
+_CHUNK = 8
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Summary:
+    """What a generation did; `num_made` videos are new, the others were there already."""
+
+    out: Path
+    num_videos: int
+    num_made: int
+    num_of_split: dict[str, int]
+    wall_s: float
+    check: SingleFrameCheck | None
+
+    @property
+    def clips_per_s(self) -> float:
+        """Videos made per second, annotations and start of the processes included."""
+        return self.num_made / self.wall_s
+
+    def __str__(self) -> str:
+        splits = ", ".join(f"{count} {split}" for split, count in self.num_of_split.items())
+        lines = [
+            f"{self.out}: {self.num_videos} videos of {len(ACTIONS)} actions ({splits})",
+            f"made {self.num_made} in {self.wall_s:.1f} s ({self.clips_per_s:.1f} clips/s)",
+        ]
+        return "\n".join(lines if self.check is None else [*lines, str(self.check)])
+
+
+def generate(
+    out: str | Path,
+    *,
+    size: str | int = "demo",
+    seed: int = 0,
+    num_workers: int = 1,
+    side_px: int = 128,
+    rate_fps: int = 16,
+    has_check: bool = True,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Summary:
+    """Make a playground in the folder `out`, or complete the one that is there.
+
+    Args:
+        out: An empty or new folder, or one that the same generation was interrupted in.
+        size: A name of `NUM_VIDEOS`, or how many videos.
+        seed: Same seed, same frames and same bytes of annotation.
+        num_workers: Processes that draw and encode; the result does not depend on it.
+        side_px: Rows and columns of the frames.
+        rate_fps: Frames per second.
+        has_check: Whether to run the single-frame check afterwards (some seconds).
+        on_progress: Called with the number of videos that are there, and of all.
+
+    Raises:
+        ConfigError: If an option is impossible or the folder holds something else.
+        InternVideoError: If the folder cannot be written.
+    """
+    out, num_videos = Path(out), _num_videos(size)
+    if num_workers < 1:
+        raise ConfigError(
+            f"num_workers {num_workers} is not a number of processes; give at least 1"
+        )
+    world = World(seed=seed, side_px=side_px, rate_fps=rate_fps)
+    started_s = time.monotonic()
+    state = {"version": WORLD_VERSION, "num_videos": num_videos, **asdict(world)}
+    try:
+        _claim(out, state)
+        num_made = _write_videos(out, world, num_videos, num_workers, on_progress)
+        num_of_split = _write_annotations(out)
+        wall_s = time.monotonic() - started_s
+        _write(out, _STATE_FILE, _state_text(state, is_complete=True))
+        shutil.rmtree(out / _UNFINISHED)
+    except (OSError, av.FFmpegError) as error:
+        raise _unwritable(out, error) from error
+    check = check_single_frame(seed) if has_check else None
+    if check is not None and not check.is_passed:
+        _log.warning("the single-frame check of the playground failed: %s", check)
+    return Summary(
+        out=out,
+        num_videos=num_videos,
+        num_made=num_made,
+        num_of_split=num_of_split,
+        wall_s=wall_s,
+        check=check,
+    )
+
+
+def _num_videos(size: str | int) -> int:
+    if isinstance(size, str) and not size.lstrip("+-").isdecimal():
+        if size not in NUM_VIDEOS:
+            raise unknown_name("playground size", size, (*NUM_VIDEOS, "a number"))
+        return NUM_VIDEOS[size]
+    if int(size) < 1:
+        raise ConfigError(f"playground size {size} is no number of videos; give at least 1")
+    return int(size)
+
+
+def _claim(out: Path, state: dict[str, object]) -> None:
+    """Make the folder ours, or see that it is, and made with the same settings."""
+    out.mkdir(parents=True, exist_ok=True)
+    found = {entry.name for entry in out.iterdir()} - {_UNFINISHED}
+    (out / _UNFINISHED).mkdir(exist_ok=True)
+    wanted = json.loads(json.dumps(state))
+    if _STATE_FILE in found:
+        there = json.loads((out / _STATE_FILE).read_text())
+        for key, value in wanted.items():
+            if there.get(key) != value:
+                raise ConfigError(
+                    f"{out} holds a playground with {key} {there.get(key)}, not {value}; "
+                    f"choose another folder or delete this one"
+                )
+    elif found:
+        (out / _UNFINISHED).rmdir()
+        raise ConfigError(
+            f"{out} is not empty ({min(found)} is there) and not a playground; "
+            f"choose an empty or a new folder"
+        )
+    _write(out, _STATE_FILE, _state_text(state, is_complete=False))
+
+
+def _state_text(state: dict[str, object], *, is_complete: bool) -> str:
+    return json.dumps({**state, "is_complete": is_complete}, indent=1) + "\n"
+
+
+def _write(out: Path, name: str, text: str) -> None:
+    """Write a file beside its place and move it there."""
+    unfinished = out / _UNFINISHED / name.replace("/", "-")
+    unfinished.write_text(text, encoding="utf-8", newline="\n")
+    (out / name).parent.mkdir(exist_ok=True)
+    unfinished.replace(out / name)
+
+
+def _write_videos(
+    out: Path,
+    world: World,
+    num_videos: int,
+    num_workers: int,
+    on_progress: Callable[[int, int], None] | None,
+) -> int:
+    """Make what is missing and `facts.jsonl`, in the order of the numbers; count what is new."""
+    for action in ACTIONS:
+        (out / "videos" / action).mkdir(parents=True, exist_ok=True)
+    chunks = [
+        range(first, min(first + _CHUNK, num_videos)) for first in range(0, num_videos, _CHUNK)
+    ]
+    num_done = num_made = 0
+    unfinished = out / _UNFINISHED / "facts.jsonl"
+    with unfinished.open("w", encoding="utf-8", newline="\n") as facts_file:
+        for lines, num_new in _in_order(partial(_make, out, world), chunks, num_workers):
+            facts_file.writelines(lines)
+            num_done, num_made = num_done + len(lines), num_made + num_new
+            if on_progress is not None:
+                on_progress(num_done, num_videos)
+    unfinished.replace(out / "facts.jsonl")
+    return num_made
+
+
+def _in_order(
+    make: Callable[[range], tuple[list[str], int]], chunks: list[range], num_workers: int
+) -> Iterator[tuple[list[str], int]]:
+    num_workers = min(num_workers, math.ceil(len(chunks) / 2))
+    if num_workers == 1:
+        yield from map(make, chunks)
+        return
+    # Not forked: a copy of a process with threads, as torch has them, can hang.
+    pool = ProcessPoolExecutor(num_workers, mp_context=multiprocessing.get_context("spawn"))
+    try:
+        yield from pool.map(make, chunks)
+    except BrokenExecutor as error:
+        raise InternVideoError(
+            "a process that made playground videos was killed, perhaps for want of memory; "
+            "start again with fewer workers, what is made is kept"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _make(out: Path, world: World, indices: range) -> tuple[list[str], int]:
+    """Make the videos of one chunk that are not there; also give the lines of their facts."""
+    lines, num_made = [], 0
+    try:
+        for index in indices:
+            facts = draw_facts(index, world)
+            lines.append(facts_line(facts) + "\n")
+            path = out / facts.path
+            if not path.exists():
+                unfinished = out / _UNFINISHED / path.name
+                _encode(unfinished, torch.from_numpy(render(facts)), facts.rate_fps)
+                unfinished.replace(path)
+                num_made += 1
+    except (OSError, av.FFmpegError) as error:
+        raise _unwritable(out, error) from error
+    return lines, num_made
+
+
+def _unwritable(out: Path, error: Exception) -> InternVideoError:
+    reason = getattr(error, "strerror", None) or str(error)
+    return InternVideoError(
+        f"{out}: the playground cannot be written there ({reason}); "
+        f"free space or choose another folder, what is made is kept"
+    )
+
+
+def _write_annotations(out: Path) -> dict[str, int]:
+    """Derive all annotation files from `facts.jsonl`; count the videos of each split."""
+    num_of_split: Counter[str] = Counter()
+
+    def counted():
+        for facts in read_facts(out / "facts.jsonl"):
+            num_of_split[facts.split] += 1
+            yield facts
+
+    for name, text in annotation_files(counted()):
+        _write(out, name, text)
+    return dict(num_of_split)
+
+
+def _encode(path: Path, frames: torch.Tensor, rate_fps: int) -> None:
+    with av.open(str(path), "w", format="mp4") as container:
+        stream = container.add_stream(
+            "libx264", rate=rate_fps, options={"preset": "veryfast", "crf": "20"}
+        )
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        stream.thread_count = 1
+        for frame in frames.numpy():
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
