@@ -5,6 +5,7 @@ from internvideo.report.page import Page
 from internvideo.report.plots import Series, Svg, bar_chart, heat_map, line_chart
 from internvideo.report.reconstructions import (
     Reconstruction,
+    error_ratio,
     reconstruction_strip,
     reconstruction_video,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "add_reconstructions",
     "bar_chart",
     "enlarge",
+    "error_ratio",
     "heat_map",
     "line_chart",
     "picture_strip",

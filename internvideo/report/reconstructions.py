@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, UInt8
@@ -21,46 +21,43 @@ from internvideo.report.images import enlarge, picture_strip, png_bytes, to_byte
 Frames = Float[Tensor, "_t _h _w 3"] | UInt8[Tensor, "_t _h _w 3"]
 
 _GAP_PX = 8
-_ROW_NAMES = ("input", "masked", "rebuilt")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Reconstruction:
+@runtime_checkable
+class Reconstruction(Protocol):
     """One clip as it went in, without its masked tubelets, and as the decoder rebuilt it.
 
     `error` is the mean squared error on the masked tubelets, `trivial_error` that of answering
-    with the clip's mean tubelet; below one another they say whether anything was learned.
+    with the clip's mean tubelet. A protocol and not a class, so that a stage can offer it without
+    knowing of reports.
     """
 
-    input: Frames
-    masked: Frames
-    rebuilt: Frames
-    source: str
-    error: float
-    trivial_error: float
-
-    def __post_init__(self) -> None:
-        shapes = {name: tuple(getattr(self, name).shape) for name in _ROW_NAMES}
-        if len(set(shapes.values())) > 1:
-            raise ConfigError(f"{self.source}: frames of a reconstruction differ in size: {shapes}")
-
     @property
-    def relative_error(self) -> float:
-        """Error as a share of the trivial one; 1 is no better than a mean, 0 is perfect."""
-        return self.error / self.trivial_error if self.trivial_error else float("nan")
-
+    def shown(self) -> Frames: ...
     @property
-    def rows(self) -> dict[str, UInt8[Tensor, "t h w 3"]]:
-        return {name: to_bytes(getattr(self, name)) for name in _ROW_NAMES}
+    def masked(self) -> Frames: ...
+    @property
+    def rebuilt(self) -> Frames: ...
+    @property
+    def source(self) -> str: ...
+    @property
+    def error(self) -> float: ...
+    @property
+    def trivial_error(self) -> float: ...
+
+
+def error_ratio(item: Reconstruction) -> float:
+    """Error over the trivial one: 1 has learned nothing, 0 is perfect, NaN is a still clip."""
+    return item.error / item.trivial_error if item.trivial_error else float("nan")
 
 
 def reconstruction_strip(item: Reconstruction, *, side_px: int = 96) -> bytes:
     """Draw input, masked and rebuilt frames below each other, as PNG."""
     caption = (
         f"{Path(item.source).name}: error {item.error:.4f}, "
-        f"{item.relative_error:.2f} of predicting the mean tubelet"
+        f"{error_ratio(item):.2f} of predicting the mean tubelet"
     )
-    return png_bytes(picture_strip(item.rows, caption=caption, side_px=side_px))
+    return png_bytes(picture_strip(_rows(item), caption=caption, side_px=side_px))
 
 
 def reconstruction_video(
@@ -74,8 +71,8 @@ def reconstruction_video(
         raise ConfigError("a video of reconstructions needs at least one clip")
     from internvideo.video import write_video
 
-    num_frames = max(len(item.input) for item in items)
-    rows = [_beside([enlarge(f, side_px=side_px) for f in item.rows.values()]) for item in items]
+    num_frames = max(len(item.shown) for item in items)
+    rows = [_beside([enlarge(f, side_px=side_px) for f in _rows(item).values()]) for item in items]
     rows = [_lasting(row, num_frames) for row in rows]
     width = max(row.shape[2] for row in rows)
     frames = torch.cat([_padded(row, width) for row in rows], dim=1)
@@ -83,6 +80,14 @@ def reconstruction_video(
         path = Path(folder) / "reconstructions.mp4"
         write_video(path, frames, rate_fps=rate_fps)
         return path.read_bytes()
+
+
+def _rows(item: Reconstruction) -> dict[str, UInt8[Tensor, "t h w 3"]]:
+    rows = {"input": item.shown, "masked": item.masked, "rebuilt": item.rebuilt}
+    if len({frames.shape for frames in rows.values()}) > 1:
+        shapes = {name: tuple(frames.shape) for name, frames in rows.items()}
+        raise ConfigError(f"{item.source}: frames of a reconstruction differ in size: {shapes}")
+    return {name: to_bytes(frames) for name, frames in rows.items()}
 
 
 def _beside(clips: Sequence[UInt8[Tensor, "t h w 3"]]) -> UInt8[Tensor, "t h w2 3"]:

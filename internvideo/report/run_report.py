@@ -19,6 +19,7 @@ from internvideo.report.page import Page
 from internvideo.report.plots import Series, Svg, line_chart
 from internvideo.report.reconstructions import (
     Reconstruction,
+    error_ratio,
     reconstruction_strip,
     reconstruction_video,
 )
@@ -36,7 +37,10 @@ _TITLES = {
     "data_wait_share": "Share of time spent waiting for data",
     "grad_norm": "Gradient norm",
     "mfu": "Model FLOP utilisation",
+    "error_ratio": "Error over the error of predicting the mean tubelet",
 }
+# On how many clips a score was measured belongs beside it; it is no curve.
+_COUNTS = {"eval/clips"}
 # Schedules are judged by their shape.
 _LINEAR = {"lr"}
 _MOST_ROWS, _MOST_WARNINGS, _LOG_LINES, _MOST_VIDEO_CLIPS = 200, 10, 20, 4
@@ -86,7 +90,7 @@ def run_charts(files: RunFiles) -> list[Svg]:
     """Draw one chart for each group of metrics: losses first, then results, then the rest."""
     groups: dict[str, list[Series]] = {}
     measured_on: dict[str, bool] = {}
-    for key in files.keys:
+    for key in (key for key in files.keys if key not in _COUNTS):
         is_eval = key.startswith("eval/")
         group, _, name = key.removeprefix("eval/").partition("/")
         steps, values = files.curve(key)
@@ -113,11 +117,11 @@ def run_charts(files: RunFiles) -> list[Svg]:
 def add_reconstructions(page: Page, items: Sequence[Reconstruction]) -> None:
     """Add the section that shows rebuilt clips: moving ones first, then a strip for each."""
     page.section("Reconstructions")
-    shares = [item.relative_error for item in items if math.isfinite(item.relative_error)]
-    if shares:
+    ratios = [ratio for item in items if math.isfinite(ratio := error_ratio(item))]
+    if ratios:
         page.text(
-            f"Squared error on masked tubelets over {len(shares)} clips: "
-            f"{statistics.mean(shares):.2f} of predicting each clip's mean tubelet "
+            f"Squared error on masked tubelets over {len(ratios)} clips: "
+            f"{statistics.mean(ratios):.2f} of predicting each clip's mean tubelet "
             "(1 is no better than that, 0 is perfect)."
         )
     shown = items[:_MOST_VIDEO_CLIPS]
@@ -145,7 +149,8 @@ def _add_headline(page: Page, files: RunFiles) -> None:
     numbers = {}
     for key in files.keys:
         if key.startswith("eval/"):
-            numbers[_spelled(key)] = short_number(files.curve(key)[1][-1])
+            name = "held-back clips" if key in _COUNTS else _spelled(key)
+            numbers[name] = short_number(files.curve(key)[1][-1])
     numbers["steps"] = f"{files.num_steps:,}"
     speeds = [v for v in files.curve("clips_per_s")[1] if math.isfinite(v)]
     if speeds:

@@ -114,6 +114,15 @@ def test_metrics_of_one_family_share_a_chart(tmp_path):
     assert [chart.count("<polyline") for chart in charts] == [2, 1]
 
 
+def test_the_number_of_clips_stands_beside_the_scores_and_is_no_curve(tmp_path):
+    metrics = _lines({"step": 1, "eval/error_ratio": 0.5, "eval/clips": 32.0})
+
+    html = write_run_report(_run(tmp_path, metrics=metrics)).read_text()
+
+    assert "<b>32</b><span>held-back clips</span>" in html
+    assert html.count("<svg") == 1
+
+
 def test_words_among_the_metrics_are_no_curves(tmp_path):
     metrics = _lines({"step": 1, "note": "resumed", "ok": True, "loss": 1.0})
 
