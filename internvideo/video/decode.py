@@ -1,0 +1,396 @@
+"""Decoding: frames of a video, by number or by time, as bytes.
+
+Source: FFmpeg through PyAV. The packets are listed first (`packets.py`), so frame i is the i-th
+frame on screen whatever the container says, and only the packets between a key packet and the last
+frame asked for are decoded. Shapes: frames (t, h, w, 3) uint8, RGB, upright.
+Differs from players: pixels are taken as square; transparency is dropped.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain
+from pathlib import Path
+from typing import Literal
+
+import av
+import numpy as np
+import torch
+from av.stream import Discard, Disposition
+from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
+from jaxtyping import Float64, UInt8
+from torch import Tensor
+
+from internvideo.errors import ConfigError, DecodeError
+from internvideo.values import Clip, Record
+from internvideo.video.folder import FrameFolder
+from internvideo.video.info import VideoInfo, timing
+from internvideo.video.packets import PacketTable, list_packets
+from internvideo.video.size import scaled_size
+
+_log = logging.getLogger(__name__)
+# Decoded frames of streams that only decoding can index are kept up to this many bytes.
+_KEPT_FRAME_BYTES = 32 << 20
+# Codecs in which FFmpeg's "no other frame refers to it" is certain. HEVC's is certain only within
+# one temporal layer.
+_SKIPPABLE = {"h264", "mpeg4", "mpeg1video", "mpeg2video"}
+
+
+class VideoReader:
+    """One open video file; use as a context manager.
+
+    `num_threads` are FFmpeg's decoding threads; one is right inside loader workers. Not to be
+    shared between threads or processes. Raises `DecodeError` where the file has no readable video.
+    """
+
+    def __init__(self, path: str | Path, *, num_threads: int = 1) -> None:
+        if num_threads < 1:
+            raise ConfigError(f"num_threads {num_threads} is below 1; use 1 or more")
+        self.path = Path(path)
+        self.num_threads = num_threads
+        self.num_bad_packets = 0
+        self.first_error: str | None = None
+        self._shown: list[av.VideoFrame] = []
+        self._reformatter = VideoReformatter()
+        self._open()
+        try:
+            self._table = list_packets(self._container, self._stream)
+            if not len(self._table):
+                why = self._table.failure or "the file is cut off or empty"
+                raise DecodeError(f"{path}: no video packet can be read ({why}); replace the file")
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self) -> None:
+        self._container = _open_container(self.path)
+        pictures = [s for s in self._container.streams.video if not _is_cover(s)]
+        if not pictures:
+            self._container.close()
+            raise DecodeError(
+                f"{self.path}: holds no video stream (sound or pictures only); leave the file out"
+            )
+        self._stream = pictures[0]
+        for other in self._container.streams:
+            if other is not self._stream:
+                other.discard = Discard.all
+        self._codec = self._stream.codec_context
+        self._codec.thread_count = self.num_threads
+        self._codec.thread_type = "AUTO" if self.num_threads > 1 else "NONE"
+        self._codec.copy_opaque = True
+
+    def __enter__(self) -> VideoReader:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file and free what was kept of it."""
+        self._shown.clear()
+        self._table = PacketTable()
+        self._container.close()
+
+    @cached_property
+    def num_frames(self) -> int:
+        """How many frames can be decoded by position; cheap where the packets tell."""
+        if self._table.num_frames is None:
+            self._count_frames()
+        return self._table.num_frames or 0
+
+    @cached_property
+    def timestamps_s(self) -> Float64[np.ndarray, " t"]:
+        """Presentation time of every frame in seconds from the first, exact."""
+        table = self._table
+        number = self.num_frames
+        packets = range(len(table)) if table.order is None else table.order
+        times = sorted(t for t in (table.pts[p] for p in packets) if t is not None)
+        if len(times) != number or self._stream.time_base is None:
+            return np.arange(number) / float(self._stream.average_rate or 25)
+        return (np.array(times, dtype=np.float64) - times[0]) * float(self._stream.time_base)
+
+    @cached_property
+    def info(self) -> VideoInfo:
+        """What there is to know about the file; decodes one frame to see whether it is rotated."""
+        stream, codec = self._stream, self._codec
+        nominal_fps = float(stream.average_rate or 25)
+        duration_s, rate_fps, varies = timing(self.timestamps_s, nominal_fps)
+        first = next(self._pick([0]), None)
+        turn = _Turn() if first is None else _Turn.of(first[1])
+        width, height = codec.width, codec.height
+        return VideoInfo(
+            num_frames=self.num_frames,
+            duration_s=duration_s,
+            rate_fps=rate_fps,
+            width=height if turn.transposed else width,
+            height=width if turn.transposed else height,
+            codec=codec.name,
+            rotation_degrees=turn.degrees,
+            has_audio=bool(self._container.streams.audio),
+            variable_rate=varies,
+        )
+
+    def frames(self, indices: Sequence[int], *, short_side_px: int | None = None) -> Clip:
+        """Decode the frames numbered `indices`: from 0, in order on screen; any order, repeats.
+
+        With `short_side_px` they are scaled while their colours are converted (see `scaled_size`),
+        so that no full-size RGB frame is ever made.
+        """
+        indices = [int(i) for i in indices]
+        self._check(indices)
+        width, height = scaled_size(self._codec.width, self._codec.height, short_side_px)
+        frames = torch.empty(len(indices), height, width, 3, dtype=torch.uint8)
+        slots = {index: slot for slot, index in reversed(list(enumerate(indices)))}
+        missing, turn = set(slots), None
+        for index, frame in self._pick(sorted(slots)):
+            self._write(frame, frames[slots[index]].numpy())
+            turn = turn or _Turn.of(frame)
+            missing.discard(index)
+        if missing:
+            why = self.first_error or "their data is missing"
+            raise DecodeError(
+                f"{self.path}: {_named(missing)} of {self.num_frames} cannot be decoded ({why}); "
+                f"leave the file out or take it from its source again"
+            )
+        for slot, index in enumerate(indices):
+            if slots[index] != slot:
+                frames[slot] = frames[slots[index]]
+        return Clip(
+            frames=frames if turn is None else turn.upright(frames),
+            timestamps_s=torch.from_numpy(self.timestamps_s[indices]),
+            source=str(self.path),
+        )
+
+    def frames_at(
+        self,
+        times_s: Sequence[float],
+        *,
+        short_side_px: int | None = None,
+        past_end: Literal["error", "repeat"] = "error",
+    ) -> Clip:
+        """Decode, for each time in seconds from the first frame, the frame on screen then."""
+        times, duration_s = np.asarray(times_s, dtype=np.float64), self.info.duration_s
+        wrong = times[(times < 0) | (times >= duration_s)]
+        if len(wrong) and (past_end == "error" or wrong.min() < 0):
+            raise DecodeError(
+                f"{self.path}: no frame at {wrong[0]:.2f} s, the video runs from 0 to "
+                f'{duration_s:.2f} s; ask for another time or pass past_end="repeat"'
+            )
+        # Half a microsecond forgives times that were computed as index / rate.
+        indices = np.searchsorted(self.timestamps_s, times + 5e-7, side="right") - 1
+        return self.frames(indices.tolist(), short_side_px=short_side_px)
+
+    def _check(self, indices: Sequence[int]) -> None:
+        outside = [i for i in indices if not 0 <= i < self.num_frames]
+        if outside:
+            promised = self._stream.frames
+            note = f" of {promised} that its header promises" * (promised > self.num_frames)
+            raise DecodeError(
+                f"{self.path}: no frame {outside[0]}, the file holds {self.num_frames} frames"
+                f"{note}; ask for 0 to {self.num_frames - 1}"
+            )
+
+    def _pick(self, indices: Sequence[int]) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Yield (index, frame) of the frames that can be decoded, each once."""
+        table = self._table
+        if self._shown:
+            yield from ((index, self._shown[index]) for index in indices)
+            return
+        if table.order is None:
+            yield from self._pick_by_counting(set(indices))
+            return
+        missing = {table.order[index]: index for index in indices}
+        for start, packets in self._runs(sorted(missing)):
+            for packet, frame in self._decode(start, packets[-1], wanted=set(packets)):
+                if packet in missing:
+                    yield missing.pop(packet), frame
+        if missing:  # a key packet that is none, or damage: only the whole way from the start tells
+            for packet, frame in self._decode(0, len(table) - 1):
+                if packet in missing:
+                    yield missing.pop(packet), frame
+
+    def _pick_by_counting(self, wanted: set[int]) -> Iterator[tuple[int, av.VideoFrame]]:
+        last = max(wanted)
+        for index, (_, frame) in enumerate(self._decode(0, len(self._table) - 1)):
+            if index in wanted:
+                yield index, frame
+            if index == last:
+                return
+
+    @cached_property
+    def _rank(self) -> dict[int, int]:
+        return {packet: index for index, packet in enumerate(self._table.order or ())}
+
+    def _runs(self, packets: list[int]) -> list[tuple[int, list[int]]]:
+        """Group wanted packets by where decoding has to start for them."""
+        runs: list[tuple[int, list[int]]] = []
+        for packet in packets:
+            start = self._table.decoding_start(packet, self._rank)
+            if runs and start <= runs[-1][1][-1]:
+                runs[-1][1].append(packet)
+            else:
+                runs.append((start, [packet]))
+        return runs
+
+    def _count_frames(self) -> None:
+        """Decode everything once to learn which packet shows which frame."""
+        order, num_bytes = [], 0
+        for packet, frame in self._decode(0, len(self._table) - 1):
+            order.append(packet)
+            num_bytes += sum(plane.buffer_size for plane in frame.planes)
+            if num_bytes <= _KEPT_FRAME_BYTES:
+                self._shown.append(frame)
+        if num_bytes > _KEPT_FRAME_BYTES:
+            self._shown.clear()
+        self._table.num_frames = len(order)
+        if len(set(order)) == len(order):
+            self._table.order = order
+
+    def _decode(
+        self, start: int, last: int, *, wanted: Collection[int] | None = None
+    ) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Decode packets `start` to `last`; yield (packet number, frame) in order on screen.
+
+        Given `wanted`, frames to which no other frame refers are skipped unless they are in it.
+        """
+        skips = wanted is not None and self._codec.name in _SKIPPABLE
+        if self._codec.is_open:
+            self._codec.flush_buffers()
+        for number, packet in self._packets(start, last):
+            self._codec.skip_frame = "NONREF" if skips and number not in wanted else "DEFAULT"
+            packet.opaque = number
+            yield from self._feed(packet)
+        yield from self._feed(None)
+
+    def _feed(self, packet: av.Packet | None) -> list[tuple[int, av.VideoFrame]]:
+        try:
+            return [(frame.opaque, frame) for frame in self._codec.decode(packet)]
+        except av.error.FFmpegError as error:
+            self.num_bad_packets += 1
+            self.first_error = self.first_error or error.strerror
+            return []
+
+    def _packets(self, start: int, last: int) -> Iterator[tuple[int, av.Packet]]:
+        kept = self._table.kept
+        if kept is not None:
+            yield from enumerate(kept[start : last + 1], start)
+            return
+        for number, packet in self._read_again(start):
+            if number >= start:
+                yield number, packet
+            if number >= last:
+                return
+
+    def _read_again(self, start: int) -> Iterator[tuple[int, av.Packet]]:
+        """Read packets from the file from one at or before `start`; for files too large to keep."""
+        times = (self._table.dts[start], self._table.pts[start])
+        time = next((t for t in times if t is not None), None)
+        if time is not None:
+            self._container.seek(time, stream=self._stream)
+            packets = (packet for packet in self._container.demux(self._stream) if packet.size)
+            first = next(packets, None)
+            number = None if first is None else self._table.number_of(first)
+            if number is not None and number <= start:
+                yield from enumerate(chain([first], packets), number)
+                return
+        _log.debug("%s: seeking to packet %d failed, reading from the start", self.path, start)
+        self._container.close()
+        self._open()
+        yield from enumerate(p for p in self._container.demux(self._stream) if p.size)
+
+    def _write(self, frame: av.VideoFrame, out: UInt8[np.ndarray, "h w 3"]) -> None:
+        height, width, _ = out.shape
+        rgb = self._reformatter.reformat(frame, width, height, "rgb24", threads=1)
+        plane = rgb.planes[0]
+        rows = np.frombuffer(plane, np.uint8)[: height * plane.line_size]
+        out[...] = rows.reshape(height, plane.line_size)[:, : width * 3].reshape(height, width, 3)
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """How a decoded picture has to be turned to stand upright; from FFmpeg's display matrix."""
+
+    transposed: bool = False
+    flips_x: bool = False
+    flips_y: bool = False
+
+    @classmethod
+    def of(cls, frame: av.VideoFrame) -> _Turn:
+        data = frame.side_data.get("DISPLAYMATRIX")
+        if data is None:
+            return cls()
+        # Column x, row y of the stored picture go to (a x + c y, b x + d y).
+        a, b, _, c, d = np.frombuffer(data, np.int32)[:5].tolist()
+        transposed = abs(b) > abs(a)
+        x, y = (c, b) if transposed else (a, d)
+        return cls(transposed=transposed, flips_x=x < 0, flips_y=y < 0)
+
+    @property
+    def degrees(self) -> int:
+        """Clockwise rotation, leaving mirrors aside."""
+        if self.transposed:
+            return 90 if self.flips_x else 270
+        return 180 if self.flips_x and self.flips_y else 0
+
+    def upright(self, frames: UInt8[Tensor, "t h w 3"]) -> UInt8[Tensor, "t h2 w2 3"]:
+        if self.transposed:
+            frames = frames.transpose(1, 2)
+        axes = [axis for axis, flips in ((1, self.flips_y), (2, self.flips_x)) if flips]
+        return frames.flip(axes) if axes else frames.contiguous()
+
+
+def _open_container(path: Path) -> av.container.InputContainer:
+    try:
+        return av.open(str(path), metadata_errors="ignore")
+    except FileNotFoundError as error:
+        raise DecodeError(f"{path}: no such file; check the path") from error
+    except IsADirectoryError as error:
+        raise DecodeError(
+            f"{path}: is a folder, not a video file; for a folder of frames give a frame template"
+        ) from error
+    except av.error.FFmpegError as error:
+        empty = path.stat().st_size == 0
+        why = "the file is empty" if empty else f"no video format known here: {error.strerror}"
+        raise DecodeError(f"{path}: cannot be opened ({why}); replace the file") from error
+
+
+def _is_cover(stream: VideoStream) -> bool:
+    return bool(stream.disposition & Disposition.attached_pic)
+
+
+def _named(frames: Collection[int]) -> str:
+    """Name frames as ranges: 'frames 3, 5-9'."""
+    starts = sorted(i for i in frames if i - 1 not in frames)
+    ends = sorted(i for i in frames if i + 1 not in frames)
+    spans = [f"{a}-{b}" if b > a else str(a) for a, b in zip(starts, ends, strict=True)]
+    shown = ", ".join(spans[:8]) + ", ..." * (len(spans) > 8)
+    return f"frame{'s' * (len(frames) > 1)} {shown}"
+
+
+def open_video(source: Record | str | Path, *, num_threads: int = 1) -> VideoReader | FrameFolder:
+    """Open a video file, or the folder of frames that a record with `frame_template` names."""
+    if isinstance(source, Record) and source.frame_template is not None:
+        return FrameFolder(
+            source.video,
+            template=source.frame_template,
+            first_frame=source.first_frame,
+            num_frames=source.num_frames,
+        )
+    path = source.video if isinstance(source, Record) else source
+    return VideoReader(path, num_threads=num_threads)
+
+
+def read_clip(
+    source: Record | str | Path,
+    indices: Sequence[int],
+    *,
+    short_side_px: int | None = None,
+    num_threads: int = 1,
+) -> Clip:
+    """Open, decode the frames numbered `indices`, close."""
+    with open_video(source, num_threads=num_threads) as reader:
+        return reader.frames(indices, short_side_px=short_side_px)
