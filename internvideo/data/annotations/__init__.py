@@ -1,0 +1,51 @@
+"""Annotation files become records: one reader for each published format.
+
+Nothing behind the readers knows a file format. A new format is one reader and one line below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from internvideo.data.annotations.lists import read_frame_list, read_list, read_pretraining_list
+from internvideo.data.annotations.manifest import (
+    manifest_from_folder,
+    read_folder,
+    read_manifest,
+    write_manifest,
+)
+from internvideo.data.annotations.recognition import (
+    read_hmdb51,
+    read_kinetics,
+    read_something,
+    read_ucf101,
+)
+from internvideo.values import Annotations
+
+# Each takes the path of its file or folder, `root` (where the videos are) and options of its own.
+ANNOTATIONS: dict[str, Callable[..., Annotations]] = {
+    "manifest": read_manifest,
+    "folder": read_folder,
+    "kinetics": read_kinetics,
+    "ucf101": read_ucf101,
+    "hmdb51": read_hmdb51,
+    "something-something": read_something,
+    "list": read_list,
+    "frame-list": read_frame_list,
+    "pretraining-list": read_pretraining_list,
+}
+
+__all__ = [
+    "ANNOTATIONS",
+    "manifest_from_folder",
+    "read_folder",
+    "read_frame_list",
+    "read_hmdb51",
+    "read_kinetics",
+    "read_list",
+    "read_manifest",
+    "read_pretraining_list",
+    "read_something",
+    "read_ucf101",
+    "write_manifest",
+]

@@ -1,0 +1,244 @@
+"""Action recognition as Kinetics, UCF101, HMDB51 and Something-Something publish it.
+
+Sources: the csv files of the ActivityNet crawler (Kinetics), `ucfTrainTestlist` (UCF101),
+`testTrainMulti_7030_splits` (HMDB51), the json files of Something-Something v2.
+None of them says how the files are stored, so the layouts in use are tried on the first records.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+
+from internvideo.data.annotations import files
+from internvideo.data.annotations.manifest import SPLITS
+from internvideo.errors import AnnotationError
+from internvideo.values import Annotations, Record
+
+_CLIP = "{youtube_id}_{start:06d}_{end:06d}.mp4"
+KINETICS_LAYOUTS = (
+    f"{{split}}/{_CLIP}",
+    f"{{label}}/{_CLIP}",
+    f"{{split}}/{{label}}/{_CLIP}",
+    _CLIP,
+)
+HMDB51_LAYOUTS = ("{label}/{name}.avi", "{label}/{name}.mp4", "{label}/{name}", "{name}")
+UCF101_LAYOUTS = ("{name}",)
+SOMETHING_LAYOUTS = ("{id}.webm", "{id}.mp4")
+
+
+def read_kinetics(
+    path: str | Path,
+    *,
+    root: str | Path | None = None,
+    layout: str | None = None,
+    classes: tuple[str, ...] = (),
+) -> Annotations:
+    """Read an official Kinetics csv, or all those of a folder; the videos are the trimmed clips.
+
+    Args:
+        path: A csv with the header `label,youtube_id,time_start,time_end,split` (the test lists
+            have no label), or a folder of such files.
+        root: Folder of the videos; that of the csv without it.
+        layout: Path of a video below `root` in the fields `label`, `youtube_id`, `start`, `end`,
+            `split`; without it the first of `KINETICS_LAYOUTS` that finds a file.
+        classes: Class names in the order of their ids; without them those found, sorted.
+    """
+    path = Path(path)
+    tables = sorted(path.glob("*.csv")) if path.is_dir() else [path]
+    if not tables:
+        raise AnnotationError(f"{path}: holds no csv file")
+    clips: list[dict[str, str | int]] = []
+    found = []
+    for table in tables:
+        for line, clip in _kinetics_rows(table):
+            clips.append(clip)
+            found.append((line, str(clip["label"])))
+    classes, labels = files.resolve_labels(tables[-1], found, classes)
+    videos = _videos(
+        root or (path if path.is_dir() else path.parent), layout, KINETICS_LAYOUTS, clips
+    )
+    records = tuple(
+        Record(video=video, labels=label, split=str(clip["split"]) or None)
+        for video, label, clip in zip(videos, labels, clips, strict=True)
+    )
+    return Annotations(records=records, classes=classes)
+
+
+def read_ucf101(
+    path: str | Path, *, root: str | Path | None = None, layout: str | None = None, fold: int = 1
+) -> Annotations:
+    """Read `classInd.txt` and one fold of `trainlist0N.txt`, `testlist0N.txt`, or one such list.
+
+    Labels are 1-based in the files. A list without them (as the test lists are published) takes
+    the class from the folder in front of the name.
+    """
+    return _read_folds(path, root, fold, "classInd.txt", (layout,) if layout else UCF101_LAYOUTS)
+
+
+def read_hmdb51(
+    path: str | Path, *, root: str | Path | None = None, layout: str | None = None, fold: int = 1
+) -> Annotations:
+    """Read HMDB51 in either form in use.
+
+    One is like UCF101's, with the names in `label_map.txt`. The authors' own has one file a class,
+    `CLASS_test_splitN.txt`, with 1 (training), 2 (test) or 0 (unused) after each name.
+    """
+    path = Path(path)
+    layouts = (layout,) if layout else HMDB51_LAYOUTS
+    tables = sorted(path.glob(f"*_test_split{fold}.txt")) if path.is_dir() else []
+    if not tables:
+        return _read_folds(path, root, fold, "label_map.txt", layouts)
+    classes = tuple(table.name.removesuffix(f"_test_split{fold}.txt") for table in tables)
+    parts = {"1": "train", "2": "test"}
+    entries = []
+    for label, table in enumerate(tables):
+        for line, text in files.lines(table):
+            name, _, part = text.rpartition(" ")
+            if part not in ("0", *parts):
+                raise files.wrong(table, line, f"{text!r} does not end in 0, 1 or 2")
+            if part in parts:
+                entries.append((name.strip(), label, parts[part]))
+    return _named(entries, classes, root or path, layouts)
+
+
+def read_something(
+    path: str | Path, *, root: str | Path | None = None, layout: str | None = None
+) -> Annotations:
+    """Read a folder with `*labels.json` and any of `*train.json`, `*validation.json`, `*test.json`.
+
+    The class is the template without its brackets; the filled-in sentence is kept as caption.
+    """
+    path = Path(path)
+    names = sorted(path.glob("*labels.json"))
+    if not names:
+        raise AnnotationError(f"{path}: holds no file that ends in labels.json")
+    ids = files.read_json(names[0])
+    if not isinstance(ids, dict) or sorted(int(i) for i in ids.values()) != [*range(len(ids))]:
+        raise AnnotationError(f"{names[0]}: expected class names with the numbers from 0 on")
+    classes = tuple(sorted(ids, key=lambda name: int(ids[name])))
+    entries, records = [], []
+    for table in sorted(path.glob("*.json")):
+        split = SPLITS.get(re.split(r"[-_.]", table.stem)[-1])
+        for place, entry in enumerate(files.read_json(table) if split else ()):
+            where = f"{table}, entry {place}"
+            if not isinstance(entry, dict) or "id" not in entry:
+                raise AnnotationError(f"{where}: expected an object with 'id', found {entry!r:.80}")
+            template = str(entry.get("template", "")).replace("[", "").replace("]", "")
+            if template and template not in ids:
+                hint = files.nearest(template, classes)
+                raise AnnotationError(f"{where}: {template!r} is not in {names[0].name}{hint}")
+            entries.append(entry)
+            records.append(
+                {
+                    "labels": (int(ids[template]),) if template else (),
+                    "captions": (entry["label"],) if entry.get("label") else (),
+                    "split": split,
+                }
+            )
+    if not records:
+        raise AnnotationError(f"{path}: no entries in train.json, validation.json or test.json")
+    videos = _videos(root or path, layout, SOMETHING_LAYOUTS, entries)
+    return Annotations(
+        records=tuple(Record(video=v, **r) for v, r in zip(videos, records, strict=True)),
+        classes=classes,
+    )
+
+
+def _kinetics_rows(table: Path) -> Iterable[tuple[int, dict[str, str | int]]]:
+    rows = files.csv_rows(table)
+    line, header = next(rows)
+    for name in ("youtube_id", "time_start", "time_end"):
+        if name not in header:
+            hint = files.nearest(name, header)
+            raise files.wrong(
+                table,
+                line,
+                f"no column {name!r}, found: {', '.join(header)}{hint}; a list of "
+                'paths and labels is read with format "list"',
+            )
+    for line, row in rows:
+        if len(row) != len(header):
+            raise files.wrong(table, line, f"has {len(row)} fields, the header has {len(header)}")
+        cell = dict(zip(header, row, strict=True))
+        split = cell.get("split", table.stem)
+        yield (
+            line,
+            {
+                "label": cell.get("label", ""),
+                "youtube_id": cell["youtube_id"],
+                "start": round(files.number(table, line, "time_start", cell["time_start"])),
+                "end": round(files.number(table, line, "time_end", cell["time_end"])),
+                "split": SPLITS.get(split, split),
+            },
+        )
+
+
+def _read_folds(
+    path: str | Path, root: str | Path | None, fold: int, names: str, layouts: Sequence[str]
+) -> Annotations:
+    path = Path(path)
+    folder = path if path.is_dir() else path.parent
+    lists = (
+        {"train": path / f"trainlist{fold:02}.txt", "test": path / f"testlist{fold:02}.txt"}
+        if path.is_dir()
+        else {"test" if "test" in path.name else "train": path}
+    )
+    classes = tuple(re.sub(r"^\d+\s+", "", name) for name in files.class_names(folder / names))
+    entries = []
+    for split, table in lists.items():
+        for line, text in files.lines(table):
+            name, _, label = text.rpartition(" ")
+            if not (name and label.isdecimal()):
+                name, label = text, _label_of_folder(table, line, text, classes)
+            if not 1 <= int(label) <= len(classes):
+                raise files.wrong(table, line, f"label {label}, expected 1 to {len(classes)}")
+            entries.append((name.strip(), int(label) - 1, split))
+    return _named(entries, classes, root or folder, layouts)
+
+
+def _label_of_folder(table: Path, line: int, text: str, classes: Sequence[str]) -> str:
+    name = text.split("/")[0]
+    if "/" not in text or name not in classes:
+        raise files.wrong(
+            table, line, f"{text!r} has neither a label after it nor a class folder before it"
+        )
+    return str(classes.index(name) + 1)
+
+
+def _named(
+    entries: Sequence[tuple[str, int, str]],
+    classes: tuple[str, ...],
+    root: str | Path,
+    layouts: Sequence[str],
+) -> Annotations:
+    fields = [{"name": name, "label": classes[label]} for name, label, _ in entries]
+    records = tuple(
+        Record(video=video, labels=(label,), split=split)
+        for video, (_, label, split) in zip(
+            _videos(root, None, layouts, fields), entries, strict=True
+        )
+    )
+    return Annotations(records=records, classes=classes)
+
+
+def _videos(
+    root: str | Path,
+    layout: str | None,
+    layouts: Sequence[str],
+    entries: Sequence[Mapping[str, str | int]],
+) -> list[Path]:
+    """Place every entry's video below `root` by the layout given, or the first that finds one."""
+    root = Path(root)
+    tried = islice(entries, 20)  # some clips of every web data set are missing
+    hits = ((form, entry) for entry in tried for form in layouts)
+    form = layout or next(
+        (form for form, entry in hits if (root / form.format(**entry)).exists()), layouts[0]
+    )
+    try:
+        return [root / form.format(**entry) for entry in entries]
+    except (KeyError, ValueError) as error:
+        known = ", ".join(entries[0])
+        raise AnnotationError(f"layout {form!r}: {error}; its fields are {known}") from None

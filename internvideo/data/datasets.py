@@ -1,0 +1,271 @@
+"""Records become views: what is decoded of each video, how it is cropped, and what if it cannot be.
+
+Source: data pipeline of VideoMAE (Tong et al. 2022, section 4.1 and its released loader); repeated
+augmentation after Hoffer et al. 2020, "Augment Your Batch" (arXiv:1901.09335).
+Shapes: views (v, t, h, w, 3) uint8, v views of one decoded window.
+Differs from the released loader: a video that cannot be decoded is replaced by one that depends on
+(seed, epoch, sample) alone and is reported, not by whatever comes next.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Int64, UInt8
+from torch import Tensor
+
+from internvideo.data.annotations import ANNOTATIONS
+from internvideo.data.cache import FrameCache, frames_of
+from internvideo.data.draws import Purpose, draw, generator, sample_seed
+from internvideo.errors import ConfigError, DecodeError, TrainingError, unknown_name
+from internvideo.values import Annotations, Record
+from internvideo.video import open_video
+from internvideo.video.sampling import pretraining_window
+from internvideo.video.transforms import (
+    Crop,
+    centre_crop,
+    random_flip,
+    random_multi_scale_crop,
+    random_resized_crop,
+    resize,
+)
+
+# Enough that a set at its limit of broken files is never given up by chance: 0.9 ** 200 < 1e-9.
+_NUM_CANDIDATES = 200
+# Smallest crop as a part of the decoded short side, so that no crop is enlarged: the smallest
+# scale of multi-scale cropping; 224 of 256 for the random-resized crop, whose own limit (0.08 of
+# the area) would need frames 3.5 times as wide as the crop.
+_SMALLEST_CROP = {"multi-scale": 0.66, "random-resized": 224 / 256, "centre": 1.0}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VideoData:
+    """Where the videos of a run come from and how training sees them.
+
+    `source` is an annotation file or folder in the `format` of a reader in `ANNOTATIONS`; `root`
+    is where its videos are, if not beside it. `options` are further options of that reader.
+    A split of None means all records. Where the annotations know no splits at all, a fixed
+    `held_back_share` of the videos is kept for evaluation. `views_per_video` crops are taken of
+    each decoded window in training. Frames are decoded to `short_side_px` (None: as little as the
+    crops need) and, given `cache_mb`, kept in memory by every process.
+    """
+
+    source: str
+    format: str = "manifest"
+    root: str | None = None
+    columns: dict[str, str] = field(default_factory=dict)
+    options: dict[str, str | int] = field(default_factory=dict)
+    train_split: str | None = "train"
+    eval_split: str | None = "val"
+    held_back_share: float = 0.1
+    stride_frames: int = 4
+    crop: Literal["multi-scale", "random-resized", "centre"] = "multi-scale"
+    flip: bool = False
+    views_per_video: int = 1
+    short_side_px: int | None = None
+    cache_mb: int = 0
+    max_broken_share: float = 0.5
+    num_workers: int = 0
+
+    def __post_init__(self) -> None:
+        if self.format not in ANNOTATIONS:
+            raise unknown_name("annotation format", self.format, ANNOTATIONS)
+        if self.crop not in _SMALLEST_CROP:
+            raise unknown_name("crop", self.crop, _SMALLEST_CROP)
+        known = inspect.signature(ANNOTATIONS[self.format]).parameters
+        for name in (*self.options, *(["columns"] if self.columns else [])):
+            if name not in known:
+                raise unknown_name(f"option of the {self.format} reader", name, known)
+        for name, least in (
+            ("stride_frames", 1),
+            ("views_per_video", 1),
+            ("cache_mb", 0),
+            ("num_workers", 0),
+        ):
+            if getattr(self, name) < least:
+                raise ConfigError(f"data.{name} is {getattr(self, name)}, expected {least} or more")
+        for name in ("held_back_share", "max_broken_share"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ConfigError(f"data.{name} is {getattr(self, name)}, expected a share below 1")
+
+    def read(self) -> Annotations:
+        """Read all records, of all splits; says so when none of their videos seems to exist."""
+        options = {**self.options, **({"columns": self.columns} if self.columns else {})}
+        read = ANNOTATIONS[self.format](Path(self.source), root=self.root, **options)
+        first = read.records[:20]
+        if not any(record.video.exists() for record in first):
+            raise ConfigError(
+                f"{self.source}: none of its first {len(first)} videos exists, such as "
+                f"{first[0].video}; set data.root to the folder that their paths start from"
+            )
+        return read
+
+    def select(self, annotations: Annotations, *, training: bool) -> Annotations:
+        """Keep the records to train on, or those to evaluate on."""
+        split = self.train_split if training else self.eval_split
+        splits = sorted({record.split for record in annotations.records if record.split})
+        if split is None:
+            return annotations
+        if not splits:
+            held_back = _held_back(annotations.records, Path(self.source), self.held_back_share)
+            kept = tuple(r for r in annotations.records if (r.video in held_back) != training)
+            return replace(annotations, records=kept)
+        if split not in splits:
+            raise unknown_name(f"split of {self.source}", split, splits)
+        return annotations.of_split(split)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Sample:
+    """Views of one video; none where the video cannot be decoded and may not be replaced.
+
+    `broken` names the videos that were tried in vain, with the reasons.
+    """
+
+    views: UInt8[Tensor, "v t h w 3"]
+    seeds: Int64[Tensor, " v"]
+    source: str
+    label: int | None
+    broken: tuple[tuple[str, str], ...] = ()
+
+
+class ClipDataset:
+    """Views of the records of one split; `sample` is a pure function and safe in any process."""
+
+    def __init__(
+        self,
+        annotations: Annotations,
+        config: VideoData,
+        *,
+        num_frames: int,
+        side_px: int,
+        training: bool,
+        seed: int = 0,
+        cache: FrameCache | None = None,
+    ) -> None:
+        if not annotations.records:
+            raise ConfigError(
+                f"{config.source}: no records to {'train' if training else 'test'} on"
+            )
+        self.records = annotations.records
+        self.classes = annotations.classes
+        self.config = config
+        self.num_frames = num_frames
+        self.side_px = side_px
+        self.training = training
+        self.seed = seed
+        self.cache = cache
+        self.num_views = config.views_per_video if training else 1
+        self.is_labelled = all(len(record.labels) == 1 for record in self.records)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    @property
+    def short_side_px(self) -> int:
+        """Short side of decoded frames (smaller videos stay as they are)."""
+        if not self.training:
+            return self.side_px
+        smallest = _SMALLEST_CROP[self.config.crop]
+        return self.config.short_side_px or round(self.side_px / smallest)
+
+    def sample(self, index: int, epoch: int = 0) -> Sample:
+        """Make the views of record `index` as they are in `epoch`.
+
+        In training a record that cannot be decoded is replaced by others, drawn from (seed, epoch,
+        index), until one can be.
+        """
+        seeds = [sample_seed(self.seed, epoch, index, view) for view in range(self.num_views)]
+        broken: list[tuple[str, str]] = []
+        for attempt in range(_NUM_CANDIDATES if self.training else 1):
+            candidate = self._candidate(index, epoch, attempt)
+            record = self.records[candidate]
+            try:
+                frames = self._window(candidate, generator(Purpose.WINDOW, self.seed, epoch, index))
+            except DecodeError as error:
+                broken.append((str(record.video), str(error)))
+                continue
+            return Sample(
+                views=torch.stack([self._view(frames, rng) for rng in self._draws(epoch, index)]),
+                seeds=torch.tensor(seeds),
+                source=str(record.video),
+                label=record.label if self.is_labelled else None,
+                broken=tuple(broken),
+            )
+        if self.training:
+            raise TrainingError(
+                f"none of {_NUM_CANDIDATES} videos drawn one after another can be decoded; "
+                f"the first: {broken[0][1]}"
+            )
+        return Sample(
+            views=torch.empty(0, self.num_frames, self.side_px, self.side_px, 3, dtype=torch.uint8),
+            seeds=torch.empty(0, dtype=torch.int64),
+            source=str(self.records[index].video),
+            label=None,
+            broken=tuple(broken),
+        )
+
+    def _candidate(self, index: int, epoch: int, attempt: int) -> int:
+        if not attempt:
+            return index
+        number = draw(Purpose.REPLACEMENT, self.seed, epoch, index, attempt)
+        return int(number) % len(self.records)
+
+    def _window(self, index: int, rng: np.random.Generator) -> UInt8[Tensor, "t h w 3"]:
+        """Decode, or take from the cache, the frames of one window."""
+        cached = None if self.cache is None else self.cache.frames(index)
+        if cached is not None:
+            return cached[self._frame_numbers(len(cached), rng)]
+        record = self.records[index]
+        with open_video(record) as video:
+            part = frames_of(record, video)
+            numbers = [part[i] for i in self._frame_numbers(len(part), rng)]
+            return video.frames(numbers, short_side_px=self.short_side_px).frames
+
+    def _frame_numbers(self, available: int, rng: np.random.Generator) -> list[int]:
+        """Choose a window at a random place for training, in the middle for evaluation."""
+        span = self.num_frames * self.config.stride_frames
+        free = max(0, available - span)
+        return pretraining_window(
+            available,
+            clip_frames=self.num_frames,
+            stride_frames=self.config.stride_frames,
+            start=int(rng.integers(free + 1)) if self.training else free // 2,
+        ).tolist()
+
+    def _draws(self, epoch: int, index: int) -> list[np.random.Generator]:
+        parts = (self.seed, epoch, index)
+        return [generator(Purpose.AUGMENTATION, *parts, view) for view in range(self.num_views)]
+
+    def _view(
+        self, frames: UInt8[Tensor, "t h w 3"], rng: np.random.Generator
+    ) -> UInt8[Tensor, "t s s 3"]:
+        crop = self._crop(*frames.shape[1:3], rng)
+        view = resize(crop.of(frames), self.side_px, self.side_px)
+        return random_flip(view, rng) if self.training and self.config.flip else view
+
+    def _crop(self, height: int, width: int, rng: np.random.Generator) -> Crop:
+        if not self.training or self.config.crop == "centre":
+            return centre_crop(height, width, min(height, width))
+        if self.config.crop == "random-resized":
+            return random_resized_crop(height, width, rng)
+        return random_multi_scale_crop(height, width, self.side_px, rng)
+
+
+def _held_back(records: tuple[Record, ...], source: Path, share: float) -> set[Path]:
+    """Choose a fixed share of the videos by their paths below the source, whatever their order."""
+    home = source if source.is_dir() else source.parent
+
+    def rank(video: Path) -> int:
+        letters = os.path.relpath(video, home).replace(os.sep, "/").encode()
+        return int(draw(Purpose.HELD_BACK, *letters))
+
+    videos = sorted({record.video for record in records}, key=rank)
+    count = round(share * len(videos))
+    return set(videos[: max(count, 1) if share and len(videos) > 1 else 0])
