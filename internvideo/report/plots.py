@@ -22,7 +22,7 @@ Svg = NewType("Svg", str)
 COLOURS = ("#3b82f6", "#f0772b", "#22a06b", "#c44fc4", "#d9a400", "#e5484d", "#12a5b8", "#8b7bf0")
 _LEFT_PX, _RIGHT_PX, _TOP_PX, _BOTTOM_PX, _LEGEND_PX = 58, 22, 34, 40, 20
 _LETTER_PX = 6.4  # a letter at font size 11, on average
-_MOST_POINTS = 240
+_MOST_POINTS, _MANY_CELLS = 240, 2500
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,8 +126,12 @@ def heat_map(
     for i, name in list(enumerate(rows))[:: math.ceil(11 / cell)]:
         shown = _shortened(name, int(0.35 * width / _LETTER_PX))
         body.append(_text(left - 6, top + (i + 0.5) * cell + 4, shown, anchor="end", title=name))
+    # The many empty cells of a large confusion matrix would make the page megabytes longer.
+    is_large = len(rows) * len(columns) > _MANY_CELLS
     for i, row in enumerate(matrix):
         for j, value in enumerate(row):
+            if is_large and value == low < high:
+                continue
             tip = f"{rows[i]}, {columns[j]}: {short_number(value)}"
             share = (value - low) / (high - low) if high > low else 1.0
             body.append(_cell(left + j * cell, top + i * cell, cell, value, share, tip))

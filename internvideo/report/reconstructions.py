@@ -17,6 +17,7 @@ from torch import Tensor
 
 from internvideo.errors import ConfigError
 from internvideo.report.images import enlarge, picture_strip, png_bytes, to_bytes
+from internvideo.video import write_video
 
 Frames = Float[Tensor, "_t _h _w 3"] | UInt8[Tensor, "_t _h _w 3"]
 
@@ -69,8 +70,6 @@ def reconstruction_video(
     """
     if not items:
         raise ConfigError("a video of reconstructions needs at least one clip")
-    from internvideo.video import write_video
-
     num_frames = max(len(item.shown) for item in items)
     rows = [_beside([enlarge(f, side_px=side_px) for f in _rows(item).values()]) for item in items]
     rows = [_lasting(row, num_frames) for row in rows]
@@ -78,7 +77,7 @@ def reconstruction_video(
     frames = torch.cat([_padded(row, width) for row in rows], dim=1)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "reconstructions.mp4"
-        write_video(path, frames, rate_fps=rate_fps)
+        write_video(path, frames, rate_fps)
         return path.read_bytes()
 
 
@@ -102,7 +101,5 @@ def _lasting(clip: UInt8[Tensor, "t h w 3"], num_frames: int) -> UInt8[Tensor, "
 
 
 def _padded(clip: UInt8[Tensor, "t h w 3"], width: int) -> UInt8[Tensor, "t h2 w2 3"]:
-    """Add black to the right and below; even sizes are what mp4 wants."""
-    _, height, own_width, _ = clip.shape
-    right, below = width + width % 2 - own_width, _GAP_PX + height % 2
-    return torch.nn.functional.pad(clip, (0, 0, 0, right, 0, below))
+    """Add black to the right up to the widest clip, and a gap below."""
+    return torch.nn.functional.pad(clip, (0, 0, 0, width - clip.shape[2], 0, _GAP_PX))

@@ -39,7 +39,11 @@ class RunFiles:
             problems.append(f"run.json cannot be read: {error}")
         return cls(
             document=document if isinstance(document, dict) else {},
-            metrics=_json_lines(folder / "metrics.jsonl", problems),
+            metrics=[
+                row
+                for row in _json_lines(folder / "metrics.jsonl", problems)
+                if math.isfinite(_number(row.get("step")))
+            ],
             broken=_json_lines(folder / "broken.jsonl", problems),
             log=_text(folder / "log.txt").splitlines(),
             problems=problems,
@@ -47,18 +51,14 @@ class RunFiles:
 
     def curve(self, key: str) -> tuple[list[float], list[float]]:
         """Steps and values of one metric; of a step logged twice the later value counts."""
-        points = {
-            float(row["step"]): _number(row[key])
-            for row in self.metrics
-            if key in row and _is_number(row.get("step"))
-        }
+        points = {float(row["step"]): _number(row[key]) for row in self.metrics if key in row}
         steps = sorted(points)
         return steps, [points[step] for step in steps]
 
     @property
     def num_steps(self) -> int:
         """Last step that was logged."""
-        return max((int(r["step"]) for r in self.metrics if _is_number(r.get("step"))), default=0)
+        return max((int(row["step"]) for row in self.metrics), default=0)
 
     @property
     def elapsed_s(self) -> float | None:

@@ -167,7 +167,8 @@ def _add_warnings(page: Page, files: RunFiles) -> None:
     page.section("Log")
     if warnings:
         shown = warnings[-_MOST_WARNINGS:]
-        page.text(f"Warnings and errors: {len(warnings)}, of which the last {len(shown)}:")
+        more = f" (the last {len(shown)} are shown)" if len(warnings) > len(shown) else ""
+        page.text(f"Warnings and errors: {len(warnings)}{more}.")
         for line in shown:
             page.warning(line)
     page.log("\n".join(files.log[-_LOG_LINES:]) or "(empty)")

@@ -137,6 +137,13 @@ def test_a_large_heat_map_leaves_numbers_and_some_names_out():
     assert len(_words(chart)) < 110
 
 
+def test_a_large_heat_map_leaves_its_lowest_cells_out():
+    names = [f"class {i}" for i in range(100)]
+    matrix = [[float(i == j) for j in range(100)] for i in range(100)]
+
+    assert len(_elements(heat_map(matrix, names, names, title=""), "rect")) == 100
+
+
 def test_a_heat_map_of_the_wrong_size_is_refused():
     with pytest.raises(ConfigError, match=r"values 1 x \[2\], names 1 x 1"):
         heat_map([[1.0, 2.0]], ["r"], ["c"], title="Confusion")

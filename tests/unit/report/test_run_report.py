@@ -98,6 +98,12 @@ def test_of_a_step_logged_twice_the_later_value_counts(tmp_path):
     assert RunFiles.read(_run(tmp_path, metrics=metrics)).curve("loss") == ([1, 2], [3.0, 4.0])
 
 
+def test_a_line_without_a_step_is_left_out(tmp_path):
+    metrics = _lines({"loss": 5.0}, {"step": math.nan, "loss": 4.0}, {"step": 7, "loss": 3.0})
+
+    assert RunFiles.read(_run(tmp_path, metrics=metrics)).curve("loss") == ([7], [3.0])
+
+
 def test_training_and_held_back_losses_share_a_chart_and_come_first(tmp_path):
     charts = run_charts(RunFiles.read(_run(tmp_path, metrics=METRICS)))
 
