@@ -4,15 +4,27 @@ from internvideo.video import sampling, transforms
 from internvideo.video.decode import VideoReader, open_video, read_clip
 from internvideo.video.encode import write_video
 from internvideo.video.folder import FrameFolder
+from internvideo.video.health import (
+    Health,
+    health_document,
+    scan,
+    write_clean_manifest,
+    write_health_report,
+)
 from internvideo.video.info import VideoInfo
 
 __all__ = [
     "FrameFolder",
+    "Health",
     "VideoInfo",
     "VideoReader",
+    "health_document",
     "open_video",
     "read_clip",
     "sampling",
+    "scan",
     "transforms",
+    "write_clean_manifest",
+    "write_health_report",
     "write_video",
 ]

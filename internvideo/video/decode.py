@@ -102,6 +102,23 @@ class VideoReader:
             self._count_frames()
         return self._table.num_frames or 0
 
+    @property
+    def num_promised(self) -> int:
+        """How many frames packets and header announce; less than `num_frames` if they are vague."""
+        table, header = self._table, self._stream.frames
+        if (
+            self._container.format.name == "avi"
+        ):  # its header also counts frames left out on purpose
+            is_whole = header <= max((t for t in table.dts if t is not None), default=-1) + 1
+        else:
+            is_whole = header <= len(table)
+        return max(len(table.order or ()), 0 if is_whole else header)
+
+    def walk(self) -> Iterator[av.VideoFrame]:
+        """Yield every frame that decodes, as FFmpeg gives it, in order on screen."""
+        for _, frame in self._decode(0, len(self._table) - 1):
+            yield frame
+
     @cached_property
     def timestamps_s(self) -> Float64[np.ndarray, " t"]:
         """Presentation time of every frame in seconds from the first, exact."""
@@ -132,6 +149,8 @@ class VideoReader:
             rotation_degrees=turn.degrees,
             has_audio=bool(self._container.streams.audio),
             variable_rate=varies,
+            pixel_format=codec.pix_fmt or "unknown",
+            bit_depth=codec.format.components[0].bits if codec.format else 8,
         )
 
     def frames(self, indices: Sequence[int], *, short_side_px: int | None = None) -> Clip:
@@ -185,6 +204,9 @@ class VideoReader:
         return self.frames(indices.tolist(), short_side_px=short_side_px)
 
     def _check(self, indices: Sequence[int]) -> None:
+        if not self.num_frames:
+            why = self.first_error or "its data are damaged"
+            raise DecodeError(f"{self.path}: no frame can be decoded ({why}); leave the file out")
         outside = [i for i in indices if not 0 <= i < self.num_frames]
         if outside:
             promised = self._stream.frames
@@ -197,6 +219,8 @@ class VideoReader:
     def _pick(self, indices: Sequence[int]) -> Iterator[tuple[int, av.VideoFrame]]:
         """Yield (index, frame) of the frames that can be decoded, each once."""
         table = self._table
+        if not indices:
+            return
         if self._shown:
             yield from ((index, self._shown[index]) for index in indices)
             return

@@ -29,6 +29,8 @@ class VideoInfo:
     rotation_degrees: int = 0
     has_audio: bool = False
     variable_rate: bool = False
+    pixel_format: str = "rgb24"
+    bit_depth: int = 8
 
 
 def timing(
