@@ -5,6 +5,7 @@ from internvideo.data.broken import BrokenVideos
 from internvideo.data.cache import FrameCache
 from internvideo.data.datasets import ClipDataset, Sample, VideoData
 from internvideo.data.loading import ClipLoader
+from internvideo.data.opening import OpenedData, open_data
 
 __all__ = [
     "ANNOTATIONS",
@@ -12,8 +13,10 @@ __all__ = [
     "ClipDataset",
     "ClipLoader",
     "FrameCache",
+    "OpenedData",
     "Sample",
     "VideoData",
     "manifest_from_folder",
+    "open_data",
     "write_manifest",
 ]

@@ -34,11 +34,13 @@ Shape = tuple[int, int, int, int]
 class FrameCache:
     """Frames of the records of one set; `fill` makes one."""
 
-    def __init__(self, shapes: Sequence[Shape | None]) -> None:
+    def __init__(self, shapes: Sequence[Shape | None], *, shared: bool = True) -> None:
         sizes = [prod(shape) if shape else 0 for shape in shapes]
         self._shapes: list[Shape | None] = list(shapes)
         self._starts = [0, *np.cumsum(sizes).tolist()]
-        self._bytes = torch.empty(self._starts[-1], dtype=torch.uint8).share_memory_()
+        self._bytes = torch.empty(self._starts[-1], dtype=torch.uint8)
+        if shared:
+            self._bytes.share_memory_()
 
     def frames(self, index: int) -> UInt8[Tensor, "t h w 3"] | None:
         """Show the frames of a record, or None where they could not be decoded; do not write."""
@@ -59,6 +61,7 @@ class FrameCache:
         short_side_px: int | None,
         budget_mb: int,
         num_threads: int | None = None,
+        shared: bool = True,
         progress: Callable[[int, int], None] | None = None,
     ) -> FrameCache | None:
         """Decode all records at once, in parallel; None, with a warning, where they do not fit.
@@ -68,12 +71,13 @@ class FrameCache:
             short_side_px: As the data set decodes them.
             budget_mb: Most memory to take.
             num_threads: Decoders at work; without it one a processor.
+            shared: Whether other processes read it too; their memory is often small.
             progress: Called with how many records are done and how many there are.
         """
         with ThreadPoolExecutor(num_threads or os.cpu_count()) as pool:
             shapes = list(pool.map(lambda record: _shape(record, short_side_px), records))
             needed_mb = -(-sum(prod(shape) for shape in shapes if shape) // _MB)
-            room_mb = _room_mb(budget_mb)
+            room_mb = _room_mb(budget_mb) if shared else budget_mb
             if needed_mb > room_mb:
                 _log.warning(
                     "frames are not kept in memory: %d videos need %d MB, %s; every epoch decodes "
@@ -85,7 +89,7 @@ class FrameCache:
                     else f"{_SHARED_MEMORY} has {room_mb}",
                 )
                 return None
-            cache = cls(shapes)
+            cache = cls(shapes, shared=shared)
 
             def decode(index: int) -> None:
                 cache._decode(index, records[index], short_side_px)

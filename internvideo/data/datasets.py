@@ -48,8 +48,9 @@ _SMALLEST_CROP = {"multi-scale": 0.66, "random-resized": 224 / 256, "centre": 1.
 class VideoData:
     """Where the videos of a run come from and how training sees them.
 
-    `source` is an annotation file or folder in the `format` of a reader in `ANNOTATIONS`; `root`
-    is where its videos are, if not beside it. `options` are further options of that reader.
+    `root` is the folder that the paths of videos start from (without it, that of the annotations);
+    `source` is an annotation file or folder in the `format` of a reader in `ANNOTATIONS`, looked
+    for in `root` first. `options` are further options of that reader.
     A split of None means all records. Where the annotations know no splits at all, a fixed
     `held_back_share` of the videos is kept for evaluation. `views_per_video` crops are taken of
     each decoded window in training. Frames are decoded to `short_side_px` (None: as little as the
@@ -94,10 +95,16 @@ class VideoData:
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"data.{name} is {getattr(self, name)}, expected a share below 1")
 
+    @property
+    def source_path(self) -> Path:
+        """Where the annotations are."""
+        inside = Path(self.root or "") / self.source
+        return inside if inside.exists() else Path(self.source)
+
     def read(self) -> Annotations:
         """Read all records, of all splits; says so when none of their videos seems to exist."""
         options = {**self.options, **({"columns": self.columns} if self.columns else {})}
-        read = ANNOTATIONS[self.format](Path(self.source), root=self.root, **options)
+        read = ANNOTATIONS[self.format](self.source_path, root=self.root, **options)
         first = read.records[:20]
         if not any(record.video.exists() for record in first):
             raise ConfigError(
@@ -113,7 +120,7 @@ class VideoData:
         if split is None:
             return annotations
         if not splits:
-            held_back = _held_back(annotations.records, Path(self.source), self.held_back_share)
+            held_back = _held_back(annotations.records, self.source_path, self.held_back_share)
             kept = tuple(r for r in annotations.records if (r.video in held_back) != training)
             return replace(annotations, records=kept)
         if split not in splits:

@@ -1,0 +1,104 @@
+"""`internvideo data ...`: check, list or generate videos."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scan:
+    """Decode every video below a folder and say which are damaged, and why.
+
+    Example: internvideo data scan videos/ --out health.json --manifest good.csv
+    """
+
+    path: Positional[Path]
+    """A folder (searched through) or one file."""
+    out: Path | None = None
+    """Where to write the report, a JSON list with one object for each file."""
+    manifest: Path | None = None
+    """Where to write a csv of the files that decode entirely."""
+    workers: Annotated[int, arg(metavar="N")] = os.cpu_count() or 1
+    """Processes that decode."""
+    json: bool = False
+    """Print the report as JSON."""
+
+    def run(self) -> int:
+        from internvideo.cli.terminal import print_json, progress
+        from internvideo.video import scan, write_clean_manifest, write_health_report
+
+        with progress("scanning") as tell:
+            health = scan(self.path, num_workers=self.workers, on_progress=tell)
+        if self.out is not None:
+            write_health_report(health, self.out)
+        if self.manifest is not None:
+            write_clean_manifest(health, self.manifest)
+        if self.json:
+            from internvideo.video import health_document
+
+            print_json(health_document(health))
+            return 0
+        for file in health:
+            if file.status != "ok":
+                print(f"{file.status:<10}  {file.path}: {file.reason}")
+        counts = Counter(file.status for file in health)
+        print(", ".join(f"{counts[s]} {s}" for s in ("ok", "damaged", "unreadable")))
+        return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Init:
+    """Write a manifest csv of a folder of videos; sub-folders become labels.
+
+    Example: internvideo data init videos/ --out videos/manifest.csv
+    """
+
+    path: Positional[Path]
+    """Folder of videos, or of one folder for each class."""
+    out: Path | None = None
+    """The manifest; default PATH/manifest.csv."""
+
+    def run(self) -> int:
+        from internvideo.data import manifest_from_folder, write_manifest
+
+        annotations = manifest_from_folder(self.path)
+        out = self.out or self.path / "manifest.csv"
+        write_manifest(annotations, out)
+        classes = f" of {len(annotations.classes)} classes" if annotations.classes else ""
+        print(f"{out}: {len(annotations.records)} videos{classes}")
+        return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Playground:
+    """Generate the playground: videos of moving shapes of which every fact is known.
+
+    Example: internvideo data playground --size small --seed 0 --out runs/playground
+    """
+
+    out: Path
+    """Folder to write; an interrupted generation is continued."""
+    size: str = "demo"
+    """small (about 200 videos), demo (2,000), full (50,000) or a number."""
+    seed: int = 0
+    """Same seed, same videos and annotations."""
+    workers: Annotated[int, arg(metavar="N")] = os.cpu_count() or 1
+    """Processes that draw and encode."""
+
+    def run(self) -> int:
+        from internvideo.cli.terminal import progress
+        from internvideo.playground import generate
+
+        size = int(self.size) if self.size.isdigit() else self.size
+        with progress("generating") as tell:
+            summary = generate(
+                self.out, size=size, seed=self.seed, num_workers=self.workers, on_progress=tell
+            )
+        print(summary)
+        return 0

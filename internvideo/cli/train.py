@@ -1,0 +1,75 @@
+"""`internvideo train`: one run of a recipe, alone or under torchrun."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import Positional, UseAppendAction, arg
+
+if TYPE_CHECKING:
+    from internvideo.recipes import Run
+    from internvideo.training import Outcome
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train:
+    """Train a recipe, or a TOML file that changes one; writes weights, metrics and report.html.
+
+    Example: internvideo train mae_tiny_actions --data videos/ --out runs/first
+    """
+
+    recipe: Annotated[Positional[str], arg(metavar="RECIPE|FILE.toml")]
+    """A name from `internvideo list recipes`, or a TOML file with a line `recipe = "NAME"`."""
+    out: Path | None = None
+    """Folder of the run; default runs/RECIPE."""
+    data: Path | None = None
+    """Folder of the data; short for --set data.root=..."""
+    set: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="PATH.TO.FIELD=VALUE")] = ()
+    """Change a field of the recipe; `internvideo show RECIPE` lists them."""
+    resume: bool = False
+    """Continue the run in --out from its last checkpoint."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    json: bool = False
+    """Print the outcome as one JSON object."""
+
+    def run(self) -> int:
+        from internvideo.cli.terminal import print_json
+        from internvideo.recipes import RECIPES, override, read_run, recipe
+
+        run = read_run(Path(self.recipe), RECIPES) if self.recipe.endswith(".toml") else None
+        run = run or recipe(self.recipe)
+        if self.data is not None:
+            run = replace(run, data=replace(run.data, root=str(self.data)))
+        run = override(run, self.set)
+        out = self.out or Path("runs") / run.name
+        outcome, page = train_and_report(run, out, device=self.device, resume=self.resume)
+        if self.json:
+            print_json({**asdict(outcome), "out": str(out)})
+        elif page is not None:
+            print(f"open {page}")
+        return 1 if outcome.interrupted else 0
+
+
+def train_and_report(
+    run: Run, out: Path, *, device: str = "auto", resume: bool = False
+) -> tuple[Outcome, Path | None]:
+    """Execute a run with a progress bar and write its page (on the first rank; else None)."""
+    from internvideo.cli.terminal import progress
+    from internvideo.recipes import execute
+    from internvideo.report import write_run_report
+    from internvideo.training import joined
+
+    with joined(device) as process, progress(f"training {run.name}", plain_lines=False) as tell:
+        outcome, stage = execute(
+            run,
+            out,
+            process=process,
+            resume=resume,
+            on_progress=lambda p: tell(p.step, p.num_steps),
+        )
+        if not process.is_first:
+            return outcome, None
+        return outcome, write_run_report(out, reconstructions=stage.reconstructions(4))

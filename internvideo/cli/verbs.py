@@ -1,0 +1,30 @@
+"""All verbs in one place; each is a dataclass whose fields are its options."""
+
+from __future__ import annotations
+
+from typing import Annotated, get_args
+
+from tyro.conf import subcommand
+
+from internvideo.cli.data import Init, Playground, Scan
+from internvideo.cli.demo import Demo
+from internvideo.cli.inspect import Doctor, List, Show
+from internvideo.cli.train import Train
+
+Data = Annotated[
+    Annotated[Scan, subcommand("scan")]
+    | Annotated[Init, subcommand("init")]
+    | Annotated[Playground, subcommand("playground")],
+    subcommand("data", description="Check, list or generate videos."),
+]
+
+Verb = (
+    Annotated[Demo, subcommand("demo")]
+    | Annotated[Train, subcommand("train")]
+    | Data
+    | Annotated[List, subcommand("list")]
+    | Annotated[Show, subcommand("show")]
+    | Annotated[Doctor, subcommand("doctor")]
+)
+
+VERBS = tuple(get_args(verb)[1].name for verb in get_args(Verb))

@@ -1,0 +1,49 @@
+"""Complete runs as functions, and what turns one into a trained model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from internvideo.errors import unknown_name
+from internvideo.recipes.execute import execute
+from internvideo.recipes.masked_pretraining import (
+    mae_base_hybrid,
+    mae_base_k400,
+    mae_giant_v2,
+    mae_huge_hybrid,
+    mae_large_hybrid,
+    mae_small_k400,
+    mae_tiny_actions,
+    mae_tiny_playground,
+)
+from internvideo.recipes.run import Run, from_document, override, read_run, to_document
+
+RECIPES: dict[str, Callable[[], Run]] = {
+    "mae_tiny_playground": mae_tiny_playground,
+    "mae_tiny_actions": mae_tiny_actions,
+    "mae_small_k400": mae_small_k400,
+    "mae_base_k400": mae_base_k400,
+    "mae_base_hybrid": mae_base_hybrid,
+    "mae_large_hybrid": mae_large_hybrid,
+    "mae_huge_hybrid": mae_huge_hybrid,
+    "mae_giant_v2": mae_giant_v2,
+}
+
+
+def recipe(name: str) -> Run:
+    """The run that a name stands for; an unknown name is answered with the nearest known one."""
+    if name not in RECIPES:
+        raise unknown_name("recipe", name, RECIPES)
+    return RECIPES[name]()
+
+
+__all__ = [
+    "RECIPES",
+    "Run",
+    "execute",
+    "from_document",
+    "override",
+    "read_run",
+    "recipe",
+    "to_document",
+]
