@@ -120,7 +120,7 @@ class Facts:
         return f"videos/{self.action}/{self.id}_{0:06d}_{self.whole_seconds:06d}.mp4"
 
     def boxes(self, actor: Actor) -> tuple[XYXY | None, ...]:
-        """Frame `actor` in every frame, cut at the border; None where nothing of it shows.
+        """Box the whole `actor` in every frame, cut at the border; None where nothing shows.
 
         What another thing covers still counts: the box is where the actor is, not what is seen.
         """

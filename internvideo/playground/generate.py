@@ -30,6 +30,7 @@ from internvideo.playground.check import SingleFrameCheck, check_single_frame
 from internvideo.playground.compose import World, draw_facts
 from internvideo.playground.facts import facts_line, read_facts
 from internvideo.playground.render import render
+from internvideo.video import write_video
 
 NUM_VIDEOS = {"small": 200, "demo": 2_000, "full": 50_000}
 
@@ -39,6 +40,9 @@ WORLD_VERSION = 1
 _STATE_FILE = "playground.json"
 _UNFINISHED = ".unfinished"
 _CHUNK = 8
+
+# x264's slower presets weigh blocks by their future (mbtree), which gave other bytes in every run.
+_PRESET = "superfast"
 
 _log = logging.getLogger(__name__)
 
@@ -142,7 +146,7 @@ def _claim(out: Path, state: dict[str, object]) -> None:
     (out / _UNFINISHED).mkdir(exist_ok=True)
     wanted = json.loads(json.dumps(state))
     if _STATE_FILE in found:
-        there = json.loads((out / _STATE_FILE).read_text())
+        there = _read_state(out / _STATE_FILE)
         for key, value in wanted.items():
             if there.get(key) != value:
                 raise ConfigError(
@@ -156,6 +160,15 @@ def _claim(out: Path, state: dict[str, object]) -> None:
             f"choose an empty or a new folder"
         )
     _write(out, _STATE_FILE, _state_text(state, is_complete=False))
+
+
+def _read_state(path: Path) -> dict[str, object]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise ConfigError(
+            f"{path} does not describe a playground ({error}); choose another folder or delete it"
+        ) from error
 
 
 def _state_text(state: dict[str, object], *, is_complete: bool) -> str:
@@ -225,7 +238,8 @@ def _make(out: Path, world: World, indices: range) -> tuple[list[str], int]:
             path = out / facts.path
             if not path.exists():
                 unfinished = out / _UNFINISHED / path.name
-                _encode(unfinished, torch.from_numpy(render(facts)), facts.rate_fps)
+                frames = torch.from_numpy(render(facts))
+                write_video(unfinished, frames, float(facts.rate_fps), crf=20, preset=_PRESET)
                 unfinished.replace(path)
                 num_made += 1
     except (OSError, av.FFmpegError) as error:
@@ -253,16 +267,3 @@ def _write_annotations(out: Path) -> dict[str, int]:
     for name, text in annotation_files(counted()):
         _write(out, name, text)
     return dict(num_of_split)
-
-
-def _encode(path: Path, frames: torch.Tensor, rate_fps: int) -> None:
-    with av.open(str(path), "w", format="mp4") as container:
-        stream = container.add_stream(
-            "libx264", rate=rate_fps, options={"preset": "veryfast", "crf": "20"}
-        )
-        stream.height, stream.width = frames.shape[1:3]
-        stream.pix_fmt = "yuv420p"
-        stream.thread_count = 1
-        for frame in frames.numpy():
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode())

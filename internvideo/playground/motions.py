@@ -76,7 +76,7 @@ class Scene:
         """Rise from 0 to 1 over the span, with a drawn amount of easing at both ends."""
         p = ((self.frames - span[0]) / (span[1] - span[0])).clip(0, 1)
         eased = p * p * (3 - 2 * p)
-        weight = self.uniform(0, 0.8)
+        weight = self.uniform(0.0, 0.8)
         return (1 - weight) * p + weight * eased
 
     def excursion(self) -> tuple[Frames, tuple[float, float], tuple[float, float]]:
@@ -128,7 +128,7 @@ def slide_down(scene: Scene) -> Motion:
 def turn_clockwise(scene: Scene) -> Motion:
     span = scene.span()
     x, y = _still(scene)
-    degrees = scene.uniform(150, 270)
+    degrees = scene.uniform(150.0, 270.0)
     part = Part(x=x, y=y, turn=degrees * scene.progress(span))
     return Motion(parts=(part,), span=span, parameters={"degrees": degrees})
 
@@ -155,7 +155,7 @@ def approach(scene: Scene) -> Motion:
     span = scene.span()
     p = scene.progress(span)
     touch = sum(scene.radii)
-    angle = scene.uniform(0, 2 * math.pi)
+    angle = scene.uniform(0.0, 2.0 * math.pi)
     cos, sin = math.cos(angle), math.sin(angle)
     room = 1 - 2 * (MARGIN + max(scene.radii))
     widest = min(room / max(abs(cos), abs(sin)), touch + 0.45)
@@ -187,8 +187,8 @@ def rise_then_fall(scene: Scene) -> Motion:
 def circle_clockwise(scene: Scene) -> Motion:
     span = scene.span()
     orbit = scene.uniform(0.17, 0.23)
-    degrees = scene.uniform(320, 480)
-    angle = scene.uniform(0, 2 * math.pi) + math.radians(degrees) * scene.progress(span)
+    degrees = scene.uniform(320.0, 480.0)
+    angle = scene.uniform(0.0, 2.0 * math.pi) + math.radians(degrees) * scene.progress(span)
     reach = orbit + scene.radii[0]
     x, y = scene.place(reach), scene.place(reach)
     part = Part(x=x + orbit * np.cos(angle), y=y + orbit * np.sin(angle))
@@ -237,7 +237,7 @@ def pass_behind(scene: Scene) -> Motion:
 def zigzag(scene: Scene) -> Motion:
     span = scene.span()
     p = scene.progress(span)
-    swings = int(scene.rng.integers(4, 7))
+    swings = float(scene.rng.integers(4, 7))
     width = scene.uniform(0.09, 0.13)
     side = width * (2 / math.pi) * np.arcsin(np.sin(math.pi * swings * p)) * scene.sign()
     radius, direction = scene.radii[0], scene.sign()
@@ -251,20 +251,20 @@ def zigzag(scene: Scene) -> Motion:
 def bounce(scene: Scene) -> Motion:
     span = scene.span()
     p = scene.progress(span)
-    bounces = int(scene.rng.integers(3, 5))
+    bounces = float(scene.rng.integers(3, 5))
     radius, direction = scene.radii[0], scene.sign()
     phase = (bounces * p + 0.5) % 1.0
     height = scene.uniform(0.28, 0.4) * 4 * phase * (1 - phase)
     length = min(scene.uniform(0.4, 0.6), 1 - 2 * (MARGIN + radius))
     x = scene.place(radius + length / 2) + direction * length * (p - 0.5)
-    floor = 1 - MARGIN - radius - scene.uniform(0, 0.12)
+    floor = 1 - MARGIN - radius - scene.uniform(0.0, 0.12)
     return Motion(parts=(Part(x=x, y=floor - height),), span=span, parameters={"bounces": bounces})
 
 
 def shake(scene: Scene) -> Motion:
     span = scene.span()
     p = scene.progress(span)
-    width, swings = scene.uniform(0.045, 0.07), int(scene.rng.integers(3, 6))
+    width, swings = scene.uniform(0.045, 0.07), float(scene.rng.integers(3, 6))
     x, y = _still(scene, reach=1 + width / scene.radii[0])
     x = x + scene.sign() * width * np.sin(2 * math.pi * swings * p)
     return Motion(parts=(Part(x=x, y=y),), span=span, parameters={"swings": swings})
@@ -273,7 +273,7 @@ def shake(scene: Scene) -> Motion:
 def blink(scene: Scene) -> Motion:
     span = scene.span()
     p = scene.progress(span)
-    blinks = int(scene.rng.integers(3, 5))
+    blinks = float(scene.rng.integers(3, 5))
     x, y = _still(scene)
     opacity = (0.5 + 2.5 * np.cos(2 * math.pi * blinks * p)).clip(0, 1)
     return Motion(
@@ -289,7 +289,7 @@ def push(scene: Scene) -> Motion:
     gap, pushed = 0.45 * room, 0.5 * room
     subject = p * (gap + pushed)
     second = gap + touch + (subject - gap).clip(0, None)
-    left = MARGIN + scene.radii[0] + scene.uniform(0, 0.05 * room)
+    left = MARGIN + scene.radii[0] + scene.uniform(0.0, 0.05 * room)
     y = scene.place(max(scene.radii))
     first_x, second_x = left + subject, left + second
     if direction < 0:
@@ -305,7 +305,7 @@ def chase(scene: Scene) -> Motion:
     span = scene.span()
     p = scene.progress(span)
     behind = sum(scene.radii) + 0.05
-    start = scene.uniform(0, 2 * math.pi)
+    start = scene.uniform(0.0, 2.0 * math.pi)
     # Around an ellipse, the pursuer's angle behind by the gap.
     orbit = 0.5 - MARGIN - max(scene.radii)
     wide, tall = orbit, orbit * scene.uniform(0.6, 0.9)
@@ -323,7 +323,7 @@ def swap(scene: Scene) -> Motion:
     span = scene.span()
     touch = sum(scene.radii)
     half, bulge = touch / 2 + scene.uniform(0.06, 0.14), touch / 2 + 0.02
-    tilt = scene.uniform(0, 2 * math.pi)
+    tilt = scene.uniform(0.0, 2.0 * math.pi)
     reach = max(half, bulge) + max(scene.radii)
     x, y = scene.place(reach), scene.place(reach)
     angle = scene.sign() * math.pi * scene.progress(span)
@@ -337,7 +337,7 @@ def collide(scene: Scene) -> Motion:
     span = scene.span()
     p = scene.progress(span)
     touch = sum(scene.radii)
-    angle = scene.uniform(0, 2 * math.pi)
+    angle = scene.uniform(0.0, 2.0 * math.pi)
     cos, sin = math.cos(angle), math.sin(angle)
     room = 1 - 2 * (MARGIN + max(scene.radii))
     widest = min(room / max(abs(cos), abs(sin)), touch + 0.5)

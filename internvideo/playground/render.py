@@ -1,30 +1,32 @@
 """From facts to frames: backgrounds, then every thing with anti-aliased edges, then sensor noise.
 
-Only the square around a thing is painted, for all frames at once; an edge is as soft as one pixel,
-whatever the position, so that motion is smooth below a pixel.
+A thing is painted on a small square, for all frames at once, then laid over each. An edge is as
+soft as one pixel, wherever it lies, so that motion is smooth below a pixel.
 Shapes: frames (t, h, w, 3) uint8, RGB.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int64, UInt8
 
 from internvideo.playground.facts import Actor, Facts, Look, track_array
 from internvideo.playground.looks import SHAPES, TEXTURES
 from internvideo.playground.motions import CAMERA_REACH
 
 Weights = Float[np.ndarray, "side side"]
+Canvas = Float[np.ndarray, "rows columns 3"]
 
 # Of the paint: a rim and a second colour, both darker, keep shapes apart from any background.
 _RIM_PX = 1.3
 _RIM_SHADE = 0.55
 _SECOND_SHADE = 0.5
 
-_NOISE_TILE_PX = 64
+_NOISE_SHIFT_PX = 64
 
 
 def _gradient(rng: np.random.Generator, u: Weights, v: Weights) -> Weights:
@@ -78,7 +80,7 @@ BACKGROUNDS: dict[str, Callable[[np.random.Generator, Weights, Weights], Weights
 def render(
     facts: Facts,
     *,
-    frames: Sequence[int] | None = None,
+    frames: Sequence[int] | Int64[np.ndarray, " t"] | None = None,
     has_background: bool = True,
     has_noise: bool = True,
     has_distractors: bool = True,
@@ -88,86 +90,121 @@ def render(
     Without its background a video is black behind the things.
     """
     index = np.arange(facts.num_frames) if frames is None else np.asarray(frames, dtype=int)
-    camera = [
-        track_array(track, facts.num_frames)[index] * facts.side_px
-        for track in (facts.camera_x, facts.camera_y)
-    ]
-    if has_background:
-        canvas = _paint_background(facts, *camera)
-    else:
-        canvas = np.zeros((len(index), facts.side_px, facts.side_px, 3), dtype=np.float32)
-    things = (*facts.distractors, *facts.actors) if has_distractors else facts.actors
-    for thing in things:
-        _paint(canvas, thing, facts, index, *camera)
-    if has_noise and facts.noise > 0:
-        _add_noise(canvas, facts, index)
-    canvas += 0.5
-    np.clip(canvas, 0, 255.5, out=canvas)
-    return canvas.astype(np.uint8)
-
-
-def _paint_background(
-    facts: Facts, camera_x: Float[np.ndarray, " t"], camera_y: Float[np.ndarray, " t"]
-) -> Float[np.ndarray, "t h w 3"]:
     side = facts.side_px
-    border = int(np.ceil(CAMERA_REACH * side)) + 1
-    whole = side + 2 * border
-    ramp = np.linspace(0, 1, whole)
+    camera_x, camera_y = (
+        track_array(track, facts.num_frames)[index] * side
+        for track in (facts.camera_x, facts.camera_y)
+    )
+    world = _world(facts) if has_background else None
+    things = (*facts.distractors, *facts.actors) if has_distractors else facts.actors
+    sprites = [_sprite(thing, facts, index, camera_x, camera_y) for thing in things]
+    noise = _noise_tile(side) * np.float32(facts.noise if has_noise else 0)
+    shifts = _noise_shifts(facts)[index]
+
+    # Frame by frame, so that all that is done to one happens in the processor's cache.
+    video = np.empty((len(index), side, side, 3), dtype=np.uint8)
+    canvas = np.zeros((side, side, 3), dtype=np.float32)
+    for i, frame in enumerate(video):
+        if world is None:
+            canvas[:] = 0
+        else:
+            _look_at(world, float(camera_x[i]), float(camera_y[i]), canvas)
+        for sprite in sprites:
+            sprite.lay_over(canvas, i)
+        if facts.noise and has_noise:
+            top, left = shifts[i]
+            canvas += noise[top : top + side, left : left + side]
+        canvas += 0.5
+        np.clip(canvas, 0, 255, out=canvas)
+        frame[:] = canvas
+    return video
+
+
+def _border(side_px: int) -> int:
+    return int(np.ceil(CAMERA_REACH * side_px)) + 1
+
+
+def _world(facts: Facts) -> Canvas:
+    """Paint all of the background that the camera may come to see."""
+    ramp = np.linspace(0, 1, facts.side_px + 2 * _border(facts.side_px))
     v, u = np.meshgrid(ramp, ramp, indexing="ij")
     kind = BACKGROUNDS[facts.background.kind]
     mix = kind(np.random.default_rng(facts.background.seed), u, v)[..., None].astype(np.float32)
     near, far = (np.float32(colour) for colour in (facts.background.near, facts.background.far))
-    world = near + mix * (far - near)
-
-    canvas = np.empty((len(camera_x), side, side, 3), dtype=np.float32)
-    for frame, x, y in zip(canvas, camera_x + border, camera_y + border, strict=True):
-        left, top = int(x), int(y)
-        seen = world[top : top + side + 1, left : left + side + 1]
-        rows = seen[:-1] + np.float32(y - top) * (seen[1:] - seen[:-1])
-        np.subtract(rows[:, 1:], rows[:, :-1], out=frame)
-        frame *= np.float32(x - left)
-        frame += rows[:, :-1]
-    return canvas
+    return near + mix * (far - near)
 
 
-def _paint(
-    canvas: Float[np.ndarray, "t h w 3"],
+def _look_at(
+    world: Float[np.ndarray, "height width 3"], camera_x: float, camera_y: float, canvas: Canvas
+) -> None:
+    """Copy what the camera sees to the canvas, interpolated between pixels."""
+    side = len(canvas)
+    x, y = camera_x + _border(side), camera_y + _border(side)
+    left, top = int(x), int(y)
+    seen = world[top : top + side + 1, left : left + side + 1]
+    rows = seen[1:] - seen[:-1]
+    rows *= np.float32(y - top)
+    rows += seen[:-1]
+    np.subtract(rows[:, 1:], rows[:, :-1], out=canvas)
+    canvas *= np.float32(x - left)
+    canvas += rows[:, :-1]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Sprite:
+    """One thing painted on a small square for every frame, and where the square lies."""
+
+    cover: Float[np.ndarray, "t rows columns 1"]
+    paint: Float[np.ndarray, "t rows columns 3"]
+    left: Int64[np.ndarray, " t"]
+    top: Int64[np.ndarray, " t"]
+
+    def lay_over(self, canvas: Canvas, i: int) -> None:
+        left, top = int(self.left[i]), int(self.top[i])
+        height, width = canvas.shape[:2]
+        rows = slice(max(0, -top), max(0, height - top))
+        columns = slice(max(0, -left), max(0, width - left))
+        cover, paint = self.cover[i, rows, columns], self.paint[i, rows, columns]
+        first_row, first_column = top + rows.start, left + columns.start
+        under = canvas[
+            first_row : first_row + cover.shape[0], first_column : first_column + cover.shape[1]
+        ]
+        if cover.size:
+            under += cover * (paint - under)
+
+
+def _sprite(
     thing: Actor,
     facts: Facts,
-    index: np.ndarray,
+    index: Int64[np.ndarray, " t"],
     camera_x: Float[np.ndarray, " t"],
     camera_y: Float[np.ndarray, " t"],
-) -> None:
-    """Lay one thing over the canvas, in place."""
-    side, num_frames = facts.side_px, facts.num_frames
-    x = track_array(thing.x, num_frames)[index] * side - camera_x
-    y = track_array(thing.y, num_frames)[index] * side - camera_y
-    radius = track_array(thing.radius, num_frames)[index] * side
-    angle = np.radians(track_array(thing.angle, num_frames)[index])
-    opacity = track_array(thing.opacity, num_frames)[index]
-
+) -> _Sprite:
+    x, y, radius, angle, opacity = (
+        track_array(track, facts.num_frames)[index]
+        for track in (thing.x, thing.y, thing.radius, thing.angle, thing.opacity)
+    )
+    x, y, radius = (
+        x * facts.side_px - camera_x,
+        y * facts.side_px - camera_y,
+        radius * facts.side_px,
+    )
     half = int(np.ceil(radius.max() * 1.1)) + 1
     left, top = np.floor(x).astype(int) - half, np.floor(y).astype(int) - half
+
     steps = np.arange(2 * half + 1, dtype=np.float32) + 0.5
     across = (left - x).astype(np.float32)[:, None, None] + steps[None, None, :]
     down = (top - y).astype(np.float32)[:, None, None] + steps[None, :, None]
-    cos = (np.cos(angle) / radius).astype(np.float32)[:, None, None]
-    sin = (np.sin(angle) / radius).astype(np.float32)[:, None, None]
+    cos = (np.cos(np.radians(angle)) / radius)[:, None, None]
+    sin = (np.sin(np.radians(angle)) / radius)[:, None, None]
     u, v = cos * across + sin * down, cos * down - sin * across
-    paint, cover = _shade(thing.look, u, v, radius.astype(np.float32)[:, None, None])
-    cover *= opacity[:, None, None]
-    cover = cover[..., None]
-    paint = paint[..., None] * np.float32(thing.look.rgb)
-
-    for i in np.flatnonzero(opacity > 0):
-        # The part of the square that lies inside the frame.
-        first_x, first_y = max(0, -left[i]), max(0, -top[i])
-        last_x, last_y = min(2 * half + 1, side - left[i]), min(2 * half + 1, side - top[i])
-        if first_x >= last_x or first_y >= last_y:
-            continue
-        rows, columns = slice(first_y, last_y), slice(first_x, last_x)
-        under = canvas[i, top[i] + first_y : top[i] + last_y, left[i] + first_x : left[i] + last_x]
-        under += cover[i, rows, columns] * (paint[i, rows, columns] - under)
+    shade, cover = _shade(thing.look, u, v, radius[:, None, None])
+    return _Sprite(
+        cover=(cover * opacity[:, None, None])[..., None],
+        paint=shade[..., None] * np.float32(thing.look.rgb),
+        left=left,
+        top=top,
+    )
 
 
 def _shade(
@@ -188,18 +225,13 @@ def _shade(
 
 
 @cache
-def _noise_tile(side_px: int) -> Float[np.ndarray, "rows columns 3"]:
-    side = side_px + _NOISE_TILE_PX
+def _noise_tile(side_px: int) -> Canvas:
+    """Draw noise once: drawing it anew for every frame costs ten times what all else does."""
+    side = side_px + _NOISE_SHIFT_PX
     return np.random.default_rng(0).standard_normal((side, side, 3), dtype=np.float32)
 
 
-def _add_noise(
-    canvas: Float[np.ndarray, "t h w 3"], facts: Facts, index: Sequence[int] | np.ndarray
-) -> None:
-    """Add each frame's piece of one tile of noise, in place: drawing it anew costs ten times."""
-    tile = _noise_tile(facts.side_px) * np.float32(facts.noise)
+def _noise_shifts(facts: Facts) -> Int64[np.ndarray, "t 2"]:
+    """Say which piece of the noise tile each frame gets."""
     rng = np.random.default_rng(facts.background.seed + 1)
-    offsets = rng.integers(0, _NOISE_TILE_PX, (facts.num_frames, 2))
-    side = facts.side_px
-    for frame, (top, left) in zip(canvas, offsets[index], strict=True):
-        frame += tile[top : top + side, left : left + side]
+    return rng.integers(0, _NOISE_SHIFT_PX, (facts.num_frames, 2))
