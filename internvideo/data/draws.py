@@ -12,7 +12,9 @@ from __future__ import annotations
 from enum import IntEnum
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
+
+Bits = np.uint64 | NDArray[np.uint64]
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _STEPS = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
@@ -29,9 +31,9 @@ class Purpose(IntEnum):
     HELD_BACK = 6
 
 
-def draw(purpose: Purpose, *counters: ArrayLike) -> NDArray[np.uint64]:
+def draw(purpose: Purpose, *counters: int | NDArray[np.int64]) -> Bits:
     """Hash counters to uniform 64-bit numbers, element by element over arrays."""
-    state: NDArray[np.uint64] = np.full((), purpose, dtype=np.uint64)
+    state: Bits = np.uint64(purpose)
     with np.errstate(over="ignore"):
         for counter in counters:
             state = _mixed(state + _GOLDEN) ^ np.asarray(counter).astype(np.uint64)
@@ -54,7 +56,7 @@ def sample_seed(seed: int, epoch: int, index: int, view: int) -> int:
     return int(draw(Purpose.AFTER_LOADING, seed, epoch, index, view) >> np.uint64(1))
 
 
-def _mixed(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def _mixed(bits: Bits) -> Bits:
     for shift, factor in _STEPS:
         bits = (bits ^ (bits >> np.uint64(shift))) * np.uint64(factor)
     return bits ^ (bits >> np.uint64(31))

@@ -186,7 +186,12 @@ def _read_folds(
         if path.is_dir()
         else {"test" if "test" in path.name else "train": path}
     )
-    classes = tuple(re.sub(r"^\d+\s+", "", name) for name in files.class_names(folder / names))
+    found = files.class_names(folder / names)
+    if all(name.partition(" ")[0].isdecimal() for name in found):
+        classes = tuple(name.partition(" ")[2].strip() for name in found)
+    else:
+        # HMDB51 lists count the authors' files in order: kick_ball_test_... is before kick_test_...
+        classes = tuple(sorted(found, key=lambda name: f"{name}_test"))
     entries = []
     for split, table in lists.items():
         for line, text in files.lines(table):
