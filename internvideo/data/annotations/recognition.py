@@ -186,12 +186,8 @@ def _read_folds(
         if path.is_dir()
         else {"test" if "test" in path.name else "train": path}
     )
-    found = files.class_names(folder / names)
-    if all(name.partition(" ")[0].isdecimal() for name in found):
-        classes = tuple(name.partition(" ")[2].strip() for name in found)
-    else:
-        # HMDB51 lists count the authors' files in order: kick_ball_test_... is before kick_test_...
-        classes = tuple(sorted(found, key=lambda name: f"{name}_test"))
+    classes = tuple(re.sub(r"^\d+\s+", "", name) for name in files.class_names(folder / names))
+    in_name = re.compile(rf"_({'|'.join(map(re.escape, classes))})_[fhlu]_[cn]m_np\d")
     entries = []
     for split, table in lists.items():
         for line, text in files.lines(table):
@@ -200,7 +196,11 @@ def _read_folds(
                 name, label = text, _label_of_folder(table, line, text, classes)
             if not 1 <= int(label) <= len(classes):
                 raise files.wrong(table, line, f"label {label}, expected 1 to {len(classes)}")
-            entries.append((name.strip(), int(label) - 1, split))
+            # Names of HMDB51 hold the class. Its lists number a few classes in another order than
+            # the label map that is published with them (kick_ball before kick).
+            said = in_name.search(name)
+            place = classes.index(said[1]) if said else int(label) - 1
+            entries.append((name.strip(), place, split))
     return _named(entries, classes, root or folder, layouts)
 
 
