@@ -16,6 +16,8 @@ SHARED = Path(
 def _shared(folder: str) -> Path:
     path = SHARED / folder
     if not path.is_dir():
+        if os.environ.get("INTERNVIDEO_REQUIRE_SHARED"):
+            pytest.fail(f"{path} is missing and must be there")
         pytest.skip(f"no {folder!r} folder beside the project (set INTERNVIDEO_SHARED)")
     return path
 
