@@ -8,7 +8,10 @@ official mean over all elements, and k ranks with a share of the batch each aver
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+from einops import rearrange
 from jaxtyping import Bool, Float, Shaped, UInt8
 from torch import Tensor
 
@@ -25,18 +28,20 @@ def pixel_targets(
 
     Standardising uses the unbiased variance over the tubelet's pixels of one channel.
     """
-    pixels = patches.float().div_(255)
-    return standardise(pixels, num_channels=num_channels) if normalised else pixels
+    if normalised:  # in units of bytes, where sums are exact
+        return standardise(patches, num_channels=num_channels, eps=255 * _EPS)
+    return patches.float().div_(255)
 
 
 @torch.no_grad()
 def standardise(
-    pixels: Float[Tensor, "b m pixels"], *, num_channels: int = 3
+    pixels: Shaped[Tensor, "b m pixels"], *, num_channels: int = 3, eps: float = _EPS
 ) -> Float[Tensor, "b m pixels"]:
-    """Give every channel of every tubelet mean 0 and standard deviation 1 (almost, see `_EPS`)."""
-    channels = pixels.float().unflatten(2, (-1, num_channels))  # b m pixel c
-    std, mean = torch.std_mean(channels, dim=2, keepdim=True)
-    return ((channels - mean) / (std + _EPS)).flatten(2)
+    """Give every channel of every tubelet mean 0 and deviation 1 (almost: `eps` is added to it)."""
+    # Channels apart while computing: sums along memory are quicker on a processor.
+    planes = rearrange(pixels, "b m (pixel c) -> b m c pixel", c=num_channels).contiguous().float()
+    std, mean = torch.std_mean(planes, dim=3, keepdim=True)
+    return rearrange((planes - mean).div_(std + eps), "b m c pixel -> b m (pixel c)")
 
 
 @torch.no_grad()
@@ -65,10 +70,28 @@ def per_sample_error(
     counted: Bool[Tensor, "b m"] | None = None,
 ) -> Float[Tensor, " b"]:
     """Squared error of each sample, averaged over its counted tubelets and their pixels."""
-    error = (predicted.float() - target).square().mean(2)
+    error = _SquaredError.apply(predicted, target)
     if counted is None:
         return error.mean(1)
     return (error * counted).sum(1) / counted.sum(1)
+
+
+class _SquaredError(torch.autograd.Function):
+    """Squared difference, mean over pixels; keeps one tensor where plain code keeps two."""
+
+    @staticmethod
+    def forward(ctx: Any, predicted: Tensor, target: Tensor) -> Tensor:
+        difference = predicted.float() - target
+        ctx.save_for_backward(difference)
+        ctx.dtype = predicted.dtype
+        with torch.autocast(difference.device.type, enabled=False):  # it would round the products
+            return torch.linalg.vecdot(difference, difference) / difference.shape[2]
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (difference,) = ctx.saved_tensors
+        scale = gradient * (2 / difference.shape[2])
+        return (difference * scale[:, :, None]).to(ctx.dtype), None
 
 
 @torch.no_grad()

@@ -2,8 +2,8 @@
 
 Source: Dosovitskiy et al. 2021 (ViT), as used by VideoMAE; parameters have the official names.
 Shapes: tokens (b, n, d) -> (b, n, d), or (b, m, d) for the last m tokens where only they are read.
-Differs: attention runs through `scaled_dot_product_attention`; a block can leave out the work whose
-result nobody reads (`num_kept`). The numbers are the same.
+Differs: a block can leave out the work whose result nobody reads (`num_kept`); the numbers are the
+same. How attention is computed is chosen in attention.py.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from internvideo.models.attention import attend
 
 
 class Attention(nn.Module):
@@ -40,7 +42,7 @@ class Attention(nn.Module):
             q_bias, kv_bias = (None, None) if bias is None else (bias[:d], bias[d:])
             (query,) = self._heads(F.linear(tokens[:, -num_kept:], weight[:d], q_bias), 1)
             key, value = self._heads(F.linear(tokens, weight[d:], kv_bias), 2)
-        attended = F.scaled_dot_product_attention(query, key, value)
+        attended = attend(query, key, value)
         return self.proj(attended.transpose(1, 2).flatten(2))  # b a n e -> b n (a e)
 
     def _bias(self) -> Tensor | None:

@@ -1,0 +1,82 @@
+"""Scaled dot-product attention, with a path of our own for bfloat16 on processors.
+
+Shapes: query (b, a, m, e), key and value (b, a, n, e) -> (b, a, m, e).
+
+On a processor torch's fused attention runs long bfloat16 sequences no faster than float32 ones. The
+plain products do run twice as fast, so there we take those, a few rows at a time so that the scores
+stay in the cache, and compute the scores again in the backward pass instead of storing them.
+Differs from the fused kernel: scores are rounded to bfloat16 before the softmax, as they are in
+attention written out under autocast. benchmarks/masked_pretraining_step.py measures what it gains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+_LONG = 512  # keys from which on the plain products win; measured on two cores
+_ROWS = 392  # queries at a time
+
+
+def attend(
+    query: Float[Tensor, "b a m e"], key: Float[Tensor, "b a n e"], value: Float[Tensor, "b a n e"]
+) -> Float[Tensor, "b a m e"]:
+    """Softmax of query-key products, over all keys, times the values."""
+    if (
+        query.device.type == "cpu"
+        and query.dtype == torch.bfloat16
+        and key.shape[2] >= _LONG
+        and not torch.compiler.is_compiling()
+    ):
+        return _PlainAttention.apply(query, key, value)
+    return F.scaled_dot_product_attention(query, key, value)
+
+
+class _PlainAttention(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        b, a, m, e = query.shape
+        attended = query.new_empty(b, m, a, e).transpose(1, 2)  # heads side by side once merged
+        with torch.autocast("cpu", enabled=False):
+            scaled, key_, value_ = (
+                query.contiguous() * e**-0.5,
+                key.contiguous(),
+                value.contiguous(),
+            )
+            for sample, rows in _pieces(b, m):
+                weights = torch.softmax(scaled[sample, :, rows] @ key_[sample].mT, dim=-1)
+                attended[sample, :, rows] = weights @ value_[sample]
+        ctx.save_for_backward(query, key, value, attended)
+        return attended
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        query, key, value, attended = ctx.saved_tensors
+        b, a, m, e = query.shape
+        to_query = query.new_empty(b, m, a, e).transpose(1, 2)
+        to_key = torch.zeros(key.shape, dtype=torch.float32)
+        to_value = torch.zeros(value.shape, dtype=torch.float32)
+        # What a row of scores shares: d softmax = weights * (d weights - this).
+        shared = (gradient.float() * attended.float()).sum(3, keepdim=True).to(query.dtype)
+        scaled, key_, value_ = query.contiguous() * e**-0.5, key.contiguous(), value.contiguous()
+        gradient = gradient.contiguous()
+        for sample, rows in _pieces(b, m):
+            asked, wanted = scaled[sample, :, rows], gradient[sample, :, rows]
+            weights = torch.softmax(asked @ key_[sample].mT, dim=-1)
+            to_value[sample] += weights.mT @ wanted
+            to_scores = wanted @ value_[sample].mT
+            to_scores.sub_(shared[sample, :, rows]).mul_(weights)
+            to_query[sample, :, rows] = to_scores @ key_[sample]
+            to_key[sample] += to_scores.mT @ asked
+        return to_query.mul_(e**-0.5), to_key.to(key.dtype), to_value.to(value.dtype)
+
+
+def _pieces(num_samples: int, num_rows: int) -> Iterator[tuple[int, slice]]:
+    for sample in range(num_samples):
+        for start in range(0, num_rows, _ROWS):
+            yield sample, slice(start, start + _ROWS)
