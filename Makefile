@@ -35,7 +35,7 @@ bench: install
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyrefly check internvideo
+	$(BIN)/pyrefly check internvideo --python-interpreter-path $(BIN)/python
 
 clean:
 	rm -rf $(VENV) runs

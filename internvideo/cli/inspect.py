@@ -108,7 +108,7 @@ def _catalogue(what: str) -> list[tuple[str, str]]:
     if what == "actions":
         from internvideo.playground import ACTIONS
 
-        return [(name, _first_line(action)) for name, action in ACTIONS.items()]
+        return [(name, action.template) for name, action in ACTIONS.items()]
     from internvideo.models.sizes import SIZES
 
     return [(name, str(size)) for name, size in SIZES.items()]

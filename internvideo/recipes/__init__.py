@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from internvideo.errors import unknown_name
-from internvideo.recipes.execute import execute
+from internvideo.recipes.execute import execute, load_model
 from internvideo.recipes.masked_pretraining import (
     mae_base_hybrid,
     mae_base_k400,
@@ -42,6 +42,7 @@ __all__ = [
     "Run",
     "execute",
     "from_document",
+    "load_model",
     "override",
     "read_run",
     "recipe",

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from internvideo.recipes.run import Run, to_document
+from internvideo.errors import CheckpointError
+from internvideo.models import MaskedAutoencoder
+from internvideo.recipes.run import Run, from_document, to_document
 from internvideo.stages import MaskedPretrainingStage
-from internvideo.training import Outcome, Process, Progress, train
+from internvideo.training import Outcome, Process, Progress, load, train
 
 
 def execute(
@@ -39,3 +41,32 @@ def execute(
         on_progress=on_progress,
     )
     return outcome, stage
+
+
+def load_model(folder: str | Path, *, averaged: bool = False) -> MaskedAutoencoder:
+    """Read a trained model back from a checkpoint folder, ready for evaluation.
+
+    Args:
+        folder: A checkpoint (`.../step-<n>`, `.../last`) or the folder of a run.
+        averaged: Take the moving average of the weights, where the run kept one.
+
+    Raises:
+        CheckpointError: If there is no complete checkpoint, or its weights do not fit its
+            configuration.
+    """
+    folder = Path(folder)
+    if not (folder / "model.safetensors").exists():
+        folder = folder / "checkpoints" / "last"
+    loaded = load(folder)
+    if "config" not in loaded.documents:
+        raise CheckpointError(f"{folder}: no config.json, which says what model this is")
+    run = from_document(loaded.documents["config"], where=str(folder / "config.json"))
+    weights = loaded.ema if averaged else loaded.model
+    if weights is None:
+        raise CheckpointError(f"{folder}: this run kept no moving average; use averaged=False")
+    model = MaskedAutoencoder(run.stage.encoder, run.stage.decoder)
+    try:
+        model.load_state_dict(dict(weights))
+    except RuntimeError as error:
+        raise CheckpointError(f"{folder}: weights and config.json disagree: {error}") from error
+    return model.eval()
