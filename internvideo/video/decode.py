@@ -35,9 +35,9 @@ from internvideo.video.size import scaled_size
 _log = logging.getLogger(__name__)
 # Decoded frames of streams that only decoding can index are kept up to this many bytes.
 _KEPT_FRAME_BYTES = 32 << 20
-# Codecs in which FFmpeg's "no other frame refers to it" is certain. HEVC's is certain only within
-# one temporal layer.
-_SKIPPABLE = {"h264", "mpeg4", "mpeg1video", "mpeg2video"}
+
+# Codecs of which FFmpeg mends the bugs of known encoders, named in the first packet.
+_NAMES_ITS_ENCODER = {"h264", "mpeg4"}
 
 
 class VideoReader:
@@ -271,7 +271,7 @@ class VideoReader:
         if num_bytes > _KEPT_FRAME_BYTES:
             self._shown.clear()
         self._table.num_frames = len(order)
-        if len(set(order)) == len(order):
+        if None not in order and len(set(order)) == len(order):
             self._table.order = order
 
     def _decode(
@@ -281,14 +281,28 @@ class VideoReader:
 
         Given `wanted`, frames to which no other frame refers are skipped unless they are in it.
         """
-        skips = wanted is not None and self._codec.name in _SKIPPABLE
+        skips = wanted is not None and self._table.may_skip
+        if start > 0 and not self._codec.is_open and self._codec.name in _NAMES_ITS_ENCODER:
+            self._show_first_packet()
+        self._codec.skip_frame = "DEFAULT"
         if self._codec.is_open:
             self._codec.flush_buffers()
         for number, packet in self._packets(start, last):
-            self._codec.skip_frame = "NONREF" if skips and number not in wanted else "DEFAULT"
+            if skips:
+                self._codec.skip_frame = "DEFAULT" if number in wanted else "NONREF"
             packet.opaque = number
             yield from self._feed(packet)
         yield from self._feed(None)
+
+    def _show_first_packet(self) -> None:
+        """Let the decoder read the headers of the first packet before it starts elsewhere.
+
+        It may name the encoder, whose known bugs FFmpeg mends (x264's in 4:4:4 streams); decoded
+        from the middle alone such a stream would give other pixels.
+        """
+        self._codec.skip_frame = "ALL"
+        for _, packet in self._packets(0, 0):
+            self._feed(packet)
 
     def _feed(self, packet: av.Packet | None) -> list[tuple[int, av.VideoFrame]]:
         try:

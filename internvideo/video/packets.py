@@ -15,10 +15,15 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from internvideo.video.mpeg4 import screen_order
+
 # Containers whose presentation times come from the multiplexer and not from a parser's guess.
 _TIMED_CONTAINERS = {"mov", "mp4", "matroska", "webm", "gif", "flv", "apng", "mpeg", "mpegts"}
 # Codecs of which every packet shows one frame, whatever the container says about time.
 _ONE_FRAME_A_PACKET = {"h264", "hevc", "mjpeg", "msmpeg4", "msmpeg4v2", "cinepak", "rawvideo"}
+# Codecs in which "no other frame refers to it" is certain (in HEVC only within a temporal layer).
+# MPEG-4 with packed pictures is not among them: FFmpeg then mislabels the frames it does not skip.
+_SKIPPABLE = {"h264", "mpeg4", "mpeg1video", "mpeg2video"}
 # MPEG-4 part 2 marks a repeated frame by a packet of a few bytes that decodes to nothing.
 _EMPTY_MPEG4_BYTES = 8
 # Files up to this size stay in memory after listing, so that no packet is read twice.
@@ -30,7 +35,8 @@ class PacketTable:
     """Packets of one video stream in file order; `order[i]` is the packet that shows frame i.
 
     `order` is None where only decoding can tell, and `num_frames` then says how many there are if
-    that much is certain. `kept` holds the packets themselves unless the file is large.
+    that much is certain. `may_skip`: FFmpeg may leave out frames to which no other frame refers
+    without harm to the rest. `kept` holds the packets themselves unless the file is large.
     """
 
     pts: list[int | None] = field(default_factory=list)
@@ -42,6 +48,7 @@ class PacketTable:
     kept: list[av.Packet] | None = field(default_factory=list)
     order: list[int] | None = None
     num_frames: int | None = None
+    may_skip: bool = False
     failure: str | None = None
 
     _numbers: dict[tuple[int | None, ...], int] = field(default_factory=dict)
@@ -108,9 +115,15 @@ def _find_order(table: PacketTable, container_names: str, stream: VideoStream) -
     elif _TIMED_CONTAINERS.isdisjoint(container_names.split(",")):
         # Without reordering, file order is presentation order whatever the times say.
         trusted &= not stream.codec_context.has_b_frames and table.pts == table.dts
-    if trusted:
+    if not trusted and codec == "mpeg4" and starts_with_key and table.kept is not None:
+        table.order = screen_order(table.kept)
+        table.keys = [key for key in table.keys if table.sizes[key] > _EMPTY_MPEG4_BYTES]
+    elif trusted:
         table.order = sorted(shown, key=table.pts.__getitem__)
-    if trusted or (codec in _ONE_FRAME_A_PACKET and starts_with_key):
+        table.may_skip = codec in _SKIPPABLE
+    if table.order is not None:
+        table.num_frames = len(table.order)
+    elif codec in _ONE_FRAME_A_PACKET and starts_with_key:
         table.num_frames = len(shown)
 
 
