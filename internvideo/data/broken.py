@@ -70,13 +70,22 @@ class BrokenVideos:
         # A line without its end is still being written, or was cut off with its process.
         whole = new[: new.rfind(b"\n") + 1]
         self._read_bytes += len(whole)
-        self._listed |= {json.loads(line)["path"] for line in whole.splitlines() if line}
+        for line in whole.splitlines():
+            try:
+                self._listed.add(json.loads(line)["path"])
+            except json.JSONDecodeError:
+                continue  # what a killed process wrote of it; the video is listed when met again
 
     def _append(self, source: str, reason: str) -> None:
         self._listed.add(source)
         if self._file is None:
             return
-        line = json.dumps({"path": source, "reason": reason}, ensure_ascii=False) + "\n"
+        cut_off = self._file.exists() and self._file.stat().st_size > self._read_bytes
+        line = (
+            "\n" * cut_off
+            + json.dumps({"path": source, "reason": reason}, ensure_ascii=False)
+            + "\n"
+        )
         try:
             with self._file.open("ab") as file:
                 file.write(line.encode())

@@ -8,10 +8,8 @@ Several ranks on one machine keep one cache each.
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from math import prod
 from pathlib import Path
 
@@ -60,51 +58,51 @@ class FrameCache:
         *,
         short_side_px: int | None,
         budget_mb: int,
-        num_threads: int | None = None,
+        num_threads: int = 1,
         shared: bool = True,
         progress: Callable[[int, int], None] | None = None,
     ) -> FrameCache | None:
-        """Decode all records at once, in parallel; None, with a warning, where they do not fit.
+        """Decode all records; None, with a warning, where they do not fit.
 
         Args:
             records: Those of the data set, in its order.
             short_side_px: As the data set decodes them.
             budget_mb: Most memory to take.
-            num_threads: Decoders at work; without it one a processor.
+            num_threads: Threads that decode one video; more than one pay from about 720p on.
             shared: Whether other processes read it too; their memory is often small.
             progress: Called with how many records are done and how many there are.
         """
-        with ThreadPoolExecutor(num_threads or os.cpu_count()) as pool:
-            shapes = list(pool.map(lambda record: _shape(record, short_side_px), records))
-            needed_mb = -(-sum(prod(shape) for shape in shapes if shape) // _MB)
-            room_mb = _room_mb(budget_mb) if shared else budget_mb
-            if needed_mb > room_mb:
-                _log.warning(
-                    "frames are not kept in memory: %d videos need %d MB, %s; every epoch decodes "
-                    "them again",
-                    len(records),
-                    needed_mb,
-                    f"data.cache_mb is {budget_mb}"
-                    if room_mb == budget_mb
-                    else f"{_SHARED_MEMORY} has {room_mb}",
-                )
-                return None
-            cache = cls(shapes, shared=shared)
-
-            def decode(index: int) -> None:
-                cache._decode(index, records[index], short_side_px)
-
-            for done, _ in enumerate(pool.map(decode, range(len(records))), 1):
-                if progress is not None:
-                    progress(done, len(records))
+        shapes = [_shape(record, short_side_px) for record in records]
+        needed_mb = -(-sum(prod(shape) for shape in shapes if shape) // _MB)
+        room_mb = _room_mb(budget_mb) if shared else budget_mb
+        if needed_mb > room_mb:
+            _log.warning(
+                "frames are not kept in memory: %d videos need %d MB, %s; every epoch decodes "
+                "them again",
+                len(records),
+                needed_mb,
+                f"data.cache_mb is {budget_mb}"
+                if room_mb == budget_mb
+                else f"{_SHARED_MEMORY} has {room_mb}",
+            )
+            return None
+        cache = cls(shapes, shared=shared)
+        for index, record in enumerate(records):
+            cache._decode(index, record, short_side_px, num_threads)
+            if progress is not None:
+                progress(index + 1, len(records))
         return cache
 
-    def _decode(self, index: int, record: Record, short_side_px: int | None) -> None:
+    def _decode(
+        self, index: int, record: Record, short_side_px: int | None, num_threads: int
+    ) -> None:
         frames = self.frames(index)
         if frames is None:
             return
         try:
-            with open_video(record) as video:
+            # Not a pool of threads with a reader each: PyAV (18) keeps what belongs to a packet
+            # under the identity of its number, which two readers share.
+            with open_video(record, num_threads=num_threads) as video:
                 part = frames_of(record, video)
                 frames.copy_(video.frames(part, short_side_px=short_side_px).frames)
         except DecodeError:

@@ -77,8 +77,6 @@ class VideoData:
     def __post_init__(self) -> None:
         if self.format not in ANNOTATIONS:
             raise unknown_name("annotation format", self.format, ANNOTATIONS)
-        if self.crop not in _SMALLEST_CROP:
-            raise unknown_name("crop", self.crop, _SMALLEST_CROP)
         known = inspect.signature(ANNOTATIONS[self.format]).parameters
         for name in (*self.options, *(["columns"] if self.columns else [])):
             if name not in known:

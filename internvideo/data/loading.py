@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import time
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import count
@@ -30,6 +31,9 @@ from internvideo.errors import ConfigError, InternVideoError, TrainingError
 from internvideo.values import ClipBatch, Share
 
 _log = logging.getLogger(__name__)
+
+# How long a dead worker may go unnoticed.
+_LIVENESS_CHECK_S = 2.0
 
 Work = list[tuple[int, int]]  # (sample, epoch) of one micro-batch
 
@@ -82,12 +86,13 @@ class ClipLoader:
         )
         self._videos = batch_size // dataset.num_views
         self._micro = batch_size // parts
+        self._timeout_s = timeout_s
         self._options: dict[str, Any] = {"num_workers": num_workers, "pin_memory": pin_memory}
         if num_workers:
             self._options |= {
                 "multiprocessing_context": _workers_context(),
                 "prefetch_factor": prefetch,
-                "timeout": timeout_s,
+                "timeout": min(timeout_s, _LIVENESS_CHECK_S),
             }
 
     @property
@@ -137,17 +142,9 @@ class ClipLoader:
         loaded = iter(loader)
         while True:
             try:
-                batch: _Loaded = next(loaded)
+                batch = self._next(loaded, samples)
             except StopIteration:
                 return
-            except RuntimeError as error:
-                if "DataLoader" not in str(error):
-                    raise
-                raise TrainingError(
-                    f"{str(error).splitlines()[0]}; workers were at: {samples.in_progress()}. "
-                    "A killed worker often means too little memory: use fewer workers or a smaller "
-                    "batch"
-                ) from error
             if batch.failure is not None:
                 raise batch.failure
             for source, reason in batch.broken:
@@ -158,6 +155,26 @@ class ClipLoader:
                 sources=tuple(batch.sources),
                 labels=batch.labels,
             )
+
+    def _next(self, loaded: Iterator[_Loaded], samples: _Samples) -> _Loaded:
+        started = time.monotonic()
+        while True:
+            try:
+                return next(loaded)
+            except RuntimeError as error:
+                if not str(error).startswith("DataLoader"):
+                    raise
+                waited_s = time.monotonic() - started
+                if "timed out" in str(error):
+                    if waited_s < self._timeout_s:
+                        continue  # torch looks for dead workers only between its time-outs
+                    problem = f"loading workers have been silent for {waited_s:.0f} s"
+                else:
+                    problem = (
+                        "a loading worker was killed, often for want of memory (use fewer workers "
+                        "or a smaller batch)"
+                    )
+                raise TrainingError(f"{problem}; it was at {samples.in_progress()}") from error
 
 
 class _Loaded(NamedTuple):

@@ -1,0 +1,66 @@
+"""Decoded frames in memory."""
+
+from __future__ import annotations
+
+import logging
+
+import torch
+
+from internvideo.data import FrameCache
+from internvideo.values import Record
+from internvideo.video import open_video
+
+
+def _records(folder):
+    return [Record(video=path) for path in sorted(folder.glob("*.mp4"))]
+
+
+def test_it_holds_every_frame_at_the_size_asked_for(tiny_videos):
+    records = _records(tiny_videos)
+
+    cache = FrameCache.fill(records, short_side_px=16, budget_mb=10)
+
+    assert cache is not None
+    with open_video(records[3]) as video:
+        expected = video.frames(range(12), short_side_px=16).frames
+    assert torch.equal(cache.frames(3), expected)
+    assert cache.num_bytes == 10 * 12 * 16 * 20 * 3
+
+
+def test_it_holds_only_the_part_of_a_record(tiny_videos):
+    record = Record(video=tiny_videos / "video 3.mp4", start_s=0.2, end_s=0.5)
+
+    cache = FrameCache.fill([record], short_side_px=None, budget_mb=10)
+
+    with open_video(record) as video:
+        assert torch.equal(cache.frames(0), video.frames([2, 3, 4]).frames)
+
+
+def test_it_tells_its_progress(tiny_videos):
+    seen = []
+
+    FrameCache.fill(
+        _records(tiny_videos),
+        short_side_px=None,
+        budget_mb=10,
+        progress=lambda done, total: seen.append((done, total)),
+    )
+
+    assert seen == [(done, 10) for done in range(1, 11)]
+
+
+def test_a_set_that_does_not_fit_tells_what_it_needs(tiny_videos, caplog):
+    with caplog.at_level(logging.WARNING):
+        cache = FrameCache.fill(_records(tiny_videos), short_side_px=None, budget_mb=0)
+
+    assert cache is None
+    assert [r.getMessage() for r in caplog.records] == [
+        "frames are not kept in memory: 10 videos need 1 MB, data.cache_mb is 0; every epoch "
+        "decodes them again"
+    ]
+
+
+def test_a_broken_video_is_left_to_the_data_set(corrupted_videos):
+    cache = FrameCache.fill(_records(corrupted_videos), short_side_px=None, budget_mb=10)
+
+    assert [cache.frames(i) is None for i in range(10)] == [i in (2, 5) for i in range(10)]

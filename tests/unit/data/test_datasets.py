@@ -1,0 +1,205 @@
+"""What a configuration reads and selects, and what a sample is made of."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import replace
+
+import pytest
+import torch
+
+from internvideo.data import ClipDataset, FrameCache, VideoData
+from internvideo.data.cache import frames_of
+from internvideo.errors import ConfigError, DecodeError, TrainingError
+from internvideo.values import Record
+from internvideo.video import open_video
+
+
+def dataset(data, *, training=True, **options):
+    options = {"num_frames": 4, "side_px": 16, "seed": 0} | options
+    return ClipDataset(
+        data.select(data.read(), training=training), data, training=training, **options
+    )
+
+
+def grey_level(frames):
+    """Which of the tiny videos frames are from."""
+    return round((frames.float().mean().item() - 9.5) / 20)
+
+
+def test_splits_are_selected_by_name(tiny_data):
+    read = tiny_data.read()
+
+    train, evaluation = (tiny_data.select(read, training=training) for training in (True, False))
+
+    assert [r.video.stem for r in evaluation.records] == ["video 8", "video 9"]
+    assert len(train.records) == 8
+
+
+def test_a_split_of_none_is_everything(tiny_data):
+    data = replace(tiny_data, train_split=None)
+
+    assert len(data.select(data.read(), training=True).records) == 10
+
+
+def test_an_unknown_split_names_those_there_are(tiny_data):
+    data = replace(tiny_data, train_split="trian")
+
+    with pytest.raises(ConfigError, match=r"unknown split of .*'trian'; did you mean 'train'"):
+        data.select(data.read(), training=True)
+
+
+def test_without_splits_a_fixed_share_of_the_videos_is_held_back(tiny_videos):
+    data = VideoData(source=str(tiny_videos), format="folder", held_back_share=0.3)
+    records = tuple(Record(video=tiny_videos / f"{i}.mp4") for i in range(10))
+    annotations = replace(VideoData(source=str(tiny_videos / "videos.csv")).read(), records=records)
+    shuffled = replace(annotations, records=records[::-1])
+
+    train, held_back = (set(data.select(annotations, training=t).records) for t in (True, False))
+
+    assert len(held_back) == 3
+    assert train | held_back == set(records)
+    assert not train & held_back
+    assert set(data.select(shuffled, training=False).records) == held_back
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"format": "manifets"}, "unknown annotation format 'manifets'; did you mean 'manifest'"),
+        ({"stride_frames": 0}, "data.stride_frames is 0, expected 1 or more"),
+        ({"views_per_video": 0}, "data.views_per_video is 0, expected 1 or more"),
+        ({"max_broken_share": 1.5}, "data.max_broken_share is 1.5, expected a share below 1"),
+        ({"options": {"fold": 1}}, "unknown option of the manifest reader 'fold'"),
+        ({"format": "ucf101", "columns": {"path": "f"}}, "option of the ucf101 reader 'columns'"),
+    ],
+)
+def test_an_impossible_configuration_is_named(options, message):
+    with pytest.raises(ConfigError, match=message):
+        VideoData(source="videos.csv", **options)
+
+
+def test_videos_that_are_not_where_they_should_be_are_named(tiny_data, tmp_path):
+    (tmp_path / "videos.csv").write_text("path\nmissing.mp4\n")
+
+    with pytest.raises(ConfigError, match=r"none of its first 1 videos exists, such as .*missing"):
+        VideoData(source=str(tmp_path / "videos.csv")).read()
+
+
+def test_a_sample_has_the_views_asked_for(tiny_data):
+    sample = dataset(replace(tiny_data, views_per_video=3)).sample(5)
+
+    assert sample.views.shape == (3, 4, 16, 16, 3)
+    assert grey_level(sample.views) == 5
+    assert sample.source.endswith("video 5.mp4")
+    assert sample.label == 1
+
+
+def test_the_views_of_a_video_are_different_crops_of_the_same_frames(tiny_data, monkeypatch):
+    opened = []
+    monkeypatch.setattr(
+        "internvideo.data.datasets.open_video", lambda r: opened.append(r) or open_video(r)
+    )
+
+    sample = dataset(replace(tiny_data, views_per_video=2)).sample(5)
+
+    assert len(opened) == 1
+    assert not torch.equal(*sample.views)
+    assert len(set(sample.seeds.tolist())) == 2
+
+
+def test_another_epoch_gives_other_views_and_seeds(tiny_data):
+    first, second = (dataset(tiny_data).sample(5, epoch) for epoch in (0, 1))
+
+    assert not torch.equal(first.views, second.views)
+    assert first.seeds.tolist() != second.seeds.tolist()
+
+
+def test_a_sample_is_the_same_in_another_process(tiny_data):
+    here = dataset(tiny_data)
+
+    there = pickle.loads(pickle.dumps(here))
+
+    assert torch.equal(here.sample(3, 2).views, there.sample(3, 2).views)
+
+
+def test_evaluation_takes_the_middle_of_time_and_space(tiny_data):
+    data = replace(tiny_data, views_per_video=3)
+
+    sample = dataset(data, training=False, num_frames=4, side_px=32).sample(0)
+
+    with open_video(data.select(data.read(), training=False).records[0]) as video:
+        expected = video.frames(range(4, 8)).frames[:, :, 4:36]
+    assert torch.equal(sample.views[0], expected)
+    assert len(sample.views) == 1
+
+
+def test_a_part_of_a_video_restricts_its_frames(tiny_videos):
+    record = Record(video=tiny_videos / "video 0.mp4", start_s=0.2, end_s=0.5)
+
+    with open_video(record) as video:
+        part = frames_of(record, video)
+
+    assert part == range(2, 5)
+
+
+def test_a_part_beyond_the_end_is_named(tiny_videos):
+    record = Record(video=tiny_videos / "video 0.mp4", start_s=5.0)
+
+    with (
+        open_video(record) as video,
+        pytest.raises(DecodeError, match=r"no frame from 5.00 to inf"),
+    ):
+        frames_of(record, video)
+
+
+@pytest.mark.parametrize("crop", ["multi-scale", "random-resized", "centre"])
+def test_the_cache_changes_nothing(tiny_data, crop):
+    plain = dataset(replace(tiny_data, crop=crop, views_per_video=2, flip=True))
+    cache = FrameCache.fill(plain.records, short_side_px=plain.short_side_px, budget_mb=10)
+    assert cache is not None
+
+    with_cache = dataset(plain.config, cache=cache)
+
+    for index in range(len(plain)):
+        assert torch.equal(plain.sample(index, 1).views, with_cache.sample(index, 1).views)
+
+
+def test_a_broken_video_is_replaced_and_named(corrupted_videos):
+    broken = dataset(VideoData(source=str(corrupted_videos / "videos.csv"), stride_frames=1))
+
+    sample = broken.sample(2)
+
+    assert grey_level(sample.views) not in (2, 5)
+    assert sample.broken[0][0].endswith("video 2.mp4")
+    assert "video 2.mp4" in sample.broken[0][1]
+
+
+def test_replacements_differ_between_epochs(corrupted_videos):
+    broken = dataset(VideoData(source=str(corrupted_videos / "videos.csv"), stride_frames=1))
+
+    assert len({broken.sample(2, epoch).source for epoch in range(20)}) > 2
+
+
+def test_a_broken_video_is_not_replaced_in_evaluation(corrupted_videos):
+    data = VideoData(
+        source=str(corrupted_videos / "videos.csv"), stride_frames=1, eval_split="train"
+    )
+
+    sample = dataset(data, training=False).sample(2)
+
+    assert len(sample.views) == 0
+    assert len(sample.broken) == 1
+
+
+def test_a_set_of_broken_videos_alone_stops(tmp_path):
+    rows = [f"{i}.mp4" for i in range(3)]
+    for row in rows:
+        (tmp_path / row).write_text("no video")
+    (tmp_path / "videos.csv").write_text("\n".join(["path", *rows]))
+    broken = dataset(VideoData(source=str(tmp_path / "videos.csv"), train_split=None))
+
+    with pytest.raises(
+        TrainingError, match=r"none of 200 videos drawn .* can be decoded; the first"
+    ):
+        broken.sample(0)

@@ -1,0 +1,176 @@
+"""Batches: their contents, their order, and what happens when a worker fails."""
+
+from __future__ import annotations
+
+import json
+import logging
+from itertools import islice
+
+import pytest
+import torch
+
+from internvideo.data import ClipDataset, ClipLoader, VideoData
+from internvideo.data.draws import permutation
+from internvideo.errors import ConfigError, TrainingError
+from internvideo.values import Share
+from tests.unit.data.numbered import Numbered, expected_seed, keys
+
+
+def first_steps(loader, count, first_step=0):
+    return list(islice(loader.batches(first_step), count))
+
+
+def test_a_step_is_the_next_piece_of_the_epochs_in_a_row():
+    loader = ClipLoader(Numbered(5), batch_size=3)
+
+    seen = keys(batch for step in first_steps(loader, 5) for batch in step)
+
+    row = [(int(i), epoch) for epoch in range(3) for i in permutation(0, epoch, 5)]
+    assert seen == [(f"{i}.mp4", expected_seed(i, epoch)) for i, epoch in row]
+
+
+def test_views_of_a_video_lie_side_by_side_and_count_as_clips():
+    loader = ClipLoader(Numbered(8, num_views=3), batch_size=6)
+
+    ((batch,),) = first_steps(loader, 1)
+
+    assert len(batch) == 6
+    assert batch.sources[0] == batch.sources[1] == batch.sources[2] != batch.sources[3]
+    index = int(batch.frames[0, 0, 0, 0, 0])
+    assert batch.seeds[:3].tolist() == [expected_seed(index, 0, view) for view in range(3)]
+    assert batch.labels is not None
+    assert batch.labels.tolist() == [int(f[0, 0, 0, 0]) % 2 for f in batch.frames]
+
+
+def test_an_epoch_is_as_many_steps_as_show_every_video():
+    assert ClipLoader(Numbered(9, num_views=2), batch_size=8).steps_per_epoch == 3
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "share", "accumulation"), [(10, Share(index=0, count=2), 2), (0, None, 1)]
+)
+def test_a_batch_that_cannot_be_shared_names_one_that_can(batch_size, share, accumulation):
+    with pytest.raises(
+        ConfigError, match=r"cannot be shared equally among .*; the nearest that can"
+    ):
+        ClipLoader(
+            Numbered(9, num_views=2), batch_size=batch_size, share=share, accumulation=accumulation
+        )
+
+
+def test_loading_leaves_the_global_generator_alone():
+    before = torch.random.get_rng_state()
+
+    first_steps(ClipLoader(Numbered(5), batch_size=3), 2)
+
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_unlabelled_records_give_no_labels(tiny_videos):
+    (tiny_videos / "unlabelled.csv").write_text("path\nvideo 1.mp4\nvideo 2.mp4\n")
+    data = VideoData(source=str(tiny_videos / "unlabelled.csv"), stride_frames=1, train_split=None)
+    dataset = ClipDataset(data.read(), data, num_frames=2, side_px=8, training=True)
+
+    ((batch,),) = first_steps(ClipLoader(dataset, batch_size=2), 1)
+
+    assert batch.labels is None
+
+
+def test_evaluation_goes_through_all_records_once_in_order():
+    loader = ClipLoader(Numbered(7, training=False), batch_size=3)
+
+    batches = list(loader.once())
+
+    assert [len(batch) for batch in batches] == [3, 3, 1]
+    assert keys(batches) == [(f"{i}.mp4", expected_seed(i, 0)) for i in range(7)]
+
+
+def test_evaluation_leaves_broken_videos_out_and_names_them(caplog):
+    loader = ClipLoader(Numbered(7, training=False, broken={1, 3, 4}), batch_size=2)
+
+    with caplog.at_level(logging.WARNING):
+        batches = list(loader.once())
+
+    assert [s for batch in batches for s in batch.sources] == ["0.mp4", "2.mp4", "5.mp4", "6.mp4"]
+    assert len(loader.broken) == 3
+    assert len(caplog.records) == 3
+
+
+def test_a_fifth_of_broken_videos_trains_on_and_lists_each_once(tmp_path, caplog):
+    loader = ClipLoader(
+        Numbered(20, broken={3, 7, 11, 19}), batch_size=4, broken_file=tmp_path / "broken.jsonl"
+    )
+
+    with caplog.at_level(logging.WARNING):
+        steps = first_steps(loader, 30)
+
+    assert all(len(batch) == 4 for (batch,) in steps)
+    listed = [json.loads(line) for line in (tmp_path / "broken.jsonl").read_text().splitlines()]
+    assert sorted(entry["path"] for entry in listed) == ["11.mp4", "19.mp4", "3.mp4", "7.mp4"]
+    assert listed[0]["reason"].endswith(".mp4: is broken")
+    assert len(caplog.records) == 4
+
+
+def test_more_broken_videos_than_allowed_stop_training():
+    loader = ClipLoader(Numbered(20, broken=range(6), max_broken_share=0.25), batch_size=4)
+
+    with pytest.raises(
+        TrainingError, match=r"6 of 20 videos are broken, more than the share of 0.25"
+    ):
+        first_steps(loader, 30)
+
+
+def test_a_bug_in_loading_names_the_video():
+    loader = ClipLoader(Numbered(4, trouble="bug"), batch_size=4)
+
+    with pytest.raises(KeyError) as caught:
+        first_steps(loader, 1)
+
+    assert caught.value.__notes__ == ["while loading 1.mp4"]
+
+
+def test_workers_change_nothing(corrupted_videos):
+    data = VideoData(
+        source=str(corrupted_videos / "videos.csv"), stride_frames=1, views_per_video=2
+    )
+    part = data.select(data.read(), training=True)
+    dataset = ClipDataset(part, data, num_frames=4, side_px=16, training=True, seed=1)
+    options = {"batch_size": 8, "accumulation": 2}
+
+    alone, shared = (
+        first_steps(ClipLoader(dataset, num_workers=n, **options), 4, first_step=3) for n in (0, 2)
+    )
+
+    for one, other in zip(alone, shared, strict=True):
+        for a, b in zip(one, other, strict=True):
+            assert torch.equal(a.frames, b.frames)
+            assert torch.equal(a.seeds, b.seeds)
+            assert a.sources == b.sources
+
+
+def test_a_worker_names_the_video_of_a_bug():
+    loader = ClipLoader(Numbered(4, trouble="bug"), batch_size=4, num_workers=1)
+
+    with pytest.raises(KeyError, match=r"while loading 1\.mp4"):
+        first_steps(loader, 1)
+
+
+def test_a_worker_that_dies_is_named_with_its_video():
+    loader = ClipLoader(Numbered(4, trouble="death"), batch_size=4, num_workers=1)
+
+    with pytest.raises(TrainingError, match=r"a loading worker was killed.* it was at 1\.mp4"):
+        first_steps(loader, 1)
+
+
+def test_a_worker_that_hangs_is_named_with_its_video():
+    loader = ClipLoader(Numbered(4, trouble="hang"), batch_size=4, num_workers=1, timeout_s=2.0)
+
+    with pytest.raises(TrainingError, match=r"silent for \d s; it was at 1\.mp4"):
+        first_steps(loader, 1)
+
+
+def test_the_limit_on_broken_videos_holds_with_workers():
+    dataset = Numbered(20, broken=range(6), max_broken_share=0.25)
+
+    with pytest.raises(TrainingError, match="6 of 20 videos are broken"):
+        first_steps(ClipLoader(dataset, batch_size=4, num_workers=1), 30)
