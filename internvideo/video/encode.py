@@ -21,7 +21,7 @@ from internvideo.errors import ConfigError
 def write_video(
     path: str | Path,
     frames: UInt8[Tensor, "t h w 3"] | Iterable[UInt8[np.ndarray, "h w 3"]],
-    rate_fps: float,
+    rate_fps: float | int,
     *,
     crf: int = 18,
     gop: int = 12,

@@ -79,7 +79,8 @@ class FrameFolder:
 
     @cached_property
     def info(self) -> VideoInfo:
-        width, height = self._open(0).size
+        with self._open(0) as image:
+            width, height = image.size
         return VideoInfo(
             num_frames=self.num_frames,
             duration_s=self.num_frames / self._rate_fps,

@@ -78,7 +78,7 @@ def scan(
     path: str | Path,
     *,
     num_workers: int = 1,
-    limit_s: float = 600.0,
+    limit_s: float | int = 600,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> list[Health]:
     """Decode every video below `path`; results are in the order of the paths.

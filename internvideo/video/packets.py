@@ -77,27 +77,26 @@ class PacketTable:
 
 def list_packets(container: InputContainer, stream: VideoStream) -> PacketTable:
     """Read every packet of `stream`; a file that breaks off is listed as far as it goes."""
-    table, num_bytes = PacketTable(), 0
+    table, rows, num_bytes = PacketTable(), [], 0
     try:
         for packet in container.demux(stream):
-            if not packet.size:
+            size = packet.size
+            if not size:
                 continue
-            number = len(table)
-            table.pts.append(packet.pts)
-            table.dts.append(packet.dts)
-            table.positions.append(packet.pos)
-            table.sizes.append(packet.size)
             if packet.is_keyframe:
-                table.keys.append(number)
+                table.keys.append(len(rows))
             if packet.is_discard:
-                table.discarded.add(number)
-            num_bytes += packet.size
+                table.discarded.add(len(rows))
+            rows.append((packet.pts, packet.dts, packet.pos, size))
+            num_bytes += size
             if num_bytes > _KEPT_BYTES:
                 table.kept = None
-            if table.kept is not None:
+            elif table.kept is not None:
                 table.kept.append(packet)
     except av.error.FFmpegError as error:
-        table.failure = str(error)
+        table.failure = error.strerror
+    if rows:
+        table.pts, table.dts, table.positions, table.sizes = map(list, zip(*rows, strict=True))
     _find_order(table, container.format.name, stream)
     return table
 

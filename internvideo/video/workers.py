@@ -27,7 +27,7 @@ def map_in_processes(
     *,
     on_failure: Callable[[Item, str], Result],
     num_workers: int,
-    limit_s: float,
+    limit_s: float | int,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> list[Result]:
     """Call `function` on each item; where its process dies or is too slow, `on_failure(item, why)`.
@@ -81,11 +81,11 @@ class _Worker:
         self.index: int | None = None
         self.deadline = float("inf")
 
-    def give(self, index: int, item: object, limit_s: float) -> None:
+    def give(self, index: int, item: object, limit_s: float | int) -> None:
         self.index, self.deadline = index, time.monotonic() + limit_s
         self.connection.send(item)
 
-    def look(self, limit_s: float) -> tuple[Any, str | None]:
+    def look(self, limit_s: float | int) -> tuple[Any, str | None]:
         """Return (answer, None), (None, why there will be none), or two Nones while it works."""
         if self.connection.poll():
             try:
