@@ -8,6 +8,8 @@ same. How attention is computed is chosen in attention.py.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -64,7 +66,34 @@ class Mlp(nn.Module):
         self.fc2 = nn.Linear(hidden_width, width)
 
     def forward(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
-        return self.fc2(F.gelu(self.fc1(tokens)))
+        hidden = self.fc1(tokens)
+        if hidden.device.type != "cpu" or not torch.is_grad_enabled():
+            return self.fc2(F.gelu(hidden))
+        return _GeluLinear.apply(hidden, self.fc2.weight, self.fc2.bias)
+
+
+class _GeluLinear(torch.autograd.Function):
+    """linear(gelu(hidden)), computing the GELU again in the backward pass instead of storing it.
+
+    On a processor, where it is used, the widest activation of every block is then kept once and not
+    twice; on CUDA the compiler makes this choice.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        ctx.parameter_dtype = weight.dtype  # wider than `hidden` under autocast
+        weight = weight.to(hidden.dtype)
+        ctx.save_for_backward(hidden, weight)
+        return F.linear(F.gelu(hidden), weight, bias.to(hidden.dtype))
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        hidden, weight = ctx.saved_tensors
+        rows = gradient.flatten(0, -2)
+        to_weight = rows.mT @ F.gelu(hidden).flatten(0, -2)
+        to_hidden = torch.ops.aten.gelu_backward(gradient @ weight, hidden)
+        dtype = ctx.parameter_dtype
+        return to_hidden, to_weight.to(dtype), rows.sum(0, dtype=dtype)
 
 
 class StochasticDepth(nn.Module):

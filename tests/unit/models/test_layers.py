@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from internvideo.models import Attention, Block
+from internvideo.models import Attention, Block, Mlp
 from internvideo.models.attention import attend
 from internvideo.models.layers import StochasticDepth, hidden_width, stochastic_depth_rates
 
@@ -40,6 +40,22 @@ def test_block_that_keeps_the_last_tokens_gives_the_same_numbers():
     tokens = torch.randn(2, 9, 32)
 
     torch.testing.assert_close(block(tokens, 4), block(tokens)[:, -4:])
+
+
+def test_mlp_and_its_gradients_equal_the_layers_written_out():
+    torch.manual_seed(0)
+    mlp = Mlp(8, 24).double()
+    tokens = torch.randn(2, 5, 8, dtype=torch.float64, requires_grad=True)
+    inputs = [tokens, *mlp.parameters()]
+
+    got = mlp(tokens)
+    expected = mlp.fc2(F.gelu(mlp.fc1(tokens)))
+
+    torch.testing.assert_close(got, expected)
+    torch.testing.assert_close(
+        torch.autograd.grad(got.square().sum(), inputs),
+        torch.autograd.grad(expected.square().sum(), inputs),
+    )
 
 
 def test_layer_scale_of_zero_means_no_such_parameter():
