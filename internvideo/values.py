@@ -1,6 +1,6 @@
 """What flows between the folders: clips, records, batches, token grids, representations.
 
-Axes use one alphabet everywhere (docs/vocabulary in README): b batch, t h w frames, rows and
+Axes use one alphabet everywhere (README, "Words"): b batch, t h w frames, rows and
 columns, c colour channels, n tubelet tokens (time-major), k visible and m masked tokens, d width.
 """
 

@@ -15,12 +15,14 @@ from internvideo.recipes.masked_pretraining import (
     mae_small_k400,
     mae_tiny_actions,
     mae_tiny_playground,
+    mae_tiny_videos,
 )
 from internvideo.recipes.run import Run, from_document, override, read_run, to_document
 
 RECIPES: dict[str, Callable[[], Run]] = {
     "mae_tiny_playground": mae_tiny_playground,
     "mae_tiny_actions": mae_tiny_actions,
+    "mae_tiny_videos": mae_tiny_videos,
     "mae_small_k400": mae_small_k400,
     "mae_base_k400": mae_base_k400,
     "mae_base_hybrid": mae_base_hybrid,

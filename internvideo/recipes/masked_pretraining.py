@@ -99,6 +99,13 @@ def mae_tiny_actions() -> Run:
     )
 
 
+def mae_tiny_videos() -> Run:
+    """The same on a folder of your own videos, with or without class folders: --data FOLDER."""
+    run = mae_tiny_actions()
+    data = replace(run.data, source=".", format="videos", columns={})
+    return replace(run, name="mae_tiny_videos", data=data)
+
+
 def mae_tiny_playground() -> Run:
     """The same on the playground, which `internvideo data playground --out FOLDER` makes."""
     return replace(

@@ -12,6 +12,7 @@ from internvideo.data.annotations.manifest import (
     manifest_from_folder,
     read_folder,
     read_manifest,
+    read_videos,
     write_manifest,
 )
 from internvideo.data.annotations.recognition import (
@@ -26,6 +27,7 @@ from internvideo.values import Annotations
 ANNOTATIONS: dict[str, Callable[..., Annotations]] = {
     "manifest": read_manifest,
     "folder": read_folder,
+    "videos": read_videos,
     "kinetics": read_kinetics,
     "ucf101": read_ucf101,
     "hmdb51": read_hmdb51,
@@ -47,5 +49,6 @@ __all__ = [
     "read_pretraining_list",
     "read_something",
     "read_ucf101",
+    "read_videos",
     "write_manifest",
 ]

@@ -91,6 +91,11 @@ def read_folder(path: str | Path, *, root: str | Path | None = None) -> Annotati
     return annotations
 
 
+def read_videos(path: str | Path, *, root: str | Path | None = None) -> Annotations:
+    """Read all videos below a folder, whatever it is made of; class folders become labels."""
+    return manifest_from_folder(path if root is None else Path(root) / path)
+
+
 def manifest_from_folder(folder: str | Path) -> Annotations:
     """Find all videos under a folder; the folder they lie in is their class.
 
