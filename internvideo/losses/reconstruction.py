@@ -39,9 +39,13 @@ def standardise(
 ) -> Float[Tensor, "b m pixels"]:
     """Give every channel of every tubelet mean 0 and deviation 1 (almost: `eps` is added to it)."""
     # Channels apart while computing: sums along memory are quicker on a processor.
-    planes = rearrange(pixels, "b m (pixel c) -> b m c pixel", c=num_channels).contiguous().float()
-    std, mean = torch.std_mean(planes, dim=3, keepdim=True)
-    return rearrange((planes - mean).div_(std + eps), "b m c pixel -> b m (pixel c)")
+    planes = rearrange(pixels, "b m (pixel c) -> b m c pixel", c=num_channels)
+    planes = planes.clone(memory_format=torch.contiguous_format).float()
+    planes.sub_(planes.mean(3, keepdim=True))
+    with torch.autocast(planes.device.type, enabled=False):  # it would round the products
+        variance = torch.linalg.vecdot(planes, planes)[..., None] / (planes.shape[3] - 1)
+    planes.div_(variance.sqrt_().add_(eps))
+    return rearrange(planes, "b m c pixel -> b m (pixel c)")
 
 
 @torch.no_grad()
