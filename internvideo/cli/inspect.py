@@ -109,9 +109,12 @@ def _catalogue(what: str) -> list[tuple[str, str]]:
         from internvideo.playground import ACTIONS
 
         return [(name, action.template) for name, action in ACTIONS.items()]
-    from internvideo.models.sizes import SIZES
+    from internvideo.models import ENCODERS
 
-    return [(name, str(size)) for name, size in SIZES.items()]
+    return [
+        (name, f"width {size.width}, depth {size.depth}, {size.num_heads} heads")
+        for name, size in ENCODERS.items()
+    ]
 
 
 def _first_line(thing: object) -> str:

@@ -59,7 +59,7 @@ class MaskedPretraining:
             num_visible=split.visible_index.shape[1],
             num_predicted=split.predicted_index.shape[1],
         )
-        return training_flops(macs, recompute=False)
+        return float(training_flops(macs))
 
     @property
     def num_parameters(self) -> int:

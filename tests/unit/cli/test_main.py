@@ -1,0 +1,109 @@
+"""The command: what it prints, its exit status, and one line for whatever is wrong."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from internvideo.cli import main
+
+
+def complaint(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """Run a command that must fail with status 2 and return its one line on stderr."""
+    assert main([str(argument) for argument in arguments]) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("internvid")]
+    assert len(lines) == 1
+    return lines[0]
+
+
+@pytest.mark.parametrize("verb", [[], ["demo"], ["train"], ["data"], ["data", "scan"], ["doctor"]])
+def test_every_verb_has_help(capsys, verb):
+    assert main([*verb, "--help"]) == 0
+
+    assert "usage: internvideo" in capsys.readouterr().out
+
+
+def test_no_argument_at_all_shows_the_help(capsys):
+    assert main([]) == 0
+
+    assert "usage: internvideo" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["trian"], "unknown verb 'trian'; did you mean 'train'?"),
+        (["train", "mae_tinny_videos"], "did you mean 'mae_tiny_videos'?"),
+        (["train", "mae_tiny_videos", "--rezume"], "--resume"),
+        (["train"], "RECIPE"),
+        (["train", "mae_tiny_videos", "--set", "seeed=1"], "did you mean 'seed'?"),
+        (["train", "mae_tiny_videos", "--device", "gpu"], "unknown device 'gpu'"),
+        (["train", "nowhere.toml"], "nowhere.toml: No such file"),
+        (["data", "playground", "--out", "x", "--size", "hugo"], "hugo"),
+        (["data", "scan", "no/such/folder"], "no/such/folder"),
+        (["data", "init", "no/such/folder"], "no/such/folder: there is no such folder"),
+        (["list", "recipe"], "recipes"),
+        (["show", "mae_tiny"], "did you mean"),
+    ],
+)
+def test_a_wrong_command_gives_one_line_and_status_2(
+    capsys, tmp_path, monkeypatch, arguments, message
+):
+    monkeypatch.chdir(tmp_path)
+
+    assert message in complaint(capsys, *arguments)
+    assert not list(tmp_path.iterdir())
+
+
+def test_missing_videos_are_said_before_anything_is_written(capsys, tmp_path):
+    (tmp_path / "manifest.csv").write_text("path\ngone.mp4\n")
+
+    line = complaint(
+        capsys,
+        "train",
+        "mae_tiny_videos",
+        "--set",
+        "data.source=manifest.csv",
+        "--set",
+        "data.format=manifest",
+        "--data",
+        tmp_path,
+        "--out",
+        tmp_path / "run",
+    )
+
+    assert "gone.mp4" in line
+
+
+def test_a_folder_that_cannot_be_written_is_named(capsys, tmp_path):
+    (tmp_path / "taken").write_text("a file")
+
+    line = complaint(
+        capsys, "data", "playground", "--size", "12", "--out", tmp_path / "taken" / "inside"
+    )
+
+    assert "taken" in line
+
+
+def test_catalogues_can_be_read_by_programs(capsys):
+    for what in ("recipes", "sizes", "formats", "actions"):
+        assert main(["list", what, "--json"]) == 0
+
+        rows = json.loads(capsys.readouterr().out)
+        assert all(row["about"] for row in rows)
+
+
+def test_a_shown_recipe_says_what_it_costs(capsys):
+    assert main(["show", "mae_base_k400"]) == 0
+
+    text = capsys.readouterr().out
+    assert "8 x 14 x 14 = 1568 tokens, 94.2 M parameters" in text
+    assert "stage.masking.ratio = 0.9" in text
+
+
+def test_the_doctor_finds_this_machine_able(capsys):
+    assert main(["doctor", "--json"]) == 0
+
+    findings = json.loads(capsys.readouterr().out)
+    assert {"python", "torch", "av (video)", "device"} <= {row["what"] for row in findings}
