@@ -36,6 +36,8 @@ _log = logging.getLogger(__name__)
 # Decoded frames of streams that only decoding can index are kept up to this many bytes.
 _KEPT_FRAME_BYTES = 32 << 20
 
+# Decoding across so few packets costs less than emptying the decoder and starting behind them.
+_SMALL_GAP_PACKETS = 6
 # Codecs of which FFmpeg mends the bugs of known encoders, named in the first packet.
 _NAMES_ITS_ENCODER = {"h264", "mpeg4"}
 
@@ -122,13 +124,13 @@ class VideoReader:
     @cached_property
     def timestamps_s(self) -> Float64[np.ndarray, " t"]:
         """Presentation time of every frame in seconds from the first, exact."""
-        table = self._table
-        number = self.num_frames
-        packets = range(len(table)) if table.order is None else table.order
-        times = sorted(t for t in (table.pts[p] for p in packets) if t is not None)
-        if len(times) != number or self._stream.time_base is None:
-            return np.arange(number) / float(self._stream.average_rate or 25)
-        return (np.array(times, dtype=np.float64) - times[0]) * float(self._stream.time_base)
+        table, num_frames = self._table, self.num_frames
+        shown = range(len(table)) if table.order is None else table.order
+        times = [time for packet in shown if (time := table.pts[packet]) is not None]
+        if len(times) != num_frames or self._stream.time_base is None:
+            return np.arange(num_frames) / float(self._stream.average_rate or 25)
+        ticks = np.sort(np.array(times, dtype=np.float64))
+        return (ticks - ticks[0]) * float(self._stream.time_base) if num_frames else ticks
 
     @cached_property
     def info(self) -> VideoInfo:
@@ -246,6 +248,16 @@ class VideoReader:
                 return
 
     @cached_property
+    def _by_pts(self) -> dict[int, int] | None:
+        """Packet of each presentation time; None where times are no identity.
+
+        Passing a packet's number through the decoder always works, but costs 3 us a packet.
+        """
+        if not self._table.has_times:
+            return None
+        return {time: packet for packet, time in enumerate(self._table.pts) if time is not None}
+
+    @cached_property
     def _rank(self) -> dict[int, int]:
         return {packet: index for index, packet in enumerate(self._table.order or ())}
 
@@ -254,7 +266,7 @@ class VideoReader:
         runs: list[tuple[int, list[int]]] = []
         for packet in packets:
             start = self._table.decoding_start(packet, self._rank)
-            if runs and start <= runs[-1][1][-1]:
+            if runs and start - runs[-1][1][-1] <= _SMALL_GAP_PACKETS:
                 runs[-1][1].append(packet)
             else:
                 runs.append((start, [packet]))
@@ -290,7 +302,8 @@ class VideoReader:
         for number, packet in self._packets(start, last):
             if skips:
                 self._codec.skip_frame = "DEFAULT" if number in wanted else "NONREF"
-            packet.opaque = number
+            if self._by_pts is None:
+                packet.opaque = number
             yield from self._feed(packet)
         yield from self._feed(None)
 
@@ -306,11 +319,14 @@ class VideoReader:
 
     def _feed(self, packet: av.Packet | None) -> list[tuple[int, av.VideoFrame]]:
         try:
-            return [(frame.opaque, frame) for frame in self._codec.decode(packet)]
+            frames = self._codec.decode(packet)
         except av.error.FFmpegError as error:
             self.num_bad_packets += 1
             self.first_error = self.first_error or error.strerror
             return []
+        if self._by_pts is None:
+            return [(frame.opaque, frame) for frame in frames]
+        return [(self._by_pts.get(frame.pts), frame) for frame in frames]
 
     def _packets(self, start: int, last: int) -> Iterator[tuple[int, av.Packet]]:
         kept = self._table.kept

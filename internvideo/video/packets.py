@@ -35,8 +35,9 @@ class PacketTable:
     """Packets of one video stream in file order; `order[i]` is the packet that shows frame i.
 
     `order` is None where only decoding can tell, and `num_frames` then says how many there are if
-    that much is certain. `may_skip`: FFmpeg may leave out frames to which no other frame refers
-    without harm to the rest. `kept` holds the packets themselves unless the file is large.
+    that much is certain. `has_times`: presentation times are distinct and those of the frames.
+    `may_skip`: FFmpeg may leave out frames to which no other frame refers without harm to the
+    rest. `kept` holds the packets themselves unless the file is large.
     """
 
     pts: list[int | None] = field(default_factory=list)
@@ -48,6 +49,7 @@ class PacketTable:
     kept: list[av.Packet] | None = field(default_factory=list)
     order: list[int] | None = None
     num_frames: int | None = None
+    has_times: bool = False
     may_skip: bool = False
     failure: str | None = None
 
@@ -119,6 +121,7 @@ def _find_order(table: PacketTable, container_names: str, stream: VideoStream) -
         table.keys = [key for key in table.keys if table.sizes[key] > _EMPTY_MPEG4_BYTES]
     elif trusted:
         table.order = sorted(shown, key=table.pts.__getitem__)
+        table.has_times = True
         table.may_skip = codec in _SKIPPABLE
     if table.order is not None:
         table.num_frames = len(table.order)

@@ -45,6 +45,7 @@ def encode(
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = pix_fmt
         stream.codec_context.gop_size = gop
+        stream.codec_context.thread_count = 1  # with more, x264 does not repeat itself
         if rotation is not None:
             stream.set_display_rotation(rotation)
         for i, pixels in enumerate(frames.numpy()):
