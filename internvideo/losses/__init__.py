@@ -1,6 +1,7 @@
 """Losses: pure functions of tensors, in float32."""
 
 from internvideo.losses.reconstruction import (
+    clip_statistics,
     per_sample_error,
     pixel_targets,
     reconstruction_loss,
@@ -10,6 +11,7 @@ from internvideo.losses.reconstruction import (
 )
 
 __all__ = [
+    "clip_statistics",
     "per_sample_error",
     "pixel_targets",
     "reconstruction_loss",

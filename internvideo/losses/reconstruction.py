@@ -18,6 +18,8 @@ from torch import Tensor
 from internvideo.values import IMAGENET_MEAN, IMAGENET_STD
 
 _EPS = 1e-6  # added to the standard deviation, not under the root
+# Added to a clip's deviation: two and a half grey levels, so that a blank clip's noise stays small.
+_CLIP_EPS = 0.01
 
 
 @torch.no_grad()
@@ -46,6 +48,20 @@ def standardise(
         variance = torch.linalg.vecdot(planes, planes)[..., None] / (planes.shape[3] - 1)
     planes.div_(variance.sqrt_().add_(eps))
     return rearrange(planes, "b m c pixel -> b m (pixel c)")
+
+
+@torch.no_grad()
+def clip_statistics(
+    visible: UInt8[Tensor, "b k pixels"], *, num_channels: int = 3
+) -> tuple[Float[Tensor, "b 1 pixels"], Float[Tensor, "b 1 1"]]:
+    """Mean colour and overall deviation of what is visible of each clip, in [0, 1].
+
+    What is hidden plays no part, so input and target may both be standardised by them.
+    """
+    channels = visible.float().div_(255).unflatten(2, (-1, num_channels))  # b k pixel c
+    mean = channels.mean((1, 2), keepdim=True)
+    deviation = (channels - mean).square_().mean((1, 2, 3)).sqrt_() + _CLIP_EPS
+    return mean.expand(-1, 1, channels.shape[2], -1).flatten(2), deviation[:, None, None]
 
 
 @torch.no_grad()

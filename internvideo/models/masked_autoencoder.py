@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from internvideo.models.masked_encoder import (
     MaskedEncoder,
     MaskedEncoderConfig,
+    align_attention,
     check_blocks,
     initialise,
     make_blocks,
@@ -81,6 +82,7 @@ class MaskedAutoencoder(nn.Module):
         self.register_buffer("pos_embed", table, persistent=False)
         self.encoder_to_decoder.apply(initialise)
         self.decoder.apply(initialise)
+        align_attention(self.decoder.blocks, encoder.aligned_attention)
         nn.init.trunc_normal_(self.mask_token, std=0.02, a=-0.02, b=0.02)
 
     def forward(

@@ -14,11 +14,11 @@ from typing import Any, Literal
 
 import torch
 from einops import rearrange
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Shaped, UInt8
 from torch import Tensor
 
 from internvideo.data import VideoData, open_data
-from internvideo.losses import pixel_targets, reconstruction_loss, trivial_error
+from internvideo.losses import clip_statistics, per_sample_error, pixel_targets, trivial_error
 from internvideo.models import (
     DecoderConfig,
     MaskedAutoencoder,
@@ -44,8 +44,9 @@ class MaskedPretraining:
     encoder: MaskedEncoderConfig = field(default_factory=MaskedEncoderConfig)
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     masking: MaskingConfig = field(default_factory=MaskingConfig)
-    # Standardise each tubelet's channels before comparing (VideoMAE); raw pixels suit tiny runs.
-    normalise_target: bool = True
+    # What is compared: each tubelet's channels standardised (VideoMAE); raw pixels; or pixels in
+    # units of their clip's mean colour and deviation, the input likewise (docs/tiny-runs.md).
+    target: Literal["tubelet", "pixel", "clip"] = "tubelet"
 
     def __post_init__(self) -> None:
         _ = self.training_flops_per_clip  # draws a mask: one that does not fit fails here
@@ -118,30 +119,27 @@ class MaskedPretrainingStage:
         return self._train.batches(first_step)
 
     def losses(self, batch: ClipBatch, generator: torch.Generator) -> dict[str, Tensor]:
-        patches, split = self._cut(batch)
-        predicted = self._predict(patches, split)
-        target = self._target(gather_tokens(patches, split.predicted_index))
-        return {
-            "reconstruction": reconstruction_loss(predicted, target, split.counted),
-            # The mean of the targets themselves: a little harder to beat than the clip's mean
-            # tubelet, and needs no pass over the tubelets that are not predicted.
-            "trivial": trivial_error(target, target, split.counted).mean(),
-        }
+        task = self._task(batch)
+        error = per_sample_error(self._predict(task), task.target, task.split.counted)
+        # The mean of the targets themselves: a little harder to beat than the clip's mean tubelet,
+        # and needs no pass over the tubelets that are not predicted.
+        trivial = trivial_error(task.target, task.target, task.split.counted)
+        return {"reconstruction": error.mean(), "trivial": trivial.mean()}
 
     def evaluate(self) -> dict[str, float]:
         """Squared error on masked tubelets of held-back clips, and over the trivial error.
 
         `error_ratio` compares with predicting each clip's mean tubelet: 1 has learned nothing.
+        Errors are those of pixels in [0, 1], unless tubelets were standardised.
         """
         sums = torch.zeros(3, dtype=torch.float64, device=self.device)
         for batch, counted in in_step(self._held_back.once(), self.device):
-            patches, split = self._cut(batch)
-            target = self._target(gather_tokens(patches, split.predicted_index))
-            error = reconstruction_loss(self._predict(patches, split), target, split.counted)
-            trivial = trivial_error(self._target(patches), target, split.counted).mean()
             if counted:
-                clips = float(len(batch))
-                sums += torch.stack([error * clips, trivial * clips, error.new_tensor(clips)])
+                error, trivial = self._errors(self._task(batch))
+                clips = error.new_tensor(len(batch))
+                sums += torch.stack([error.sum(), trivial.sum(), clips])
+            else:
+                self._predict(self._task(batch))  # takes part in what the other ranks gather
         error, trivial, clips = sum_over_ranks(sums).tolist()
         return {
             "error": error / clips,
@@ -165,57 +163,79 @@ class MaskedPretrainingStage:
         self.model.eval()
         rebuilt: list[RebuiltClip] = []
         for batch in self._held_back.once():
-            patches, split = self._cut(batch)
-            rebuilt += self._rebuild(batch, patches, split)
+            rebuilt += self._rebuild(batch)
             if len(rebuilt) >= count:
                 break
         return rebuilt[:count]
 
-    def _cut(self, batch: ClipBatch) -> tuple[UInt8[Tensor, "b n pixels"], TokenSplit]:
+    def _task(self, batch: ClipBatch) -> _Task:
+        """Cut a batch into tubelets and decide what is seen and what is asked for."""
         encoder = self.config.encoder
-        split = split_tokens(self.config.masking, encoder.grid, batch.seeds)
+        split = split_tokens(self.config.masking, encoder.grid, batch.seeds).to(self.device)
         frames = batch.frames.to(self.device, non_blocking=True)
-        return patchify_frames(frames, encoder.tubelet), split.to(self.device)
-
-    def _predict(
-        self, patches: UInt8[Tensor, "b n pixels"], split: TokenSplit
-    ) -> Float[Tensor, "b m pixels"]:
+        patches = patchify_frames(frames, encoder.tubelet)
         visible = gather_tokens(patches, split.visible_index)
-        return self.model(visible, split.visible_index, split.predicted_index)
+        hidden = gather_tokens(patches, split.predicted_index)
+        if self.config.target == "clip":
+            mean, deviation = clip_statistics(visible)
+            return _Task(
+                patches=patches,
+                split=split,
+                visible=visible.float().div_(255).sub_(mean).div_(deviation),
+                target=hidden.float().div_(255).sub_(mean).div_(deviation),
+                statistics=(mean, deviation),
+            )
+        target = pixel_targets(hidden, normalised=self.config.target == "tubelet")
+        return _Task(patches=patches, split=split, visible=visible, target=target)
 
-    def _target(self, patches: UInt8[Tensor, "b m pixels"]) -> Float[Tensor, "b m pixels"]:
-        return pixel_targets(patches, normalised=self.config.normalise_target)
+    def _predict(self, task: _Task) -> Float[Tensor, "b m pixels"]:
+        return self.model(task.visible, task.split.visible_index, task.split.predicted_index)
 
-    def _rebuild(
-        self, batch: ClipBatch, patches: UInt8[Tensor, "b n pixels"], split: TokenSplit
-    ) -> list[RebuiltClip]:
-        index = split.predicted_index[:, :, None].expand(-1, -1, patches.shape[2])
-        truth = patches.gather(1, index)
-        predicted = self._predict(patches, split).float()
-        target = self._target(truth)
-        if self.config.normalise_target:
-            predicted_pixels = _with_statistics_of(predicted, truth)
-        else:
-            predicted_pixels = predicted
-        painted = (predicted_pixels * 255).round().clamp(0, 255).to(torch.uint8)
-        grey = torch.full_like(truth, 128)
-        films = [
-            self._film(patches),
-            self._film(patches.scatter(1, index, grey)),
-            self._film(patches.scatter(1, index, painted)),
-        ]
-        everything = self._target(patches)
+    def _errors(self, task: _Task) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
+        """Error of each clip, and that of its mean tubelet."""
+        error = per_sample_error(self._predict(task), task.target, task.split.counted)
+        if task.statistics is None:
+            everything = pixel_targets(task.patches, normalised=self.config.target == "tubelet")
+            return error, trivial_error(everything, task.target, task.split.counted)
+        mean, deviation = task.statistics
+        everything = task.patches.float().div_(255).sub_(mean).div_(deviation)
+        trivial = trivial_error(everything, task.target, task.split.counted)
+        in_pixels = deviation.flatten().square()
+        return error * in_pixels, trivial * in_pixels
+
+    def _rebuild(self, batch: ClipBatch) -> list[RebuiltClip]:
+        task = self._task(batch)
+        index = task.split.predicted_index[:, :, None].expand(-1, -1, task.patches.shape[2])
+        painted = (self._pixels(task) * 255).round().clamp(0, 255).to(torch.uint8)
+        grey = torch.full_like(painted, 128)
+        shown, masked, rebuilt = (
+            self._film(task.patches.scatter(1, index, paint) if paint is not None else task.patches)
+            for paint in (None, grey, painted)
+        )
+        errors, trivial_errors = self._errors(task)
         return [
             RebuiltClip(
                 source=batch.sources[i],
-                shown=films[0][i],
-                masked=films[1][i],
-                rebuilt=films[2][i],
-                error=float(reconstruction_loss(predicted[i : i + 1], target[i : i + 1])),
-                trivial_error=float(trivial_error(everything[i : i + 1], target[i : i + 1])),
+                shown=shown[i],
+                masked=masked[i],
+                rebuilt=rebuilt[i],
+                error=float(errors[i]),
+                trivial_error=float(trivial_errors[i]),
             )
             for i in range(len(batch))
         ]
+
+    def _pixels(self, task: _Task) -> Float[Tensor, "b m pixels"]:
+        """Predictions as pixels in [0, 1]; a standardised tubelet borrows its true statistics."""
+        predicted = self._predict(task).float()
+        if task.statistics is not None:
+            mean, deviation = task.statistics
+            return predicted * deviation + mean
+        if self.config.target == "pixel":
+            return predicted
+        truth = gather_tokens(task.patches, task.split.predicted_index).float().div(255)
+        std, mean = torch.std_mean(truth.unflatten(2, (-1, 3)), dim=2, keepdim=True)
+        return (predicted.unflatten(2, (-1, 3)) * std + mean).flatten(2)
 
     def _film(self, patches: UInt8[Tensor, "b n pixels"]) -> UInt8[Tensor, "b t h w 3"]:
         encoder = self.config.encoder
@@ -223,10 +243,12 @@ class MaskedPretrainingStage:
         return rearrange(clip, "b c t h w -> b t h w c").cpu()
 
 
-def _with_statistics_of(
-    predicted: Float[Tensor, "b m pixels"], truth: UInt8[Tensor, "b m pixels"]
-) -> Float[Tensor, "b m pixels"]:
-    """Give standardised predictions each true tubelet's mean and deviation, for looking at."""
-    channels = truth.float().div(255).unflatten(2, (-1, 3))
-    std, mean = torch.std_mean(channels, dim=2, keepdim=True)
-    return (predicted.unflatten(2, (-1, 3)) * std + mean).flatten(2)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Task:
+    """One batch as the network gets it; `statistics` lead from a clip's units back to pixels."""
+
+    patches: UInt8[Tensor, "b n pixels"]
+    split: TokenSplit
+    visible: Shaped[Tensor, "b k pixels"]
+    target: Float[Tensor, "b m pixels"]
+    statistics: tuple[Float[Tensor, "b 1 pixels"], Float[Tensor, "b 1 1"]] | None = None

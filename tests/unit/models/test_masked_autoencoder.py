@@ -173,3 +173,12 @@ def test_a_step_runs_under_bfloat16_autocast():
 def test_impossible_encoders_are_refused(change: dict[str, object], message: str):
     with pytest.raises(ConfigError, match=message):
         replace(ENCODER, **change)
+
+
+def test_aligned_attention_starts_with_keys_equal_to_queries():
+    model = MaskedAutoencoder(replace(ENCODER, aligned_attention=1.5), DECODER)
+
+    for block in [*model.encoder.blocks, *model.decoder.blocks]:
+        query, key, value = block.attn.qkv.weight.chunk(3)
+        assert torch.equal(query, key)
+        assert not torch.equal(key, value)
