@@ -1,7 +1,7 @@
 """A file becomes a clip: decoding, sampling, transforms, and the health of files."""
 
 from internvideo.video import sampling, transforms
-from internvideo.video.decode import VideoReader, open_video, read_clip
+from internvideo.video.decode import VideoReader
 from internvideo.video.encode import write_video
 from internvideo.video.folder import FrameFolder
 from internvideo.video.health import (
@@ -12,6 +12,7 @@ from internvideo.video.health import (
     write_health_report,
 )
 from internvideo.video.info import VideoInfo
+from internvideo.video.sources import open_video, read_clip
 
 __all__ = [
     "FrameFolder",

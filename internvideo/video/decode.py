@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -23,13 +22,12 @@ from av.stream import Discard, Disposition
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from jaxtyping import Float64, UInt8
-from torch import Tensor
 
 from internvideo.errors import ConfigError, DecodeError
-from internvideo.values import Clip, Record
-from internvideo.video.folder import FrameFolder
+from internvideo.values import Clip
 from internvideo.video.info import VideoInfo, timing
 from internvideo.video.packets import PacketTable, list_packets
+from internvideo.video.rotation import Turn
 from internvideo.video.size import scaled_size
 
 _log = logging.getLogger(__name__)
@@ -139,7 +137,7 @@ class VideoReader:
         nominal_fps = float(stream.average_rate or 25)
         duration_s, rate_fps, varies = timing(self.timestamps_s, nominal_fps)
         first = next(self._pick([0]), None)
-        turn = _Turn() if first is None else _Turn.of(first[1])
+        turn = Turn() if first is None else Turn.of(first[1])
         width, height = codec.width, codec.height
         return VideoInfo(
             num_frames=self.num_frames,
@@ -169,7 +167,7 @@ class VideoReader:
         missing, turn = set(slots), None
         for index, frame in self._pick(sorted(slots)):
             self._write(frame, frames[slots[index]].numpy())
-            turn = turn or _Turn.of(frame)
+            turn = turn or Turn.of(frame)
             missing.discard(index)
         if missing:
             why = self.first_error or "their data is missing"
@@ -364,39 +362,6 @@ class VideoReader:
         out[...] = rows.reshape(height, plane.line_size)[:, : width * 3].reshape(height, width, 3)
 
 
-@dataclass(frozen=True, slots=True)
-class _Turn:
-    """How a decoded picture has to be turned to stand upright; from FFmpeg's display matrix."""
-
-    transposed: bool = False
-    flips_x: bool = False
-    flips_y: bool = False
-
-    @classmethod
-    def of(cls, frame: av.VideoFrame) -> _Turn:
-        data = frame.side_data.get("DISPLAYMATRIX")
-        if data is None:
-            return cls()
-        # Column x, row y of the stored picture go to (a x + c y, b x + d y).
-        a, b, _, c, d = np.frombuffer(data, np.int32)[:5].tolist()
-        transposed = abs(b) > abs(a)
-        x, y = (c, b) if transposed else (a, d)
-        return cls(transposed=transposed, flips_x=x < 0, flips_y=y < 0)
-
-    @property
-    def degrees(self) -> int:
-        """Clockwise rotation, leaving mirrors aside."""
-        if self.transposed:
-            return 90 if self.flips_x else 270
-        return 180 if self.flips_x and self.flips_y else 0
-
-    def upright(self, frames: UInt8[Tensor, "t h w 3"]) -> UInt8[Tensor, "t h2 w2 3"]:
-        if self.transposed:
-            frames = frames.transpose(1, 2)
-        axes = [axis for axis, flips in ((1, self.flips_y), (2, self.flips_x)) if flips]
-        return frames.flip(axes) if axes else frames.contiguous()
-
-
 def _open_container(path: Path) -> av.container.InputContainer:
     try:
         return av.open(str(path), metadata_errors="ignore")
@@ -423,28 +388,3 @@ def _named(frames: Collection[int]) -> str:
     spans = [f"{a}-{b}" if b > a else str(a) for a, b in zip(starts, ends, strict=True)]
     shown = ", ".join(spans[:8]) + ", ..." * (len(spans) > 8)
     return f"frame{'s' * (len(frames) > 1)} {shown}"
-
-
-def open_video(source: Record | str | Path, *, num_threads: int = 1) -> VideoReader | FrameFolder:
-    """Open a video file, or the folder of frames that a record with `frame_template` names."""
-    if isinstance(source, Record) and source.frame_template is not None:
-        return FrameFolder(
-            source.video,
-            template=source.frame_template,
-            first_frame=source.first_frame,
-            num_frames=source.num_frames,
-        )
-    path = source.video if isinstance(source, Record) else source
-    return VideoReader(path, num_threads=num_threads)
-
-
-def read_clip(
-    source: Record | str | Path,
-    indices: Sequence[int],
-    *,
-    short_side_px: int | None = None,
-    num_threads: int = 1,
-) -> Clip:
-    """Open, decode the frames numbered `indices`, close."""
-    with open_video(source, num_threads=num_threads) as reader:
-        return reader.frames(indices, short_side_px=short_side_px)

@@ -1,0 +1,35 @@
+"""One way to open whatever a record names: a video file or a folder of frames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from internvideo.values import Clip, Record
+from internvideo.video.decode import VideoReader
+from internvideo.video.folder import FrameFolder
+
+
+def open_video(source: Record | str | Path, *, num_threads: int = 1) -> VideoReader | FrameFolder:
+    """Open a video file, or the folder of frames that a record with `frame_template` names."""
+    if isinstance(source, Record) and source.frame_template is not None:
+        return FrameFolder(
+            source.video,
+            template=source.frame_template,
+            first_frame=source.first_frame,
+            num_frames=source.num_frames,
+        )
+    path = source.video if isinstance(source, Record) else source
+    return VideoReader(path, num_threads=num_threads)
+
+
+def read_clip(
+    source: Record | str | Path,
+    indices: Sequence[int],
+    *,
+    short_side_px: int | None = None,
+    num_threads: int = 1,
+) -> Clip:
+    """Open, decode the frames numbered `indices`, close."""
+    with open_video(source, num_threads=num_threads) as reader:
+        return reader.frames(indices, short_side_px=short_side_px)
