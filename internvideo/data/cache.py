@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from math import prod
 from pathlib import Path
 
@@ -68,11 +69,12 @@ class FrameCache:
             records: Those of the data set, in its order.
             short_side_px: As the data set decodes them.
             budget_mb: Most memory to take.
-            num_threads: Threads that decode one video; more than one pay from about 720p on.
+            num_threads: How many videos are decoded at a time.
             shared: Whether other processes read it too; their memory is often small.
             progress: Called with how many records are done and how many there are.
         """
-        shapes = [_shape(record, short_side_px) for record in records]
+        with ThreadPoolExecutor(num_threads) as pool:
+            shapes = list(pool.map(lambda record: _shape(record, short_side_px), records))
         needed_mb = -(-sum(prod(shape) for shape in shapes if shape) // _MB)
         room_mb = _room_mb(budget_mb) if shared else budget_mb
         if needed_mb > room_mb:
@@ -87,22 +89,23 @@ class FrameCache:
             )
             return None
         cache = cls(shapes, shared=shared)
-        for index, record in enumerate(records):
-            cache._decode(index, record, short_side_px, num_threads)
-            if progress is not None:
-                progress(index + 1, len(records))
+        with ThreadPoolExecutor(num_threads) as pool:
+            jobs = [
+                pool.submit(cache._decode, index, record, short_side_px)
+                for index, record in enumerate(records)
+            ]
+            for done, job in enumerate(jobs, 1):
+                job.result()
+                if progress is not None:
+                    progress(done, len(records))
         return cache
 
-    def _decode(
-        self, index: int, record: Record, short_side_px: int | None, num_threads: int
-    ) -> None:
+    def _decode(self, index: int, record: Record, short_side_px: int | None) -> None:
         frames = self.frames(index)
         if frames is None:
             return
         try:
-            # Not a pool of threads with a reader each: PyAV (18) keeps what belongs to a packet
-            # under the identity of its number, which two readers share.
-            with open_video(record, num_threads=num_threads) as video:
+            with open_video(record) as video:
                 part = frames_of(record, video)
                 frames.copy_(video.frames(part, short_side_px=short_side_px).frames)
         except DecodeError:

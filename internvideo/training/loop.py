@@ -198,6 +198,7 @@ class _Loop:
         self.step = 0
         self.scores: dict[str, float] = {}
         self.window = _Window()
+        self.has_warned = False
 
     def facts(self) -> dict[str, Any]:
         return {
@@ -306,11 +307,17 @@ class _Loop:
         return values
 
     def _warn_if_trivial(self, values: Mapping[str, float]) -> None:
-        trivial = values.get("loss/trivial")
-        if trivial is None or self.step <= self.config.optimiser.warmup_steps:
+        """Say once, and again at the end, that the loss is no better than a mean."""
+        trivial, num_steps = values.get("loss/trivial"), self.config.num_steps
+        # Every run begins on this plateau; a tenth of it after the warm-up is time enough.
+        patience = self.config.optimiser.warmup_steps + num_steps // 10
+        if trivial is None or self.step <= patience:
+            return
+        if self.has_warned and self.step < num_steps:
             return
         loss = sum(w * values[f"loss/{name}"] for name, w in self.stage.loss_weights.items())
         if loss >= _TRIVIAL_SHARE * trivial:
+            self.has_warned = True
             logger.warning(
                 "step %d: the loss %.4g is still at the trivial level %.4g: nothing is learned; "
                 "try a lower mask ratio, a finer token grid or another learning rate",

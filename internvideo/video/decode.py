@@ -301,7 +301,8 @@ class VideoReader:
             if skips:
                 self._codec.skip_frame = "DEFAULT" if number in wanted else "NONREF"
             if self._by_pts is None:
-                packet.opaque = number
+                # PyAV finds it again by identity; a small int is the same object in every thread.
+                packet.opaque = [number]
             yield from self._feed(packet)
         yield from self._feed(None)
 
@@ -323,7 +324,7 @@ class VideoReader:
             self.first_error = self.first_error or error.strerror
             return []
         if self._by_pts is None:
-            return [(frame.opaque, frame) for frame in frames]
+            return [(frame.opaque[0], frame) for frame in frames]
         return [(self._by_pts.get(frame.pts), frame) for frame in frames]
 
     def _packets(self, start: int, last: int) -> Iterator[tuple[int, av.Packet]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -242,3 +243,19 @@ def test_memory_stays_bounded_over_many_videos(tmp_path):
 def test_a_record_opens_its_file(clip):
     with open_video(Record(video=clip)) as reader:
         assert reader.num_frames == 60
+
+
+def test_readers_in_several_threads_do_not_mix_their_frames(real_actions):
+    paths = sorted(real_actions.glob("*/*.avi"))[::20]
+
+    def first_and_last(path):
+        with VideoReader(path) as video:
+            return video.timestamps_s[[0, -1]].tolist(), video.frames([0, 5]).frames
+
+    alone = [first_and_last(path) for path in paths]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(first_and_last, paths))
+
+    for (times, frames), (times_together, frames_together) in zip(alone, together, strict=True):
+        assert times == times_together
+        assert torch.equal(frames, frames_together)
