@@ -2,9 +2,9 @@
 
 Shapes: query (b, a, m, e), key and value (b, a, n, e) -> (b, a, m, e).
 
-On a processor torch's fused attention runs long bfloat16 sequences no faster than float32 ones. The
-plain products do run twice as fast, so there we take those, a few rows at a time so that the scores
-stay in the cache, and compute the scores again in the backward pass instead of storing them.
+On a processor torch's fused attention runs bfloat16 no faster than float32, and backward slower.
+The plain products do run twice as fast, so there we take those, a piece at a time so that the
+scores stay in the cache, and compute the scores again in the backward pass instead of storing them.
 Differs from the fused kernel: scores are rounded to bfloat16 before the softmax, as they are in
 attention written out under autocast. benchmarks/masked_pretraining_step.py measures what it gains.
 """
@@ -19,8 +19,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-_LONG = 512  # keys from which on the plain products win; measured on two cores
-_ROWS = 392  # queries at a time
+_ROWS = 392  # queries of one sample at a time
+_SCORES = 392 * 1568  # and of several samples together, scores of one head
 
 
 def attend(
@@ -30,7 +30,6 @@ def attend(
     if (
         query.device.type == "cpu"
         and query.dtype == torch.bfloat16
-        and key.shape[2] >= _LONG
         and not torch.compiler.is_compiling()
     ):
         return _PlainAttention.apply(query, key, value)
@@ -48,9 +47,9 @@ class _PlainAttention(torch.autograd.Function):
                 key.contiguous(),
                 value.contiguous(),
             )
-            for sample, rows in _pieces(b, m):
-                weights = torch.softmax(scaled[sample, :, rows] @ key_[sample].mT, dim=-1)
-                attended[sample, :, rows] = weights @ value_[sample]
+            for samples, rows in _pieces(b, m, key.shape[2]):
+                weights = torch.softmax(scaled[samples, :, rows] @ key_[samples].mT, dim=-1)
+                attended[samples, :, rows] = weights @ value_[samples]
         ctx.save_for_backward(query, key, value, attended)
         return attended
 
@@ -65,18 +64,21 @@ class _PlainAttention(torch.autograd.Function):
         shared = (gradient.float() * attended.float()).sum(3, keepdim=True).to(query.dtype)
         scaled, key_, value_ = query.contiguous() * e**-0.5, key.contiguous(), value.contiguous()
         gradient = gradient.contiguous()
-        for sample, rows in _pieces(b, m):
-            asked, wanted = scaled[sample, :, rows], gradient[sample, :, rows]
-            weights = torch.softmax(asked @ key_[sample].mT, dim=-1)
-            to_value[sample] += weights.mT @ wanted
-            to_scores = wanted @ value_[sample].mT
-            to_scores.sub_(shared[sample, :, rows]).mul_(weights)
-            to_query[sample, :, rows] = to_scores @ key_[sample]
-            to_key[sample] += to_scores.mT @ asked
+        for samples, rows in _pieces(b, m, key.shape[2]):
+            asked, wanted = scaled[samples, :, rows], gradient[samples, :, rows]
+            weights = torch.softmax(asked @ key_[samples].mT, dim=-1)
+            to_value[samples] += weights.mT @ wanted
+            to_scores = wanted @ value_[samples].mT
+            to_scores.sub_(shared[samples, :, rows]).mul_(weights)
+            to_query[samples, :, rows] = to_scores @ key_[samples]
+            to_key[samples] += to_scores.mT @ asked
         return to_query.mul_(e**-0.5), to_key.to(key.dtype), to_value.to(value.dtype)
 
 
-def _pieces(num_samples: int, num_rows: int) -> Iterator[tuple[int, slice]]:
-    for sample in range(num_samples):
-        for start in range(0, num_rows, _ROWS):
-            yield sample, slice(start, start + _ROWS)
+def _pieces(num_samples: int, num_rows: int, num_keys: int) -> Iterator[tuple[slice, slice]]:
+    """Cut the work into pieces of some samples, or of some rows of one sample."""
+    group = max(1, _SCORES // (num_rows * num_keys))
+    rows = num_rows if group > 1 else _ROWS
+    for first in range(0, num_samples, group):
+        for start in range(0, num_rows, rows):
+            yield slice(first, first + group), slice(start, start + rows)
