@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import tyro
 from tyro.conf import FlagCreatePairsOff
 
+from internvideo.cli.allocator import keep_freed_memory
 from internvideo.cli.terminal import show_log
 from internvideo.cli.verbs import VERBS, Verb
 from internvideo.errors import InternVideoError, unknown_name
@@ -30,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verb = _parse(arguments)
     if isinstance(verb, int):
         return verb
+    keep_freed_memory()
     show_log()
     try:
         return verb.run()
