@@ -22,6 +22,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 test: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/pyrefly check internvideo --python-interpreter-path $(BIN)/python
 	$(BIN)/python -m pytest -q
 
 demo: install

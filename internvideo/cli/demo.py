@@ -32,6 +32,7 @@ class Demo:
         from internvideo.cli.terminal import progress
         from internvideo.cli.train import train_and_report
         from internvideo.playground import generate
+        from internvideo.report import write_demo_report
         from internvideo.training.journal import replace_text
 
         videos = self.out / "playground"
@@ -48,18 +49,23 @@ class Demo:
         print(f"2/2 masked pretraining, {run.training.num_steps} steps", flush=True)
         folder = self.out / run.name
         resume = (folder / "run.json").exists()
-        outcome, page = train_and_report(run, folder, device=self.device, resume=resume)
-        if outcome.interrupted or page is None:
+        outcome, rebuilt = train_and_report(run, folder, device=self.device, resume=resume)
+        if outcome.interrupted:
             return 1
         results = {
             "masked-pretraining": {
                 name: {"A": outcome.scores[name]} for name in ("error_ratio", "error")
             }
         }
+        if not rebuilt:  # not the first rank
+            return 0
         replace_text(self.out / "results.json", json.dumps(results, indent=2) + "\n")
+        page = write_demo_report(
+            self.out, results=results, playground=str(summary), run=folder, reconstructions=rebuilt
+        )
         ratio = outcome.scores["error_ratio"]
         print(f"error on hidden tubelets: {ratio:.3f} of predicting each clip's mean tubelet")
-        print(f"open {self.out / 'report.html'}")
+        print(f"open {page}")
         return 0
 
     def _masked_pretraining(self, videos: Path) -> Run:

@@ -10,6 +10,7 @@ from tyro.conf import Positional, UseAppendAction, arg
 
 if TYPE_CHECKING:
     from internvideo.recipes import Run
+    from internvideo.stages import RebuiltClip
     from internvideo.training import Outcome
 
 
@@ -45,18 +46,18 @@ class Train:
             run = replace(run, data=replace(run.data, root=str(self.data)))
         run = override(run, self.set)
         out = self.out or Path("runs") / run.name
-        outcome, page = train_and_report(run, out, device=self.device, resume=self.resume)
+        outcome, rebuilt = train_and_report(run, out, device=self.device, resume=self.resume)
         if self.json:
             print_json({**asdict(outcome), "out": str(out)})
-        elif page is not None:
-            print(f"open {page}")
+        elif rebuilt:
+            print(f"open {out / 'report.html'}")
         return 1 if outcome.interrupted else 0
 
 
 def train_and_report(
     run: Run, out: Path, *, device: str = "auto", resume: bool = False
-) -> tuple[Outcome, Path | None]:
-    """Execute a run with a progress bar and write its page (on the first rank; else None)."""
+) -> tuple[Outcome, list[RebuiltClip]]:
+    """Execute a run with a progress bar and write its page; on other ranks there is no clip."""
     from internvideo.cli.terminal import progress
     from internvideo.recipes import execute
     from internvideo.report import write_run_report
@@ -71,5 +72,7 @@ def train_and_report(
             on_progress=lambda p: tell(p.step, p.num_steps),
         )
         if not process.is_first:
-            return outcome, None
-        return outcome, write_run_report(out, reconstructions=stage.reconstructions(4))
+            return outcome, []
+        rebuilt = stage.reconstructions(4)
+        write_run_report(out, reconstructions=rebuilt)
+        return outcome, rebuilt

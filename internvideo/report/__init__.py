@@ -1,5 +1,6 @@
 """Pictures, tables and the self-contained HTML page of a run."""
 
+from internvideo.report.demo_report import write_demo_report
 from internvideo.report.images import enlarge, picture_strip, png_bytes, to_bytes
 from internvideo.report.page import Page
 from internvideo.report.plots import Series, Svg, bar_chart, heat_map, line_chart
@@ -36,5 +37,6 @@ __all__ = [
     "reconstruction_video",
     "run_charts",
     "to_bytes",
+    "write_demo_report",
     "write_run_report",
 ]
