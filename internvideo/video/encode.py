@@ -41,7 +41,8 @@ def write_video(
         crf: Constant quality of x264, 0 (lossless) to 51; 18 is hard to tell from the original.
         gop: Frames from one key frame to the next; short ones make random access cheap.
         preset: x264's choice between speed and size, ultrafast to veryslow.
-        num_threads: Threads of the encoder; with one the bytes are the same on every machine.
+        num_threads: Threads of the encoder. Bytes repeat from preset superfast on; slower ones
+            look ahead in a way that x264 does not repeat.
 
     Raises:
         ConfigError: If a setting is impossible or there is no frame.

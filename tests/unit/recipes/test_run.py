@@ -51,7 +51,7 @@ def test_none_and_plain_text_can_be_set():
         ("seed.deeper=3", "seed has no fields"),
         ("training.num_steps", "write it as path.to.field=value"),
         ("training.num_steps=many", "training.num_steps: Input should be a valid integer"),
-        ("stage.encoder.width=100", "encoder width 100 is not divisible by 3 heads"),
+        ("stage.encoder.width=90", "encoder width 90 is not divisible by 4 heads"),
         ("stage.encoder.side_px=65", "side_px 65 is not a positive multiple"),
         ("stage.masking.ratio=0.001", "hides 0 of the"),
         ("training.batch_size=33", "batch_size 33 is not a multiple of accumulation x views"),
