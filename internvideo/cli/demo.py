@@ -52,13 +52,13 @@ class Demo:
         outcome, rebuilt = train_and_report(run, folder, device=self.device, resume=resume)
         if outcome.interrupted:
             return 1
+        if rebuilt is None:  # not the first rank
+            return 0
         results = {
             "masked-pretraining": {
                 name: {"A": outcome.scores[name]} for name in ("error_ratio", "error")
             }
         }
-        if not rebuilt:  # not the first rank
-            return 0
         replace_text(self.out / "results.json", json.dumps(results, indent=2) + "\n")
         page = write_demo_report(
             self.out, results=results, playground=str(summary), run=folder, reconstructions=rebuilt

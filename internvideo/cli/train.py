@@ -49,15 +49,15 @@ class Train:
         outcome, rebuilt = train_and_report(run, out, device=self.device, resume=self.resume)
         if self.json:
             print_json({**asdict(outcome), "out": str(out)})
-        elif rebuilt:
+        elif rebuilt is not None:
             print(f"open {out / 'report.html'}")
         return 1 if outcome.interrupted else 0
 
 
 def train_and_report(
     run: Run, out: Path, *, device: str = "auto", resume: bool = False
-) -> tuple[Outcome, list[RebuiltClip]]:
-    """Execute a run with a progress bar and write its page; on other ranks there is no clip."""
+) -> tuple[Outcome, list[RebuiltClip] | None]:
+    """Execute a run with a progress bar and write its page; None for clips on other ranks."""
     from internvideo.cli.terminal import progress
     from internvideo.recipes import execute
     from internvideo.report import write_run_report
@@ -72,7 +72,7 @@ def train_and_report(
             on_progress=lambda p: tell(p.step, p.num_steps),
         )
         if not process.is_first:
-            return outcome, []
+            return outcome, None
         rebuilt = stage.reconstructions(4)
         write_run_report(out, reconstructions=rebuilt)
         return outcome, rebuilt

@@ -7,6 +7,7 @@ sample's own seed, so they do not depend on ranks, workers or micro-batches.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +35,8 @@ from internvideo.models import (
 )
 from internvideo.training import TrainingConfig, in_step, sum_over_ranks
 from internvideo.values import ClipBatch, Share
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -141,6 +144,9 @@ class MaskedPretrainingStage:
             else:
                 self._predict(self._task(batch))  # takes part in what the other ranks gather
         error, trivial, clips = sum_over_ranks(sums).tolist()
+        if not clips:
+            logger.warning("none of the held-back videos can be decoded: nothing is evaluated")
+            return {"clips": 0.0}
         return {
             "error": error / clips,
             "trivial_error": trivial / clips,

@@ -115,9 +115,11 @@ def save(checkpoint: Checkpoint, folder: Path, *, step: int, keep: int) -> Path:
             (beside / f"{name}.json").write_text(text + "\n", encoding="utf-8")
         for path in [*beside.iterdir(), beside]:
             _flush(path)
+        replaced = folder / f".replaced-step-{step}"
         if target.exists():
-            shutil.rmtree(target)
+            target.rename(replaced)
         beside.rename(target)
+        shutil.rmtree(replaced, ignore_errors=True)
         _point(folder / "last", target.name)
         _flush(folder)
     except (OSError, SafetensorError) as error:

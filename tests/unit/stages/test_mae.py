@@ -123,3 +123,14 @@ def test_broken_videos_survive_a_stop(videos, tmp_path):
     it.restore([{"path": "x.mp4", "reason": "cut"}])
 
     assert it.state() == [{"path": "x.mp4", "reason": "cut"}]
+
+
+def test_held_back_videos_that_are_all_broken_do_not_lose_the_run(videos, tmp_path):
+    for path in videos.glob("*.mp4"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    it = stage(tmp_path, tmp_path, TINY)
+    for record in it._held_back.dataset.records:
+        record.video.write_bytes(b"not a video")
+
+    assert it.evaluate() == {"clips": 0.0}
+    assert it.reconstructions(2) == []
