@@ -22,7 +22,7 @@ class Demo:
     out: Path = Path("runs/demo")
     """Folder of everything the demo makes; a demo that was cut short is continued."""
     size: Literal["small", "demo"] = "demo"
-    """demo takes up to ten minutes on two cores, small about one."""
+    """demo takes up to ten minutes on two cores, small about two."""
     seed: int = 0
     """Of the videos and of the training."""
     device: str = "auto"
@@ -75,6 +75,6 @@ class Demo:
         run = replace(run, seed=self.seed, data=replace(run.data, root=str(videos)))
         if self.size == "demo":
             return run
-        optimiser = replace(run.training.optimiser, warmup_steps=10)
-        training = replace(run.training, num_steps=60, optimiser=optimiser)
+        optimiser = replace(run.training.optimiser, warmup_steps=20)
+        training = replace(run.training, num_steps=250, optimiser=optimiser)
         return replace(run, training=training)
