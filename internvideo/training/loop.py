@@ -11,7 +11,6 @@ import contextlib
 import logging
 import math
 import signal
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,11 +30,11 @@ from internvideo.training.parallel import (
     Strategy,
     any_rank,
     gradients_synchronised,
-    sum_over_ranks,
     wrap,
 )
 from internvideo.training.precision import Precision, autocast, loss_scaler, resolve_precision
 from internvideo.training.throughput import Throughput, peak_flops
+from internvideo.training.window import Window
 
 logger = logging.getLogger(__name__)
 
@@ -197,7 +196,7 @@ class _Loop:
         self.ema = MovingAverage(stage.model, config.ema_decay) if config.ema_decay else None
         self.step = 0
         self.scores: dict[str, float] = {}
-        self.window = _Window()
+        self.window = Window()
         self.has_warned = False
 
     def facts(self) -> dict[str, Any]:
@@ -275,7 +274,7 @@ class _Loop:
 
     def _log(self, journal: Journal | None, throughput: Throughput) -> dict[str, float]:
         values = self.window.means(self.process) | throughput.report()
-        self.window = _Window()
+        self.window = Window()
         bad = [name for name, value in values.items() if not math.isfinite(value)]
         # With fp16 the scaler skips steps whose gradients overflow: only the loss must be finite.
         bad = [name for name in bad if name != "grad_norm" or not self.scaler.is_enabled()]
@@ -385,51 +384,9 @@ class _Loop:
             self.ema.restore(loaded.ema)
         self.step, self.scores = training["step"], training["scores"]
         self.scaler.load_state_dict(training["scaler"])
-        self.window = _Window.of_state(training["window"])
+        self.window = Window.of_state(training["window"])
         self.stage.restore(training["stage"])
         logger.info("resumed from %s", path)
-
-
-class _Window:
-    """Running means of what is logged, kept on the device until they are wanted."""
-
-    def __init__(self) -> None:
-        self.sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), dtype=torch.float64))
-        self.num_steps = 0
-        self.lr = 0.0
-
-    def add(self, values: Mapping[str, Tensor]) -> None:
-        for name, value in values.items():
-            self.sums[name] = self.sums[name].to(value.device) + value.detach().double()
-
-    def close_step(self, lr: float) -> None:
-        self.num_steps += 1
-        self.lr = lr
-
-    def totals(self, process: Process) -> dict[str, float]:
-        """Sums over the steps, averaged over the ranks."""
-        names = sorted(self.sums)
-        if not names:
-            return {}
-        totals = torch.stack([self.sums[name].to(process.device) for name in names])
-        return dict(
-            zip(names, (sum_over_ranks(totals) / process.share.count).tolist(), strict=True)
-        )
-
-    def means(self, process: Process) -> dict[str, float]:
-        means = {name: total / self.num_steps for name, total in self.totals(process).items()}
-        return {**means, "lr": self.lr}
-
-    def state(self, process: Process) -> dict[str, Any]:
-        return {"sums": self.totals(process), "num_steps": self.num_steps, "lr": self.lr}
-
-    @classmethod
-    def of_state(cls, state: Mapping[str, Any]) -> _Window:
-        window = cls()
-        for name, total in state["sums"].items():
-            window.sums[name] = torch.tensor(total, dtype=torch.float64)
-        window.num_steps, window.lr = state["num_steps"], state["lr"]
-        return window
 
 
 def _seed_everything(seed: int, step: int, rank: int, device: torch.device) -> torch.Generator:
