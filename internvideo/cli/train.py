@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Train:
     """Train a recipe, or a TOML file that changes one; writes weights, metrics and report.html.
 
-    Example: internvideo train mae_tiny_actions --data videos/ --out runs/first
+    Example: internvideo train mae_tiny_videos --data videos/ --out runs/first
     """
 
     recipe: Annotated[Positional[str], arg(metavar="RECIPE|FILE.toml")]

@@ -7,6 +7,7 @@ units of `facts`. All keep their parts in sight (but for `enter`) whatever the c
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -154,21 +155,10 @@ def appear(scene: Scene) -> Motion:
 def approach(scene: Scene) -> Motion:
     span = scene.span()
     p = scene.progress(span)
-    touch = sum(scene.radii)
-    angle = scene.uniform(0.0, 2.0 * math.pi)
-    cos, sin = math.cos(angle), math.sin(angle)
-    room = 1 - 2 * (MARGIN + max(scene.radii))
-    widest = min(room / max(abs(cos), abs(sin)), touch + 0.45)
-    gap = widest + p * (touch + 0.02 - widest)
-    x = scene.place(max(scene.radii) + widest / 2 * abs(cos))
-    y = scene.place(max(scene.radii) + widest / 2 * abs(sin))
+    near = sum(scene.radii) + 0.02
+    far, parts = _facing(scene, spare=0.45)
     return Motion(
-        parts=(
-            Part(x=x - gap / 2 * cos, y=y - gap / 2 * sin),
-            Part(x=x + gap / 2 * cos, y=y + gap / 2 * sin),
-        ),
-        span=span,
-        parameters={"distance": widest - touch - 0.02},
+        parts=parts(far + p * (near - far)), span=span, parameters={"distance": far - near}
     )
 
 
@@ -336,18 +326,30 @@ def swap(scene: Scene) -> Motion:
 def collide(scene: Scene) -> Motion:
     span = scene.span()
     p = scene.progress(span)
-    touch = sum(scene.radii)
+    near = sum(scene.radii) * 0.94
+    far, parts = _facing(scene, spare=0.5)
+    return Motion(parts=parts(near + (far - near) * np.abs(1 - 2 * p)), span=span)
+
+
+def _facing(
+    scene: Scene, *, spare: float
+) -> tuple[float, Callable[[np.ndarray], tuple[Part, Part]]]:
+    """Set two shapes facing each other anywhere, at any angle.
+
+    Returns the widest gap between their centres that fits (touching plus at most `spare`), and
+    what places them for the gaps of all frames.
+    """
     angle = scene.uniform(0.0, 2.0 * math.pi)
     cos, sin = math.cos(angle), math.sin(angle)
     room = 1 - 2 * (MARGIN + max(scene.radii))
-    widest = min(room / max(abs(cos), abs(sin)), touch + 0.5)
-    gap = touch * 0.94 + (widest - touch * 0.94) * np.abs(1 - 2 * p)
+    widest = min(room / max(abs(cos), abs(sin)), sum(scene.radii) + spare)
     x = scene.place(max(scene.radii) + widest / 2 * abs(cos))
     y = scene.place(max(scene.radii) + widest / 2 * abs(sin))
-    return Motion(
-        parts=(
+
+    def parts(gap: np.ndarray) -> tuple[Part, Part]:
+        return (
             Part(x=x - gap / 2 * cos, y=y - gap / 2 * sin),
             Part(x=x + gap / 2 * cos, y=y + gap / 2 * sin),
-        ),
-        span=span,
-    )
+        )
+
+    return widest, parts
