@@ -157,13 +157,15 @@ class ClipBatch:
 
     `seeds[i]` belongs to sample i alone and is a function of (run seed, epoch, sample, view):
     whatever is drawn for a sample after loading (its mask, say) is drawn from it, so that the
-    result does not depend on the number of ranks, workers or micro-batches.
+    result does not depend on the number of ranks, workers or micro-batches. `captions` holds one
+    of each video's sentences: in training one drawn for the epoch, otherwise the first.
     """
 
     frames: UInt8[Tensor, "b t h w 3"]
     seeds: Int64[Tensor, " b"]
     sources: tuple[str, ...]
     labels: Int64[Tensor, " b"] | None = None
+    captions: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.frames)

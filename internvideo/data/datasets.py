@@ -137,6 +137,7 @@ class Sample:
     seeds: Int64[Tensor, " v"]
     source: str
     label: int | None
+    caption: str | None = None
     broken: tuple[tuple[str, str], ...] = ()
 
 
@@ -168,6 +169,7 @@ class ClipDataset:
         self.cache = cache
         self.num_views = config.views_per_video if training else 1
         self.is_labelled = all(len(record.labels) == 1 for record in self.records)
+        self.is_captioned = all(record.captions for record in self.records)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -201,6 +203,7 @@ class ClipDataset:
                 seeds=torch.tensor(seeds),
                 source=str(record.video),
                 label=record.label if self.is_labelled else None,
+                caption=self._caption(record, epoch, index) if self.is_captioned else None,
                 broken=tuple(broken),
             )
         if self.training:
@@ -215,6 +218,10 @@ class ClipDataset:
             label=None,
             broken=tuple(broken),
         )
+
+    def _caption(self, record: Record, epoch: int, index: int) -> str:
+        number = draw(Purpose.CAPTION, self.seed, epoch, index) if self.training else 0
+        return record.captions[int(number) % len(record.captions)]
 
     def _candidate(self, index: int, epoch: int, attempt: int) -> int:
         if not attempt:

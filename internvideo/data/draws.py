@@ -29,6 +29,7 @@ class Purpose(IntEnum):
     AUGMENTATION = 4
     AFTER_LOADING = 5
     HELD_BACK = 6
+    CAPTION = 7
 
 
 def draw(purpose: Purpose, *counters: int | NDArray[np.int64]) -> Bits:

@@ -155,6 +155,7 @@ class ClipLoader:
                 seeds=batch.seeds,
                 sources=tuple(batch.sources),
                 labels=batch.labels,
+                captions=batch.captions,
             )
 
     def _next(self, loaded: Iterator[_Loaded], samples: _Samples) -> _Loaded:
@@ -185,6 +186,7 @@ class _Loaded(NamedTuple):
     seeds: Int64[Tensor, " b"] | None = None
     labels: Int64[Tensor, " b"] | None = None
     sources: tuple[str, ...] = ()
+    captions: tuple[str, ...] | None = None
     broken: tuple[tuple[str, str], ...] = ()
     failure: InternVideoError | None = None
 
@@ -209,12 +211,16 @@ class _Samples:
                 error.add_note(f"while loading {self._dataset.records[index].video}")
                 raise
         self._note(-1)
+        captions = [
+            s.caption for s in samples for _ in range(len(s.views)) if s.caption is not None
+        ]
         labels = [s.label for s in samples for _ in range(len(s.views)) if s.label is not None]
         return _Loaded(
             frames=torch.cat([sample.views for sample in samples]),
             seeds=torch.cat([sample.seeds for sample in samples]),
             labels=torch.tensor(labels) if self._dataset.is_labelled else None,
             sources=tuple(s.source for s in samples for _ in range(len(s.views))),
+            captions=tuple(captions) if self._dataset.is_captioned else None,
             broken=tuple(found for sample in samples for found in sample.broken),
         )
 

@@ -19,9 +19,16 @@ class Numbered(ClipDataset):
     """`size` samples; `broken` are never decoded, and `trouble` happens at the second one."""
 
     def __init__(
-        self, size, *, num_views=1, seed=0, training=True, broken=(), trouble=None, **data
+        self, size, *, num_views=1, seed=0, training=True, broken=(), trouble=None, says=(), **data
     ):
-        records = tuple(Record(video=Path(f"{i}.mp4"), labels=(i % 2,)) for i in range(size))
+        records = tuple(
+            Record(
+                video=Path(f"{i}.mp4"),
+                labels=(i % 2,),
+                captions=tuple(f"{caption} {i}" for caption in says),
+            )
+            for i in range(size)
+        )
         config = VideoData(source="videos.csv", views_per_video=num_views, **data)
         super().__init__(
             Annotations(records=records, classes=("even", "odd")),

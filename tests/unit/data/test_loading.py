@@ -76,6 +76,24 @@ def test_unlabelled_records_give_no_labels(tiny_videos):
     assert batch.labels is None
 
 
+def test_a_clip_comes_with_one_of_its_own_captions_drawn_anew_in_every_epoch():
+    loader = ClipLoader(Numbered(4, says=("a", "b"), broken=(1,)), batch_size=4)
+
+    seen = [batch.captions for (batch,) in first_steps(loader, 8)]
+
+    for (batch,) in first_steps(loader, 8):
+        shown = batch.frames[:, 0, 0, 0, 0].tolist()
+        assert [caption[2:] for caption in batch.captions] == [str(index) for index in shown]
+    assert {caption[0] for captions in seen for caption in captions} == {"a", "b"}
+    assert [b.captions for (b,) in first_steps(loader, 2, first_step=6)] == seen[6:]
+
+
+def test_evaluation_takes_the_first_caption():
+    loader = ClipLoader(Numbered(3, says=("a", "b"), training=False), batch_size=2)
+
+    assert [c for batch in loader.once() for c in batch.captions] == ["a 0", "a 1", "a 2"]
+
+
 def test_evaluation_goes_through_all_records_once_in_order():
     loader = ClipLoader(Numbered(7, training=False), batch_size=3)
 
