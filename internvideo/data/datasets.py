@@ -26,7 +26,7 @@ from internvideo.data.draws import Purpose, draw, generator, sample_seed
 from internvideo.errors import ConfigError, DecodeError, TrainingError, unknown_name
 from internvideo.values import Annotations, Record
 from internvideo.video import open_video
-from internvideo.video.sampling import pretraining_window
+from internvideo.video.sampling import pretraining_window, uniform_test, uniform_training
 from internvideo.video.transforms import (
     Crop,
     centre_crop,
@@ -55,6 +55,10 @@ class VideoData:
     `held_back_share` of the videos is kept for evaluation. `views_per_video` crops are taken of
     each decoded window in training. Frames are decoded to `short_side_px` (None: as little as the
     crops need) and, given `cache_mb`, kept in memory by every process.
+
+    A clip is a window of frames `stride_frames` apart ("dense"), or one frame of each of as many
+    equal segments of the whole video ("segments"): drawn in training, the middle in evaluation.
+    Evaluation sees the middle `eval_crop` of the short side (officially 224/256 for zero-shot).
     """
 
     source: str
@@ -65,7 +69,9 @@ class VideoData:
     train_split: str | None = "train"
     eval_split: str | None = "val"
     held_back_share: float = 0.1
+    sampling: Literal["dense", "segments"] = "dense"
     stride_frames: int = 4
+    eval_crop: float = 1.0
     crop: Literal["multi-scale", "random-resized", "centre"] = "multi-scale"
     flip: bool = False
     views_per_video: int = 1
@@ -92,6 +98,8 @@ class VideoData:
         for name in ("held_back_share", "max_broken_share"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"data.{name} is {getattr(self, name)}, expected a share below 1")
+        if not 0 < self.eval_crop <= 1:
+            raise ConfigError(f"data.eval_crop is {self.eval_crop}, expected above 0 and at most 1")
 
     @property
     def source_path(self) -> Path:
@@ -178,7 +186,7 @@ class ClipDataset:
     def short_side_px(self) -> int:
         """Short side of decoded frames (smaller videos stay as they are)."""
         if not self.training:
-            return self.side_px
+            return round(self.side_px / self.config.eval_crop)
         smallest = _SMALLEST_CROP[self.config.crop]
         return self.config.short_side_px or round(self.side_px / smallest)
 
@@ -241,7 +249,13 @@ class ClipDataset:
             return video.frames(numbers, short_side_px=self.short_side_px).frames
 
     def _frame_numbers(self, available: int, rng: np.random.Generator) -> list[int]:
-        """Choose a window at a random place for training, in the middle for evaluation."""
+        """Choose at random for training, and the middle, of time or of each part, otherwise."""
+        if self.config.sampling == "segments":
+            if self.training:
+                picks = uniform_training(available, clip_frames=self.num_frames, generator=rng)
+            else:
+                picks = uniform_test(available, clip_frames=self.num_frames)
+            return picks.tolist()
         span = self.num_frames * self.config.stride_frames
         free = max(0, available - span)
         return pretraining_window(
@@ -263,7 +277,9 @@ class ClipDataset:
         return random_flip(view, rng) if self.training and self.config.flip else view
 
     def _crop(self, height: int, width: int, rng: np.random.Generator) -> Crop:
-        if not self.training or self.config.crop == "centre":
+        if not self.training:
+            return centre_crop(height, width, round(min(height, width) * self.config.eval_crop))
+        if self.config.crop == "centre":
             return centre_crop(height, width, min(height, width))
         if self.config.crop == "random-resized":
             return random_resized_crop(height, width, rng)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -68,6 +69,7 @@ def test_without_splits_a_fixed_share_of_the_videos_is_held_back(tiny_videos):
     [
         ({"format": "manifets"}, "unknown annotation format 'manifets'; did you mean 'manifest'"),
         ({"stride_frames": 0}, "data.stride_frames is 0, expected 1 or more"),
+        ({"eval_crop": 0.0}, "data.eval_crop is 0.0, expected above 0 and at most 1"),
         ({"views_per_video": 0}, "data.views_per_video is 0, expected 1 or more"),
         ({"max_broken_share": 1.5}, "data.max_broken_share is 1.5, expected a share below 1"),
         ({"options": {"fold": 1}}, "unknown option of the manifest reader 'fold'"),
@@ -132,6 +134,52 @@ def test_evaluation_takes_the_middle_of_time_and_space(tiny_data):
         expected = video.frames(range(4, 8)).frames[:, :, 4:36]
     assert torch.equal(sample.views[0], expected)
     assert len(sample.views) == 1
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_segments_give_one_frame_of_each_equal_part_of_the_video(tiny_data, training):
+    data = replace(tiny_data, sampling="segments")
+
+    numbers = [
+        dataset(data, training=training)._frame_numbers(41, np.random.default_rng(seed))
+        for seed in range(20)
+    ]
+
+    assert all(10 * i <= picks[i] <= 10 * (i + 1) for picks in numbers for i in range(4))
+    assert (len(set(map(tuple, numbers))) > 1) == training
+
+
+def test_segments_of_evaluation_are_seen_at_their_middles(tiny_data):
+    data = replace(tiny_data, sampling="segments")
+
+    assert dataset(data, training=False)._frame_numbers(41, np.random.default_rng(0)) == [
+        *(5, 15, 25, 35)
+    ]
+
+
+def test_a_video_shorter_than_its_clip_repeats_frames(tiny_data):
+    data = replace(tiny_data, sampling="segments")
+
+    assert dataset(data, training=False)._frame_numbers(2, np.random.default_rng(0)) == [0, 0, 0, 1]
+
+
+def test_segments_of_an_epoch_come_from_the_samples_own_draws(tiny_data):
+    data = replace(tiny_data, sampling="segments")
+
+    first, again, later = (dataset(data).sample(5, epoch) for epoch in (0, 0, 1))
+
+    assert torch.equal(first.views, again.views)
+    assert not torch.equal(first.views, later.views)
+
+
+def test_evaluation_can_be_restricted_to_the_middle_of_the_frame(tiny_data):
+    data = replace(tiny_data, eval_crop=0.5)
+
+    sample = dataset(data, training=False, num_frames=4, side_px=16).sample(0)
+
+    with open_video(data.select(data.read(), training=False).records[0]) as video:
+        expected = video.frames(range(4, 8)).frames[:, 8:24, 12:28]
+    assert torch.equal(sample.views[0], expected)
 
 
 def test_a_part_of_a_video_restricts_its_frames(tiny_videos):
