@@ -1,5 +1,15 @@
 """Losses: pure functions of tensors, in float32."""
 
+from internvideo.losses.captioning import captioning_loss, count_targets
+from internvideo.losses.contrastive import (
+    MAX_LOGIT_SCALE,
+    clamp_logit_scale,
+    contrastive_loss,
+    matched_contrastive_loss,
+    queue_contrastive_loss,
+    queue_logits,
+    sigmoid_loss,
+)
 from internvideo.losses.reconstruction import (
     clip_statistics,
     per_sample_error,
@@ -11,10 +21,19 @@ from internvideo.losses.reconstruction import (
 )
 
 __all__ = [
+    "MAX_LOGIT_SCALE",
+    "captioning_loss",
+    "clamp_logit_scale",
     "clip_statistics",
+    "contrastive_loss",
+    "count_targets",
+    "matched_contrastive_loss",
     "per_sample_error",
     "pixel_targets",
+    "queue_contrastive_loss",
+    "queue_logits",
     "reconstruction_loss",
+    "sigmoid_loss",
     "standardise",
     "trivial_error",
     "unnormalise",
