@@ -112,7 +112,8 @@ def queue_contrastive_loss(
 ) -> Float[Tensor, ""]:
     """Find the momentum embedding of the partner among embeddings queued before.
 
-    A slowly moving copy of the network makes both (see `queue_logits`). Queue and momentum embeddings carry no gradient; other rows of the batch play no part.
+    A slowly moving copy of the network makes both, and they get no gradient. The other rows of
+    the batch play no part.
     """
     right = torch.zeros(len(video), dtype=torch.int64, device=video.device)
     to_text = queue_logits(video, momentum_text, queued_text, logit_scale)
