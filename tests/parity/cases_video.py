@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from einops import rearrange
+from torch import Tensor
 
 from internvideo.video import sampling, transforms
 from tests.parity.case import Case
@@ -125,13 +126,26 @@ def validation_transform(case: Case) -> None:
 
 
 def clip_preprocessing(case: Case) -> None:
-    num_pixels, mean, std = case.config["n_px"], case.config["mean"], case.config["std"]
+    size = case.config["n_px"]
     for name, image in case.group("inputs").items():
-        size = transforms.short_side_size(*image.shape[:2], num_pixels)
-        resized = transforms.resize_like_pillow(image[None], *size, mode="bicubic")
-        cropped = transforms.centre_crop(*size, num_pixels).of(resized)
-        pixels = transforms.normalise(cropped, mean=tuple(mean), std=tuple(std))
+        pixels = _like_pillow(case, image[None], size, size, mode="bicubic")
         case.close(name, rearrange(pixels, "c 1 h w -> c h w"))
+
+
+def demo_preprocessing(case: Case) -> None:
+    sizes = case.config["scale_size"], case.config["crop_size"]
+    for name, frames in case.group("inputs").items():
+        case.close(name, _like_pillow(case, frames, *sizes, mode="bilinear"))
+
+
+def _like_pillow(
+    case: Case, frames: Tensor, short_side_px: int, side_px: int, *, mode: transforms.Mode
+) -> Tensor:
+    size = transforms.short_side_size(*frames.shape[1:3], short_side_px)
+    resized = transforms.resize_like_pillow(frames, *size, mode=mode)
+    cropped = transforms.centre_crop(*size, side_px).of(resized)
+    mean, std = tuple(case.config["mean"]), tuple(case.config["std"])
+    return transforms.normalise(cropped, mean=mean, std=std)
 
 
 def _pairs(case: Case) -> list[tuple[dict[str, Any], Any]]:
@@ -150,4 +164,5 @@ CHECKS: dict[str, Callable[[Case], None]] = {
     "spatial_crop_tables": crop_tables,
     "videomae_val_transform": validation_transform,
     "clip_preprocess": clip_preprocessing,
+    "internvideo_mm_preprocess": demo_preprocessing,
 }
