@@ -10,6 +10,7 @@ from internvideo.losses.contrastive import (
     queue_logits,
     sigmoid_loss,
 )
+from internvideo.losses.dual_softmax import dual_softmax_loss
 from internvideo.losses.reconstruction import (
     clip_statistics,
     per_sample_error,
@@ -27,6 +28,7 @@ __all__ = [
     "clip_statistics",
     "contrastive_loss",
     "count_targets",
+    "dual_softmax_loss",
     "matched_contrastive_loss",
     "per_sample_error",
     "pixel_targets",
