@@ -107,15 +107,26 @@ class Box:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Member:
+    """Bytes of a file inside a tar shard, which is a path or an address such as `s3://...`."""
+
+    shard: str
+    start: int
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Record:
     """One annotated item. Readers fill what their format has; the rest stays empty.
 
     `video` is a file, or a folder of frames when `frame_template` is given (such as
     ``img_{:05}.jpg``); then `first_frame` is the number of the first frame file and
     `num_frames` how many there are. `start_s`, `end_s` restrict the item to a part of the video.
+    With `member` the bytes lie inside a shard and `video` is only their name.
     """
 
     video: Path
+    member: Member | None = None
     start_s: float | None = None
     end_s: float | None = None
     first_frame: int = 0

@@ -1,6 +1,6 @@
 """A file becomes a clip: decoding, sampling, transforms, and the health of files."""
 
-from internvideo.video import sampling, transforms
+from internvideo.video import sampling, storage, transforms
 from internvideo.video.decode import VideoReader
 from internvideo.video.encode import write_video
 from internvideo.video.folder import FrameFolder
@@ -24,6 +24,7 @@ __all__ = [
     "read_clip",
     "sampling",
     "scan",
+    "storage",
     "transforms",
     "write_clean_manifest",
     "write_health_report",

@@ -8,6 +8,7 @@ Differs from players: pixels are taken as square; transparency is dropped.
 
 from __future__ import annotations
 
+import io
 import logging
 from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
@@ -44,13 +45,17 @@ class VideoReader:
     """One open video file; use as a context manager.
 
     `num_threads` are FFmpeg's decoding threads; one is right inside loader workers. Not to be
-    shared between threads or processes. Raises `DecodeError` where the file has no readable video.
+    shared between threads or processes. Given its `data`, no file is opened and `path` is a name.
+    Raises `DecodeError` where the file has no readable video.
     """
 
-    def __init__(self, path: str | Path, *, num_threads: int = 1) -> None:
+    def __init__(
+        self, path: str | Path, *, data: bytes | None = None, num_threads: int = 1
+    ) -> None:
         if num_threads < 1:
             raise ConfigError(f"num_threads {num_threads} is below 1; use 1 or more")
         self.path = Path(path)
+        self._data = data
         self.num_threads = num_threads
         self.num_bad_packets = 0
         self.first_error: str | None = None
@@ -67,7 +72,7 @@ class VideoReader:
             raise
 
     def _open(self) -> None:
-        self._container = _open_container(self.path)
+        self._container = _open_container(self.path, self._data)
         pictures = [s for s in self._container.streams.video if not _is_cover(s)]
         if not pictures:
             self._container.close()
@@ -363,9 +368,9 @@ class VideoReader:
         out[...] = rows.reshape(height, plane.line_size)[:, : width * 3].reshape(height, width, 3)
 
 
-def _open_container(path: Path) -> av.container.InputContainer:
+def _open_container(path: Path, data: bytes | None) -> av.container.InputContainer:
     try:
-        return av.open(str(path), metadata_errors="ignore")
+        return av.open(str(path) if data is None else io.BytesIO(data), metadata_errors="ignore")
     except FileNotFoundError as error:
         raise DecodeError(f"{path}: no such file; check the path") from error
     except IsADirectoryError as error:
@@ -373,7 +378,7 @@ def _open_container(path: Path) -> av.container.InputContainer:
             f"{path}: is a folder, not a video file; for a folder of frames give a frame template"
         ) from error
     except av.error.FFmpegError as error:
-        empty = path.stat().st_size == 0
+        empty = not (path.stat().st_size if data is None else data)
         why = "the file is empty" if empty else f"no video format known here: {error.strerror}"
         raise DecodeError(f"{path}: cannot be opened ({why}); replace the file") from error
 

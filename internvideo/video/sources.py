@@ -1,4 +1,4 @@
-"""One way to open whatever a record names: a video file or a folder of frames."""
+"""One way to open whatever a record names: a video, in a file or a shard, or a folder of frames."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from pathlib import Path
 from internvideo.values import Clip, Record
 from internvideo.video.decode import VideoReader
 from internvideo.video.folder import FrameFolder
+from internvideo.video.storage import read_member
 
 
 def open_video(source: Record | str | Path, *, num_threads: int = 1) -> VideoReader | FrameFolder:
-    """Open a video file, or the folder of frames that a record with `frame_template` names."""
+    """Open a video file, the member of a shard that a record names, or its folder of frames."""
     if isinstance(source, Record) and source.frame_template is not None:
         return FrameFolder(
             source.video,
@@ -19,6 +20,9 @@ def open_video(source: Record | str | Path, *, num_threads: int = 1) -> VideoRea
             first_frame=source.first_frame,
             num_frames=source.num_frames,
         )
+    if isinstance(source, Record) and source.member is not None:
+        data = read_member(source.member, source.video)
+        return VideoReader(source.video, data=data, num_threads=num_threads)
     path = source.video if isinstance(source, Record) else source
     return VideoReader(path, num_threads=num_threads)
 
