@@ -24,16 +24,21 @@ _SCORES = 392 * 1568  # and of several samples together, scores of one head
 
 
 def attend(
-    query: Float[Tensor, "b a m e"], key: Float[Tensor, "b a n e"], value: Float[Tensor, "b a n e"]
+    query: Float[Tensor, "b a m e"],
+    key: Float[Tensor, "b a n e"],
+    value: Float[Tensor, "b a n e"],
+    *,
+    causal: bool = False,
 ) -> Float[Tensor, "b a m e"]:
-    """Softmax of query-key products, over all keys, times the values."""
+    """Softmax of query-key products times the values, over all keys or only the earlier ones."""
     if (
-        query.device.type == "cpu"
+        not causal  # texts, which are short
+        and query.device.type == "cpu"
         and query.dtype == torch.bfloat16
         and not torch.compiler.is_compiling()
     ):
         return _PlainAttention.apply(query, key, value)
-    return F.scaled_dot_product_attention(query, key, value)
+    return F.scaled_dot_product_attention(query, key, value, is_causal=causal)
 
 
 class _PlainAttention(torch.autograd.Function):

@@ -103,10 +103,10 @@ class StochasticDepth(nn.Module):
         super().__init__()
         self.rate = rate
 
-    def forward(self, branch: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
+    def forward(self, branch: Float[Tensor, "b *axes d"]) -> Float[Tensor, "b *axes d"]:
         if not self.training or self.rate == 0:
             return branch
-        kept = branch.new_empty(len(branch), 1, 1).bernoulli_(1 - self.rate)
+        kept = branch.new_empty(len(branch), *[1] * (branch.ndim - 1)).bernoulli_(1 - self.rate)
         return branch * (kept / (1 - self.rate))
 
 

@@ -1,0 +1,234 @@
+"""UniFormerV2, the video tower of encoder B: CLIP on every frame, and a query that reads the clip.
+
+Source: Li et al. 2022, "UniFormerV2" (arXiv:2211.09552); the `vit_only_global` variant of
+InternVideo's released code is this network without local branches and without down-sampling.
+Shapes: clip (b, c, t, h, w) float, normalised -> pooled (b, d) and tokens (b, t, 1 + k, d), of each
+frame its class token and k visible patches. Any number of frames; one frame is an image.
+Differs from the released code: patches may be dropped (at the same places of all frames of a clip,
+as FLIP does for images), stochastic depth drops a branch for whole clips, local branches may
+normalise each token by itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from internvideo.errors import ConfigError
+from internvideo.models.clip_blocks import Activation, initialise_blocks
+from internvideo.models.layers import hidden_width, stochastic_depth_rates
+from internvideo.models.masked_encoder import check_blocks
+from internvideo.models.uniformer_blocks import (
+    BackboneBlock,
+    GlobalBlock,
+    LocalBranch,
+    LocalNorm,
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UniFormerConfig:
+    """UniFormerV2; the defaults are InternVideo's B/16. Without `global_layers` it is CLIP."""
+
+    side_px: int = 224
+    patch_px: int = 16
+    width: int = 768
+    depth: int = 12
+    num_heads: int = 12
+    mlp_ratio: float = 4.0
+    activation: Activation = "quick-gelu"
+    norm_eps: float = 1e-5
+    drop_path: float = 0.0  # rate of the last backbone block; earlier ones have less
+    # Backbone layers, counted from 0, whose output a global block reads.
+    global_layers: tuple[int, ...] = (8, 9, 10, 11)
+    num_global_heads: int = 12
+    global_mlp_ratio: float = 4.0
+    global_dropout: float = 0.5
+    global_drop_path: float = 0.0
+    # Local branches of each backbone block: none, before attention, before feed-forward as well.
+    num_local: int = 0
+    local_reduction: float = 1.5
+    # "layer" does not mix samples, so that ranks and micro-batches do not change the result.
+    local_norm: LocalNorm = "batch"
+    # Frames that one token spans where time is halved; 1: every frame has its tokens.
+    time_kernel: int = 1
+    # Freeze all that came from CLIP; the pooled vector is then the query alone.
+    frozen_backbone: bool = False
+    recompute_activations: bool = False  # spends a second forward to save memory
+
+    def __post_init__(self) -> None:
+        check_blocks("video tower", self.width, self.depth, self.num_heads)
+        check_blocks("global blocks", self.width, self.depth, self.num_global_heads)
+        if self.side_px < self.patch_px or self.side_px % self.patch_px:
+            raise ConfigError(
+                f"side_px {self.side_px} is not a positive multiple of patch_px {self.patch_px}"
+            )
+        layers = self.global_layers
+        if list(layers) != sorted(set(layers)) or not all(0 <= i < self.depth for i in layers):
+            raise ConfigError(
+                f"global_layers {layers} are not increasing layers between 0 and {self.depth - 1}"
+            )
+        if self.num_local not in (0, 1, 2):
+            raise ConfigError(f"num_local {self.num_local} is not 0, 1 or 2")
+        if self.time_kernel < 1 or self.time_kernel % 2 == 0:
+            raise ConfigError(f"time_kernel {self.time_kernel} is not odd and positive")
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of patches in a frame."""
+        return (self.side_px // self.patch_px,) * 2
+
+    def num_slots(self, num_frames: int) -> int:
+        """Temporal slots of tokens that so many frames give."""
+        return num_frames if self.time_kernel == 1 else (num_frames + 1) // 2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class UniFormerOutput:
+    """Pooled vector, tokens of the last layer (class token first), and the query token, if any.
+
+    `after` holds the tokens after each layer that was asked for.
+    """
+
+    pooled: Float[Tensor, "b d"]
+    tokens: Float[Tensor, "b t n d"]
+    query: Float[Tensor, "b d"] | None
+    after: dict[int, Float[Tensor, "b t n d"]]
+
+
+class UniFormer(nn.Module):
+    """See the top of this file."""
+
+    def __init__(self, config: UniFormerConfig) -> None:
+        super().__init__()
+        self.config = config
+        width, patch = config.width, config.patch_px
+        self.patch_embed = nn.Conv3d(3, width, (config.time_kernel, patch, patch), bias=False)
+        self.class_token = nn.Parameter(torch.randn(width) * width**-0.5)
+        num_places = config.grid[0] * config.grid[1]
+        self.positions = nn.Parameter(torch.randn(1 + num_places, width) * width**-0.5)
+        self.norm_pre = nn.LayerNorm(width, eps=config.norm_eps)
+        self.blocks = nn.ModuleList(
+            _backbone_block(config, rate)
+            for rate in stochastic_depth_rates(config.depth, config.drop_path)
+        )
+        initialise_blocks(self.blocks, width)
+        if config.frozen_backbone:
+            self.requires_grad_(False)
+        num_global = len(config.global_layers)
+        self.global_blocks = nn.ModuleList(
+            GlobalBlock(
+                width,
+                config.num_global_heads,
+                hidden_width(width, config.global_mlp_ratio),
+                activation=config.activation,
+                dropout=config.global_dropout,
+                drop_path=rate,
+                norm_eps=config.norm_eps,
+            )
+            for rate in stochastic_depth_rates(num_global, config.global_drop_path)
+        )
+        self.query_token: nn.Parameter | None = None
+        self.balance: nn.Parameter | None = None
+        if num_global:
+            self.query_token = nn.Parameter(torch.zeros(width))
+            if not config.frozen_backbone:
+                self.balance = nn.Parameter(torch.zeros(width))
+
+    def forward(
+        self,
+        clip: Float[Tensor, "b c t h w"],
+        visible_index: Int64[Tensor, "b k"] | None = None,
+        *,
+        layers: tuple[int, ...] = (),
+    ) -> UniFormerOutput:
+        """Encode a normalised clip.
+
+        Args:
+            clip: Frames of the configured side.
+            visible_index: Places of each clip that are computed, the same in all its frames; None
+                for all. The others are zeros to the convolutions of the global blocks.
+            layers: Backbone layers, counted from 0, after which the tokens are wanted as well.
+        """
+        tokens = self.embed(clip, visible_index)
+        query = None if self.query_token is None else self.query_token.expand(len(clip), -1)
+        readers = dict(zip(self.config.global_layers, self.global_blocks, strict=True))
+        after = {}
+        for i, block in enumerate(self.blocks):
+            tokens = self._run(block, tokens)
+            if i in layers:
+                after[i] = tokens
+            if i in readers:
+                query = self._run(readers[i], query, tokens, self.config.grid, visible_index)
+        return UniFormerOutput(
+            pooled=self.pool(query, tokens), tokens=tokens, query=query, after=after
+        )
+
+    def embed(
+        self, clip: Float[Tensor, "b c t h w"], visible_index: Int64[Tensor, "b k"] | None = None
+    ) -> Float[Tensor, "b t n d"]:
+        """Turn the visible patches into tokens, after the class token of their frame."""
+        config, kernel = self.config, self.config.time_kernel
+        if clip.shape[3:] != (config.side_px, config.side_px):
+            raise ConfigError(
+                f"clip has frames of {tuple(clip.shape[3:])} pixels, this tower was made for "
+                f"{config.side_px} x {config.side_px}; resize the frames or the position table"
+            )
+        h, w = config.grid
+        pixels = rearrange(clip, "b c t (h dh) (w dw) -> b t (h w) (c dh dw)", h=h, w=w)
+        positions = self.positions[1:]
+        if visible_index is not None:
+            where = visible_index[:, None, :, None].expand(-1, pixels.shape[1], -1, pixels.shape[3])
+            pixels = pixels.gather(2, where)
+            positions = positions[visible_index][:, None]
+        if kernel > 1:
+            margin = kernel // 2
+            pixels = F.pad(pixels, (0, 0, 0, 0, margin, margin)).unfold(1, kernel, 2).flatten(3)
+        weight = rearrange(self.patch_embed.weight, "d c dt dh dw -> d (c dh dw dt)")
+        patches = F.linear(pixels, weight) + positions
+        classes = (self.class_token + self.positions[0]).expand(*patches.shape[:2], 1, -1)
+        return self.norm_pre(torch.cat([classes.to(patches.dtype), patches], dim=2))
+
+    def pool(
+        self, query: Float[Tensor, "b d"] | None, tokens: Float[Tensor, "b t n d"]
+    ) -> Float[Tensor, "b d"]:
+        """Weigh the query against the mean class token of the frames, channel by channel."""
+        frames = tokens[:, :, 0].mean(1)
+        if query is None:
+            return frames
+        if self.balance is None:
+            return query
+        share = torch.sigmoid(self.balance)
+        return (1 - share) * query + share * frames
+
+    def _run(self, block: nn.Module, *inputs: object) -> Tensor:
+        if self.config.recompute_activations and torch.is_grad_enabled():
+            return checkpoint(block, *inputs, use_reentrant=False)
+        return block(*inputs)
+
+
+def _backbone_block(config: UniFormerConfig, drop_path: float) -> BackboneBlock:
+    width = config.width
+    return BackboneBlock(
+        width,
+        config.num_heads,
+        hidden_width(width, config.mlp_ratio),
+        local=tuple(
+            LocalBranch(
+                width,
+                int(width // config.local_reduction),
+                norm=config.local_norm,
+                norm_eps=config.norm_eps,
+            )
+            for _ in range(config.num_local)
+        ),
+        activation=config.activation,
+        drop_path=drop_path,
+        norm_eps=config.norm_eps,
+    )
