@@ -1,6 +1,8 @@
 """Networks: tensors to tensors. They know nothing of files, annotations, optimisers or ranks."""
 
+from internvideo.models.caption_decoder import CaptionDecoder, CaptionDecoderConfig
 from internvideo.models.cost import autoencoder_macs, encoder_macs, training_flops
+from internvideo.models.key_values import KeyValueCache
 from internvideo.models.layers import Attention, Block, Mlp
 from internvideo.models.masked_autoencoder import DecoderConfig, MaskedAutoencoder
 from internvideo.models.masked_encoder import MaskedEncoder, MaskedEncoderConfig
@@ -27,7 +29,10 @@ __all__ = [
     "VIDEOMAE_V2_DECODERS",
     "Attention",
     "Block",
+    "CaptionDecoder",
+    "CaptionDecoderConfig",
     "DecoderConfig",
+    "KeyValueCache",
     "MaskedAutoencoder",
     "MaskedEncoder",
     "MaskedEncoderConfig",
