@@ -5,7 +5,18 @@ from internvideo.playground.check import SingleFrameCheck, check_single_frame
 from internvideo.playground.compose import World, draw_action, draw_facts
 from internvideo.playground.facts import Actor, Background, Event, Facts, Look, read_facts
 from internvideo.playground.generate import NUM_VIDEOS, Summary, generate
+from internvideo.playground.images import clear_frame, image_path
+from internvideo.playground.language import (
+    SLOTS,
+    alternatives,
+    caption,
+    captions,
+    changed,
+    image_captions,
+    negatives,
+)
 from internvideo.playground.looks import COLOURS, SHAPES, SIZES, TEXTURES
+from internvideo.playground.phrases import slots
 from internvideo.playground.render import BACKGROUNDS, render
 
 __all__ = [
@@ -16,6 +27,7 @@ __all__ = [
     "PAIRS",
     "SHAPES",
     "SIZES",
+    "SLOTS",
     "TEXTURES",
     "Action",
     "Actor",
@@ -26,10 +38,19 @@ __all__ = [
     "SingleFrameCheck",
     "Summary",
     "World",
+    "alternatives",
+    "caption",
+    "captions",
+    "changed",
     "check_single_frame",
+    "clear_frame",
     "draw_action",
     "draw_facts",
     "generate",
+    "image_captions",
+    "image_path",
+    "negatives",
     "read_facts",
     "render",
+    "slots",
 ]

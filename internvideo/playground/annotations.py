@@ -4,7 +4,8 @@ Sources of the formats: the csv files of the Kinetics crawler, `ucfTrainTestlist
 test list has no labels), the json files of Something-Something v2, the lists that VideoMAE
 (`path label`) and UniFormerV2 (`path,label`) read, and VideoMAE's for pretraining
 (`path start total`). Lists and the manifest lie at the root and name videos relative to it; in the
-folders of Kinetics, UCF101 and Something-Something names are relative to `videos/`.
+folders of Kinetics, UCF101 and Something-Something names are relative to `videos/`. Files that
+hold sentences are written by `captioned`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 from internvideo.playground.actions import ACTIONS
+from internvideo.playground.captioned import HEADERS, CaptionedFiles, jsonl
 from internvideo.playground.facts import Facts, Look
+from internvideo.playground.language import caption
 
 # What each published data set calls the three splits.
 _SOMETHING_SPLITS = {"train": "train", "val": "validation", "test": "test"}
@@ -33,7 +36,9 @@ def annotation_files(facts: Iterable[Facts]) -> Iterator[tuple[str, str]]:
     names = sorted(ACTIONS)
     numbers = {name: number for number, name in enumerate(names)}
     rows["manifest.csv"] = [_MANIFEST_HEADER]
+    captioned = CaptionedFiles()
     for one in facts:
+        captioned.add(one)
         label = numbers[one.action]
         rows["manifest.csv"].append(_manifest_row(one))
         rows[f"kinetics/{one.split}.csv"].append(_kinetics_row(one))
@@ -62,11 +67,18 @@ def annotation_files(facts: Iterable[Facts]) -> Iterator[tuple[str, str]]:
     yield "something_something/labels.json", json.dumps(labels, indent=1) + "\n"
     for split, listed in entries.items():
         yield f"something_something/{split}.json", json.dumps(listed, indent=1) + "\n"
+    for name, table in captioned.tables.items():
+        head = [HEADERS[name]] if name in HEADERS else []
+        yield name, _table([*head, *table], "\t" if "lsmdc" in name else ",")
+    for name, listed in captioned.lines.items():
+        yield name, jsonl(listed)
+    yield "msrvtt/MSRVTT_data.json", json.dumps(captioned.msrvtt) + "\n"
 
 
 _MANIFEST_HEADER: list[object] = [
     "path",
     "label",
+    "caption",
     "split",
     "shape",
     "colour",
@@ -83,6 +95,7 @@ def _manifest_row(facts: Facts) -> list[object]:
     return [
         facts.path,
         facts.action,
+        caption(facts),
         facts.split,
         who.shape,
         who.colour,

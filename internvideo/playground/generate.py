@@ -1,4 +1,4 @@
-"""Write a playground to disk: videos, their facts, and every annotation file derived from them.
+"""Write a playground to disk: videos, images, their facts, and all annotation files they give.
 
 Each video depends on the seed and its number only, so it is the same whoever makes it and whatever
 else is made. A file takes its name when it is complete; what an interruption left is found by its
@@ -31,6 +31,7 @@ from internvideo.playground.annotations import annotation_files
 from internvideo.playground.check import SingleFrameCheck, check_single_frame
 from internvideo.playground.compose import World, draw_facts
 from internvideo.playground.facts import facts_line, read_facts
+from internvideo.playground.images import IMAGE_SPLITS, image_path, write_image
 from internvideo.playground.render import render
 from internvideo.video import write_video
 
@@ -190,8 +191,9 @@ def _write_videos(
     on_progress: Callable[[int, int], None] | None,
 ) -> int:
     """Make what is missing and `facts.jsonl`, in the order of the numbers; count what is new."""
-    for action in ACTIONS:
-        (out / "videos" / action).mkdir(parents=True, exist_ok=True)
+    folders = [*(f"videos/{action}" for action in ACTIONS), *(f"images/{s}" for s in IMAGE_SPLITS)]
+    for folder in folders:
+        (out / folder).mkdir(parents=True, exist_ok=True)
     chunks = [
         range(first, min(first + _CHUNK, num_videos)) for first in range(0, num_videos, _CHUNK)
     ]
@@ -228,7 +230,7 @@ def _in_order(
 
 
 def _make(out: Path, world: World, indices: range) -> tuple[list[str], int]:
-    """Make the videos of one chunk that are not there; also give the lines of their facts."""
+    """Make what is not there of one chunk, videos and images; also give the lines of its facts."""
     lines, num_made = [], 0
     try:
         for index in indices:
@@ -240,6 +242,11 @@ def _make(out: Path, world: World, indices: range) -> tuple[list[str], int]:
                 write_clip(unfinished, render(facts), facts.rate_fps)
                 unfinished.replace(path)
                 num_made += 1
+            image = out / image_path(facts)
+            if facts.split in IMAGE_SPLITS and not image.exists():
+                unfinished = out / _UNFINISHED / image.name
+                write_image(unfinished, facts)
+                unfinished.replace(image)
     except (OSError, av.FFmpegError) as error:
         raise _unwritable(out, error) from error
     return lines, num_made

@@ -1,0 +1,136 @@
+"""Annotation files that hold sentences, in the formats of published video-text data sets.
+
+Sources of the formats: the csv of WebVid; `MSRVTT_data.json` and the csv files of MSR-VTT (its
+test of one sentence a video is JSFUSION's); the multiple choice of MSR-VTT (json lines) and of
+LSMDC (tab separated, no header, answers counted from 1); the json lines of image-text pairs that
+InternVideo reads. Names of videos are relative to `videos/`, without the ending.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from pathlib import PurePosixPath
+
+import numpy as np
+
+from internvideo.playground.facts import Facts
+from internvideo.playground.images import IMAGE_SPLITS, image_path
+from internvideo.playground.language import (
+    Slot,
+    caption,
+    captions,
+    changed,
+    image_captions,
+    meaning,
+)
+
+MOST_QUERIES = 200
+NUM_OPTIONS = 5
+
+_MSRVTT_SPLITS = {"train": "train", "val": "validate", "test": "test"}
+
+
+class CaptionedFiles:
+    """Collects the rows of all these files, video by video."""
+
+    def __init__(self) -> None:
+        self.tables: dict[str, list[list[object]]] = defaultdict(list)
+        self.lines: dict[str, list[dict[str, object]]] = defaultdict(list)
+        self.msrvtt: dict[str, list[dict[str, object]]] = {"videos": [], "sentences": []}
+        self._asked: set[tuple[object, ...]] = set()
+
+    def add(self, facts: Facts) -> None:
+        video = _video_id(facts)
+        said = captions(facts)
+        folder, name = video.rsplit("/", 1)
+        if facts.split in IMAGE_SPLITS:
+            self.tables[f"webvid/{facts.split}.csv"] += [[text, folder, name] for text in said]
+            self.lines[f"image_text/{facts.split}.jsonl"].append(_image_entry(facts))
+        self.msrvtt["videos"].append({"video_id": video, "split": _MSRVTT_SPLITS[facts.split]})
+        self.msrvtt["sentences"] += [{"video_id": video, "caption": text} for text in said]
+        if facts.split == "train":
+            self.tables["msrvtt/MSRVTT_train.csv"].append([video])
+        if facts.split == "test":
+            self._add_questions(facts, video)
+            if facts.has_unseen_combination and len(self._asked) < MOST_QUERIES:
+                self._add_query(facts, video, said)
+
+    def _add_query(self, facts: Facts, video: str, said: tuple[str, ...]) -> None:
+        """Take the video for retrieval, unless another's sentence says the same."""
+        if meaning(facts) in self._asked:
+            return
+        self._asked.add(meaning(facts))
+        reworded = [text for text in said[1:] if ". " not in text]
+        pick = int(_rng(facts, 0).integers(len(reworded)))
+        self.tables["msrvtt/MSRVTT_JSFUSION_test.csv"].append([video, said[0]])
+        self.tables["msrvtt/MSRVTT_JSFUSION_test_reworded.csv"].append([video, reworded[pick]])
+
+    def _add_questions(self, facts: Facts, video: str) -> None:
+        asked: tuple[tuple[Slot, int], ...] = (
+            ("motion", NUM_OPTIONS),
+            ("colour", NUM_OPTIONS),
+            ("shape", NUM_OPTIONS),
+            ("opposite", 2),
+        )
+        for number, (slot, num_options) in enumerate(asked, start=1):
+            options, answer = _question(facts, slot, num_options, _rng(facts, number))
+            if len(options) < num_options:
+                continue
+            self.lines[f"multiple_choice/{slot}.jsonl"].append(
+                {
+                    "clip_name": video,
+                    "options": options,
+                    "answer": answer,
+                    "unseen_combination": facts.has_unseen_combination,
+                }
+            )
+            if slot == "motion":
+                # Columns 1 to 4 are the times in the film, which a clip of its own has not.
+                self.tables["multiple_choice/lsmdc_motion.csv"].append(
+                    [video, "", "", "", "", *options, answer + 1]
+                )
+
+
+HEADERS: dict[str, list[object]] = {
+    "webvid/train.csv": ["name", "page_dir", "videoid"],
+    "webvid/val.csv": ["name", "page_dir", "videoid"],
+    "msrvtt/MSRVTT_train.csv": ["video_id"],
+    "msrvtt/MSRVTT_JSFUSION_test.csv": ["video_id", "sentence"],
+    "msrvtt/MSRVTT_JSFUSION_test_reworded.csv": ["video_id", "sentence"],
+}
+
+
+def _question(
+    facts: Facts, slot: Slot, num_options: int, rng: np.random.Generator
+) -> tuple[list[str], int]:
+    """Put the plain caption anywhere among false ones; the opposite, if any, is one of them."""
+    false = list(changed(facts, slot, rng))
+    if slot == "motion":
+        opposite = changed(facts, "opposite", rng)
+        false = [*opposite, *(text for text in false if text not in opposite)]
+    options = [false[place] for place in rng.permutation(min(len(false), num_options - 1))]
+    answer = int(rng.integers(num_options))
+    options.insert(answer, caption(facts))
+    return options, answer
+
+
+def _image_entry(facts: Facts) -> dict[str, object]:
+    path = PurePosixPath(image_path(facts))
+    return {
+        "caption": list(image_captions(facts)),
+        "image_root": str(path.parent),
+        "filename": path.name,
+    }
+
+
+def _video_id(facts: Facts) -> str:
+    return facts.path.removeprefix("videos/").removesuffix(".mp4")
+
+
+def _rng(facts: Facts, number: int) -> np.random.Generator:
+    return np.random.default_rng((facts.seed, 3, facts.index + 1, number))
+
+
+def jsonl(entries: list[dict[str, object]]) -> str:
+    return "".join(json.dumps(entry) + "\n" for entry in entries)
