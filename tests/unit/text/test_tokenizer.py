@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from internvideo.errors import ConfigError
@@ -51,8 +51,17 @@ def test_merging_equals_the_published_passes(word, pairs):
 @given(st.text(max_size=60))
 def test_any_text_comes_back_as_its_words(text):
     clip = load_clip_tokenizer()
+    assume("<|" not in "".join(words(text)))
 
     assert clip.decode(clip.encode(text)) == " ".join(words(text))
+
+
+def test_special_tokens_written_out_become_their_ids(clip):
+    ids = clip.encode("a <|StartOfText|><|endoftext|> dog")
+
+    assert ids == [320, clip.start_id, clip.end_id, 1929]
+    assert clip.decode(ids, keeps_special=True) == "a <|startoftext|><|endoftext|>dog"
+    assert clip.decode(ids) == "a"
 
 
 def test_rows_start_and_end_and_are_padded_with_zero(clip):
