@@ -30,7 +30,14 @@ def attend(
     *,
     causal: bool = False,
 ) -> Float[Tensor, "b a m e"]:
-    """Softmax of query-key products times the values, over all keys or only the earlier ones."""
+    """Softmax of query-key products times the values, over all keys or only the earlier ones.
+
+    Fewer causal queries than keys are those of the last tokens; the earlier ones were read before.
+    """
+    m, n = query.shape[2], key.shape[2]
+    if causal and 1 < m < n:
+        earlier = torch.ones(m, n, dtype=torch.bool, device=query.device).tril(n - m)
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=earlier)
     if (
         not causal  # texts, which are short
         and query.device.type == "cpu"
@@ -38,7 +45,7 @@ def attend(
         and not torch.compiler.is_compiling()
     ):
         return _PlainAttention.apply(query, key, value)
-    return F.scaled_dot_product_attention(query, key, value, is_causal=causal)
+    return F.scaled_dot_product_attention(query, key, value, is_causal=causal and m == n)
 
 
 class _PlainAttention(torch.autograd.Function):

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from internvideo.models.attention import attend
+from internvideo.models.key_values import KeyValueCache
 from internvideo.models.layers import StochasticDepth
 
 _SLOPE = 1.702  # x * sigmoid(1.702 x) is close to the GELU
@@ -33,10 +34,15 @@ class ClipAttention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
 
-    def forward(self, tokens: Float[Tensor, "*batch n d"]) -> Float[Tensor, "*batch n d"]:
+    def forward(
+        self, tokens: Float[Tensor, "*batch n d"], cache: KeyValueCache | None = None
+    ) -> Float[Tensor, "*batch n d"]:
+        """With a cache, attend also to the tokens that it was called with before."""
         batch, (n, d) = tokens.shape[:-2], tokens.shape[-2:]
         split = self.qkv(tokens).view(-1, n, 3, self.num_heads, d // self.num_heads)
         query, key, value = split.permute(2, 0, 3, 1, 4).unbind(0)  # each b a n e
+        if cache is not None:
+            key, value = cache.extend(self, key, value)
         attended = attend(query, key, value, causal=self.causal)
         return self.proj(attended.transpose(1, 2).reshape(*batch, n, d))  # b a n e -> b n (a e)
 
@@ -114,8 +120,10 @@ class ClipBlock(nn.Module):
         self.mlp = ClipMlp(width, hidden_width, activation=activation)
         self.drop_path = StochasticDepth(drop_path)
 
-    def forward(self, tokens: Float[Tensor, "b *axes d"]) -> Float[Tensor, "b *axes d"]:
-        tokens = tokens + self.drop_path(self.attn(self.norm1(tokens)))
+    def forward(
+        self, tokens: Float[Tensor, "b *axes d"], cache: KeyValueCache | None = None
+    ) -> Float[Tensor, "b *axes d"]:
+        tokens = tokens + self.drop_path(self.attn(self.norm1(tokens), cache))
         return tokens + self.drop_path(self.mlp(self.norm2(tokens)))
 
 

@@ -12,10 +12,12 @@ import math
 from dataclasses import dataclass, field
 
 import torch
+from einops import rearrange
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from internvideo.errors import ConfigError
+from internvideo.models.caption_decoder import CaptionDecoder, CaptionDecoderConfig
 from internvideo.models.text_encoder import TextEncoder, TextEncoderConfig
 from internvideo.models.uniformer import UniFormer, UniFormerConfig
 
@@ -27,10 +29,22 @@ class MultimodalEncoderConfig:
     video: UniFormerConfig = field(default_factory=UniFormerConfig)
     text: TextEncoderConfig = field(default_factory=TextEncoderConfig)
     embed_dim: int = 512
+    captioner: CaptionDecoderConfig | None = None
 
     def __post_init__(self) -> None:
         if self.embed_dim < 1:
             raise ConfigError(f"embed_dim {self.embed_dim} is below 1")
+        if self.captioner is None:
+            return
+        for name, ours, theirs in (
+            ("width", self.captioner.width, self.text.width),
+            ("context_width", self.captioner.context_width, self.video.width),
+            ("vocabulary_size", self.captioner.vocabulary_size, self.text.vocabulary_size),
+        ):
+            if ours != theirs:
+                raise ConfigError(
+                    f"caption decoder: {name} {ours} does not fit the towers, which need {theirs}"
+                )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -62,6 +76,16 @@ class MultimodalEncoder(nn.Module):
         self.text = TextEncoder(config.text)
         self.text_projection = nn.Parameter(torch.randn(text, config.embed_dim) * text**-0.5)
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+        self.captioner = None if config.captioner is None else CaptionDecoder(config.captioner)
+
+    def forward(
+        self,
+        clip: Float[Tensor, "b c t h w"],
+        ids: Int64[Tensor, "b l"],
+        visible_index: Int64[Tensor, "b k"] | None = None,
+    ) -> tuple[VideoEmbedding, TextEmbedding]:
+        """Place clips and texts in the shared space."""
+        return self.encode_video(clip, visible_index), self.encode_text(ids)
 
     def encode_video(
         self, clip: Float[Tensor, "b c t h w"], visible_index: Int64[Tensor, "b k"] | None = None
@@ -81,9 +105,22 @@ class MultimodalEncoder(nn.Module):
             embedding=unit_length(output.pooled @ self.text_projection), tokens=output.tokens
         )
 
+    def describe(
+        self, text_tokens: Float[Tensor, "b l w"], video_tokens: Float[Tensor, "b t n d"]
+    ) -> Float[Tensor, "b captioned y"]:
+        """Score the token after each of a text's tokens but the last, given the clip."""
+        if self.captioner is None:
+            raise ConfigError("this encoder has no caption decoder; configure captioner=...")
+        return self.captioner(text_tokens[:, :-1], caption_context(video_tokens))
+
     def project_video(self, pooled: Float[Tensor, "b d"]) -> Float[Tensor, "b e"]:
         """Take a pooled vector of the video tower into the shared space, at its own length."""
         return self.norm_post(pooled) @ self.video_projection
+
+
+def caption_context(video_tokens: Float[Tensor, "b t n d"]) -> Float[Tensor, "b m d"]:
+    """Line up video tokens for the caption decoder: in space first, as the released code does."""
+    return rearrange(video_tokens, "b t n d -> b (n t) d")
 
 
 def unit_length(vectors: Float[Tensor, "b e"]) -> Float[Tensor, "b e"]:

@@ -18,6 +18,7 @@ from torch.utils.checkpoint import checkpoint
 
 from internvideo.errors import ConfigError
 from internvideo.models.clip_blocks import Activation, ClipBlock, initialise_blocks
+from internvideo.models.key_values import KeyValueCache
 from internvideo.models.layers import hidden_width
 from internvideo.models.masked_encoder import check_blocks
 
@@ -26,7 +27,7 @@ from internvideo.models.masked_encoder import check_blocks
 class TextEncoderConfig:
     """CLIP's text tower; the defaults are those beside a B/16 image tower."""
 
-    vocabulary: int = 49408  # the end token is the largest id in a text
+    vocabulary_size: int = 49408  # the end token is the largest id in a text
     context_length: int = 77
     width: int = 512
     depth: int = 12
@@ -39,9 +40,9 @@ class TextEncoderConfig:
 
     def __post_init__(self) -> None:
         check_blocks("text tower", self.width, self.depth, self.num_heads)
-        if min(self.vocabulary, self.context_length) < 1:
+        if min(self.vocabulary_size, self.context_length) < 1:
             raise ConfigError(
-                f"text tower has a vocabulary of {self.vocabulary} and a context of "
+                f"text tower has a vocabulary of {self.vocabulary_size} and a context of "
                 f"{self.context_length} tokens; each is at least 1"
             )
 
@@ -61,7 +62,7 @@ class TextEncoder(nn.Module):
         super().__init__()
         self.config = config
         width = config.width
-        self.token_embed = nn.Embedding(config.vocabulary, width)
+        self.token_embed = nn.Embedding(config.vocabulary_size, width)
         self.positions = nn.Parameter(torch.randn(config.context_length, width) * 0.01)
         self.mask_token: nn.Parameter | None = None
         if config.mask_token:

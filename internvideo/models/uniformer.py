@@ -215,19 +215,19 @@ class UniFormer(nn.Module):
 
 def _backbone_block(config: UniFormerConfig, drop_path: float) -> BackboneBlock:
     width = config.width
+    reduced_width = int(width // config.local_reduction)
+    local1, local2 = (
+        LocalBranch(width, reduced_width, norm=config.local_norm, norm_eps=config.norm_eps)
+        if config.num_local > i
+        else None
+        for i in range(2)
+    )
     return BackboneBlock(
         width,
         config.num_heads,
         hidden_width(width, config.mlp_ratio),
-        local=tuple(
-            LocalBranch(
-                width,
-                int(width // config.local_reduction),
-                norm=config.local_norm,
-                norm_eps=config.norm_eps,
-            )
-            for _ in range(config.num_local)
-        ),
+        local1=local1,
+        local2=local2,
         activation=config.activation,
         drop_path=drop_path,
         norm_eps=config.norm_eps,

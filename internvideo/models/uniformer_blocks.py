@@ -60,7 +60,8 @@ class BackboneBlock(ClipBlock):
         num_heads: int,
         hidden_width: int,
         *,
-        local: tuple[LocalBranch, ...] = (),
+        local1: LocalBranch | None = None,
+        local2: LocalBranch | None = None,
         activation: Activation = "quick-gelu",
         drop_path: float = 0.0,
         norm_eps: float = 1e-5,
@@ -73,17 +74,19 @@ class BackboneBlock(ClipBlock):
             drop_path=drop_path,
             norm_eps=norm_eps,
         )
-        self.local = nn.ModuleList(local)
+        self.local1, self.local2 = local1, local2
 
     def forward(self, tokens: Float[Tensor, "b t n d"]) -> Float[Tensor, "b t n d"]:
-        parts = ((self.norm1, self.attn), (self.norm2, self.mlp))
-        for i, (norm, part) in enumerate(parts):
-            if i < len(self.local):
-                classes, patches = tokens[:, :, :1], tokens[:, :, 1:]
-                patches = patches + self.drop_path(self.local[i](patches))
-                tokens = torch.cat([classes, patches], dim=2)
-            tokens = tokens + self.drop_path(part(norm(tokens)))
-        return tokens
+        tokens = self._add_local(self.local1, tokens)
+        tokens = tokens + self.drop_path(self.attn(self.norm1(tokens)))
+        tokens = self._add_local(self.local2, tokens)
+        return tokens + self.drop_path(self.mlp(self.norm2(tokens)))
+
+    def _add_local(self, local: LocalBranch | None, tokens: Tensor) -> Tensor:
+        if local is None:
+            return tokens
+        classes, patches = tokens[:, :, :1], tokens[:, :, 1:]
+        return torch.cat([classes, patches + self.drop_path(local(patches))], dim=2)
 
 
 class GlobalBlock(nn.Module):
