@@ -21,7 +21,7 @@ from torch import Tensor
 
 from internvideo.errors import DecodeError
 from internvideo.values import Record
-from internvideo.video import FrameFolder, VideoReader, open_video
+from internvideo.video import OpenVideo, open_video
 
 _log = logging.getLogger(__name__)
 _SHARED_MEMORY = Path("/dev/shm")
@@ -113,7 +113,7 @@ class FrameCache:
             self._shapes[index] = None
 
 
-def frames_of(record: Record, video: VideoReader | FrameFolder) -> range:
+def frames_of(record: Record, video: OpenVideo) -> range:
     """Give the numbers of the frames that lie in the record's part of its video."""
     if record.start_s is None and record.end_s is None:
         return range(video.num_frames)

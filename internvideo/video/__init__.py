@@ -12,11 +12,15 @@ from internvideo.video.health import (
     write_health_report,
 )
 from internvideo.video.info import VideoInfo
-from internvideo.video.sources import open_video, read_clip
+from internvideo.video.picture import IMAGE_SUFFIXES, ImageFile
+from internvideo.video.sources import OpenVideo, open_video, read_clip
 
 __all__ = [
     "FrameFolder",
     "Health",
+    "IMAGE_SUFFIXES",
+    "ImageFile",
+    "OpenVideo",
     "VideoInfo",
     "VideoReader",
     "health_document",

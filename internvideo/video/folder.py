@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float64
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from internvideo.errors import ConfigError, DecodeError
 from internvideo.values import Clip
 from internvideo.video.info import VideoInfo
+from internvideo.video.picture import open_picture, picture_pixels, upright_size
 from internvideo.video.size import scaled_size
 
 
@@ -80,7 +81,7 @@ class FrameFolder:
     @cached_property
     def info(self) -> VideoInfo:
         with self._open(0) as image:
-            width, height = image.size
+            width, height = upright_size(image)
         return VideoInfo(
             num_frames=self.num_frames,
             duration_s=self.num_frames / self._rate_fps,
@@ -109,25 +110,15 @@ class FrameFolder:
         )
 
     def _open(self, index: int) -> Image.Image:
-        path = self.path / self._template.format(self._first + index)
         if not 0 <= index < self.num_frames:
             raise DecodeError(
                 f"{self.path}: no frame {index}, the folder holds frames 0 to {self.num_frames - 1}"
             )
-        try:
-            return Image.open(path)
-        except (OSError, UnidentifiedImageError) as error:
-            raise DecodeError(f"{path}: cannot be read ({error}); replace the picture") from error
+        return open_picture(self._file(index))
 
     def _pixels(self, index: int, width: int, height: int) -> np.ndarray:
         with self._open(index) as image:
-            try:
-                image.draft("RGB", (width, height))  # JPEG decodes at a fraction of its size
-                image = image.convert("RGB")
-                if image.size != (width, height):
-                    image = image.resize((width, height), Image.Resampling.BILINEAR)
-                return np.array(image)
-            except (OSError, SyntaxError) as error:
-                raise DecodeError(
-                    f"{image.filename}: cannot be decoded ({error}); replace the picture"
-                ) from error
+            return picture_pixels(image, width, height, name=self._file(index))
+
+    def _file(self, index: int) -> Path:
+        return self.path / self._template.format(self._first + index)

@@ -1,4 +1,4 @@
-"""One way to open whatever a record names: a video, in a file or a shard, or a folder of frames."""
+"""One way to open whatever a record names: a video or image, in a file or a shard, or frames."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ from pathlib import Path
 from internvideo.values import Clip, Record
 from internvideo.video.decode import VideoReader
 from internvideo.video.folder import FrameFolder
+from internvideo.video.picture import IMAGE_SUFFIXES, ImageFile
 from internvideo.video.storage import read_member
 
+# Whatever is opened has `num_frames`, `timestamps_s`, `info`, `frames(...)` and `close()`.
+OpenVideo = VideoReader | FrameFolder | ImageFile
 
-def open_video(source: Record | str | Path, *, num_threads: int = 1) -> VideoReader | FrameFolder:
-    """Open a video file, the member of a shard that a record names, or its folder of frames."""
+
+def open_video(source: Record | str | Path, *, num_threads: int = 1) -> OpenVideo:
+    """Open a video or image file, the member of a shard that a record names, or its frames."""
     if isinstance(source, Record) and source.frame_template is not None:
         return FrameFolder(
             source.video,
@@ -20,11 +24,13 @@ def open_video(source: Record | str | Path, *, num_threads: int = 1) -> VideoRea
             first_frame=source.first_frame,
             num_frames=source.num_frames,
         )
+    path = source.video if isinstance(source, Record) else source
+    data = None
     if isinstance(source, Record) and source.member is not None:
         data = read_member(source.member, source.video)
-        return VideoReader(source.video, data=data, num_threads=num_threads)
-    path = source.video if isinstance(source, Record) else source
-    return VideoReader(path, num_threads=num_threads)
+    if Path(path).suffix.lower() in IMAGE_SUFFIXES:
+        return ImageFile(path, data=data)
+    return VideoReader(path, data=data, num_threads=num_threads)
 
 
 def read_clip(
