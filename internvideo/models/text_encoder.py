@@ -83,12 +83,21 @@ class TextEncoder(nn.Module):
         initialise_blocks(self.blocks, width)
 
     def forward(
-        self, ids: Int64[Tensor, "b l"], masked: Bool[Tensor, "b l"] | None = None
+        self,
+        ids: Int64[Tensor, "b l"],
+        masked: Bool[Tensor, "b l"] | None = None,
+        *,
+        cache: KeyValueCache | None = None,
     ) -> TextOutput:
-        """Encode texts; the embedding of a token that is `masked` is replaced by `mask_token`."""
-        if ids.shape[1] > self.config.context_length:
+        """Encode texts; the embedding of a token that is `masked` is replaced by `mask_token`.
+
+        With a cache, `ids` are only those that follow what it was called with before.
+        """
+        first = 0 if cache is None else cache.num_read(self.blocks[0].attn)
+        length = first + ids.shape[1]
+        if length > self.config.context_length:
             raise ConfigError(
-                f"texts of {ids.shape[1]} tokens do not fit the context of "
+                f"texts of {length} tokens do not fit the context of "
                 f"{self.config.context_length}; truncate them"
             )
         tokens = self.token_embed(ids)
@@ -96,10 +105,13 @@ class TextEncoder(nn.Module):
             if self.mask_token is None:
                 raise ConfigError("this text tower has no mask token; configure mask_token=True")
             tokens = torch.where(masked[:, :, None], self.mask_token, tokens)
-        tokens = tokens + self.positions[: ids.shape[1]]
+        tokens = tokens + self.positions[first:length]
         recompute = self.config.recompute_activations and torch.is_grad_enabled()
         for block in self.blocks:
-            tokens = checkpoint(block, tokens, use_reentrant=False) if recompute else block(tokens)
+            if recompute:
+                tokens = checkpoint(block, tokens, cache, use_reentrant=False)
+            else:
+                tokens = block(tokens, cache)
         tokens = self.norm(tokens)
         end = ids.argmax(1)
         return TextOutput(
