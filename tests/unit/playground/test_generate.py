@@ -6,6 +6,7 @@ import csv
 import errno
 import json
 import os
+import shutil
 import sys
 from collections import Counter
 from pathlib import Path
@@ -115,6 +116,16 @@ def test_an_interrupted_generation_is_completed(made, tmp_path):
     assert contents(out) == contents(made)
 
 
+def test_a_playground_of_before_there_were_captions_is_completed(made, tmp_path):
+    out = tmp_path / "world"
+    shutil.copytree(made, out)
+    for name in ("images", "image_text", "webvid", "msrvtt", "multiple_choice"):
+        shutil.rmtree(out / name)
+
+    assert make(out).num_made == 0
+    assert contents(out) == contents(made)
+
+
 def test_what_is_complete_is_not_made_again(made):
     before = {path: path.stat().st_mtime_ns for path in made.rglob("*.mp4")}
     summary = make(made)
@@ -196,6 +207,9 @@ def test_every_annotation_file_names_videos_that_are_there(made):
         )
         entries = json.loads((made / f"something_something/{split}.json").read_text())
         assert all((videos / f"{entry['id']}.mp4").is_file() for entry in entries)
+    for line in (made / "image_text/train.jsonl").read_text().splitlines():
+        entry = json.loads(line)
+        assert (made / entry["image_root"] / entry["filename"]).is_file()
     assert sorted(made.rglob("*.mp4")) == sorted(
         made / name for name in column("manifest.csv", 0, ",")[1:]
     )
