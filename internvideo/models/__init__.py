@@ -3,8 +3,8 @@
 from internvideo.models.caption_decoder import CaptionDecoder, CaptionDecoderConfig
 from internvideo.models.cost import autoencoder_macs, encoder_macs, training_flops
 from internvideo.models.generation import (
-    CaptionScores,
     Captions,
+    CaptionScores,
     GenerationConfig,
     beam_search,
     generate,
@@ -76,6 +76,8 @@ __all__ = [
     "from_official_classifier",
     "from_transformers",
     "gather_tokens",
+    "generate",
+    "greedy_search",
     "patchify",
     "patchify_frames",
     "resize_positions",

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from internvideo.models.attention import attend
 from internvideo.models.key_values import KeyValueCache
 from internvideo.models.layers import Mlp
 
@@ -93,17 +94,15 @@ class ParallelBlock(nn.Module):
     ) -> Float[Tensor, "b l d"]:
         """Attend to the tokens before, or to those of them that are `allowed`."""
         query, key, value, hidden = self.fused_attn_ff_proj(self.norm(text)).split(self.split, -1)
-        first = cache.num_read(self) if cache else 0
+        first = cache.num_read(self) if cache is not None else 0
         query = self.rotary_emb(query.unflatten(2, (self.num_heads, -1)), first)
         key = self.rotary_emb(key[:, :, None], first)[:, :, 0]
-        if cache:
+        if cache is not None:
             key, value = cache.extend(self, key, value)
         if text.shape[1] == 1 and allowed is None:
             attended = _attend_shared(query, key, value)
         else:
-            attended = _attend_causal(
-                query.transpose(1, 2), key[:, None], value[:, None], allowed
-            ).transpose(1, 2)
+            attended = _attend_causal(query, key, value, allowed)
         return self.attn_out(attended.flatten(2)) + self.ff_out(hidden)
 
 
@@ -147,7 +146,11 @@ class CrossAttention(nn.Module):
     ) -> Float[Tensor, "b l d"]:
         tokens = self.norm(tokens)
         query = self.to_q(tokens).unflatten(2, (self.num_heads, -1))
-        key, value = cache.once(self, lambda: self._read(context)) if cache else self._read(context)
+        key, value = (
+            cache.once(self, lambda: self._read(context))
+            if cache is not None
+            else self._read(context)
+        )
         result = self.to_out(_attend_shared(query, key, value).flatten(2))
         return result if self.ff is None else result + self.ff(tokens)
 
@@ -197,14 +200,16 @@ class HeadAttention(nn.Module):
         query = self.to_q(tokens).unflatten(2, (self.num_heads, -1)).transpose(1, 2)  # b a l e
         if context is None:
             key, value = self._read(tokens)
-            if cache:
+            if cache is not None:
                 key, value = cache.extend(self, key, value)
-            attended = _attend_causal(query, key, value)
+            attended = attend(query, key, value, causal=True)
         else:
             key, value = (
-                cache.once(self, lambda: self._read(context)) if cache else self._read(context)
+                cache.once(self, lambda: self._read(context))
+                if cache is not None
+                else self._read(context)
             )
-            attended = F.scaled_dot_product_attention(query, key, value)
+            attended = attend(query, key, value)
         return self.to_out(attended.transpose(1, 2).flatten(2))
 
     def _read(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
@@ -248,18 +253,14 @@ def _attend_shared(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     return attended[:, 0].unflatten(1, query.shape[1:3])
 
 
-def _attend_causal(
-    query: Tensor, key: Tensor, value: Tensor, allowed: Tensor | None = None
-) -> Tensor:
-    """Attention of the last tokens, queries (b, a, l, e), to all keys up to their own (b, ., n, e).
+def _attend_causal(query: Tensor, key: Tensor, value: Tensor, allowed: Tensor | None) -> Tensor:
+    """Attention of the last tokens' queries (b, l, a, e) to shared keys (b, n, e) up to their own.
 
-    `allowed` (b, l, l) narrows what may be attended to.
+    `allowed` (b, l, l) narrows what may be attended to; then nothing has been read before.
     """
-    num_new, num_keys = query.shape[2], key.shape[2]
-    key, value = (x.expand(-1, query.shape[1], -1, -1) for x in (key, value))
-    if num_new == num_keys and allowed is None:
-        return F.scaled_dot_product_attention(query, key, value, is_causal=True)
-    earlier = torch.ones(num_new, num_keys, dtype=torch.bool, device=query.device)
-    earlier = earlier.tril(num_keys - num_new)
-    mask = earlier if allowed is None else earlier & allowed[:, None]
-    return F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+    query = query.transpose(1, 2)
+    key, value = (x[:, None].expand(-1, query.shape[1], -1, -1) for x in (key, value))
+    if allowed is None:
+        return attend(query, key, value, causal=True).transpose(1, 2)
+    mask = allowed.tril()[:, None]
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=mask).transpose(1, 2)

@@ -76,7 +76,7 @@ class _QuickGeluLinear(torch.autograd.Function):
     """linear(hidden * sigmoid(1.702 hidden)), keeping `hidden` alone for the backward pass.
 
     It is silu(1.702 hidden) / 1.702, a function that processors compute in one pass; the division
-    moves to the smaller weight. On CUDA the compiler joins these steps by itself.
+    moves to the smaller factor. On CUDA the compiler joins these steps by itself.
     """
 
     @staticmethod
@@ -85,7 +85,11 @@ class _QuickGeluLinear(torch.autograd.Function):
         weight = weight.to(hidden.dtype)
         ctx.save_for_backward(hidden, weight)
         active = F.silu(hidden * _SLOPE, inplace=True)
-        return F.linear(active, weight / _SLOPE, bias.to(hidden.dtype))
+        if active.numel() < weight.numel():  # as in generation, a token at a time
+            active.div_(_SLOPE)
+        else:
+            weight = weight / _SLOPE
+        return F.linear(active, weight, bias.to(hidden.dtype))
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
