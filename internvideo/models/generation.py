@@ -9,7 +9,7 @@ Differs: a finished caption keeps its place among the beams while no better begi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int64
@@ -49,6 +49,7 @@ class Captions:
     log_probability: Float[Tensor, " b"]
 
 
+@runtime_checkable  # so that tests can check annotations
 class NextToken(Protocol):
     """Scores what may follow captions begun; it may remember what it read of each row."""
 
