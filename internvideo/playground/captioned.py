@@ -23,6 +23,7 @@ from internvideo.playground.language import (
     changed,
     image_captions,
     meaning,
+    meanings,
 )
 
 MOST_QUERIES = 200
@@ -39,6 +40,7 @@ class CaptionedFiles:
         self.lines: dict[str, list[dict[str, object]]] = defaultdict(list)
         self.msrvtt: dict[str, list[dict[str, object]]] = {"videos": [], "sentences": []}
         self._asked: set[tuple[object, ...]] = set()
+        self._true: set[tuple[object, ...]] = set()
 
     def add(self, facts: Facts) -> None:
         video = _video_id(facts)
@@ -57,10 +59,11 @@ class CaptionedFiles:
                 self._add_query(facts, video, said)
 
     def _add_query(self, facts: Facts, video: str, said: tuple[str, ...]) -> None:
-        """Take the video for retrieval, unless another's sentence says the same."""
-        if meaning(facts) in self._asked:
+        """Take the video for retrieval, unless a sentence of its or another's fits both."""
+        if meaning(facts) in self._true or self._asked & meanings(facts):
             return
         self._asked.add(meaning(facts))
+        self._true |= meanings(facts)
         reworded = [text for text in said[1:] if ". " not in text]
         pick = int(_rng(facts, 0).integers(len(reworded)))
         self.tables["msrvtt/MSRVTT_JSFUSION_test.csv"].append([video, said[0]])

@@ -149,6 +149,12 @@ def meaning(facts: Facts) -> tuple[object, ...]:
     return (facts.action, *(sorted(looks) if is_mutual else looks))
 
 
+def meanings(facts: Facts) -> frozenset[tuple[object, ...]]:
+    """List what plain captions that are true of the video say, its own and looser ones."""
+    actions = (facts.action, *_ALSO_TRUE.get(facts.action, ()))
+    return frozenset(meaning(_acting(facts, action)) for action in actions)
+
+
 def _rng(facts: Facts, number: int) -> np.random.Generator:
     return np.random.default_rng((facts.seed, 2, facts.index + 1, number))
 
