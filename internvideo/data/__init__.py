@@ -4,6 +4,7 @@ from internvideo.data.annotations import ANNOTATIONS, manifest_from_folder, writ
 from internvideo.data.broken import BrokenVideos
 from internvideo.data.cache import FrameCache
 from internvideo.data.datasets import ClipDataset, Sample, VideoData
+from internvideo.data.draws import sample_seed
 from internvideo.data.loading import ClipLoader
 from internvideo.data.opening import OpenedData, open_data
 
@@ -18,5 +19,6 @@ __all__ = [
     "VideoData",
     "manifest_from_folder",
     "open_data",
+    "sample_seed",
     "write_manifest",
 ]

@@ -218,7 +218,7 @@ class _Samples:
         return _Loaded(
             frames=torch.cat([sample.views for sample in samples]),
             seeds=torch.cat([sample.seeds for sample in samples]),
-            labels=torch.tensor(labels) if self._dataset.is_labelled else None,
+            labels=torch.tensor(labels, dtype=torch.int64) if self._dataset.is_labelled else None,
             sources=tuple(s.source for s in samples for _ in range(len(s.views))),
             captions=tuple(captions) if self._dataset.is_captioned else None,
             broken=tuple(found for sample in samples for found in sample.broken),

@@ -1,5 +1,6 @@
 """Metrics: pure functions of scores and answers."""
 
+from internvideo.metrics.captioning import bleu, cider_d, words
 from internvideo.metrics.classification import (
     choice_scores,
     mean_class_accuracy,
@@ -17,7 +18,9 @@ from internvideo.metrics.retrieval import (
 
 __all__ = [
     "best_of_each_video",
+    "bleu",
     "choice_scores",
+    "cider_d",
     "dual_softmax",
     "mean_class_accuracy",
     "prompt_probabilities",
@@ -26,4 +29,5 @@ __all__ = [
     "retrieval_metrics",
     "tied_ranks",
     "top_k_accuracy",
+    "words",
 ]

@@ -40,6 +40,8 @@ ARROWS: dict[str, set[str]] = {
 }
 # One module here is one stage or task; it does not know its neighbours.
 APART = {"stages", "tasks"}
+# Modules of these folders that are no stage or task but what all of them need.
+SHARED = {("tasks", "embedding")}
 
 
 def sources() -> list[Path]:
@@ -96,6 +98,6 @@ def wrong_arrows(source: str, module: tuple[str, ...]) -> list[str]:
 
 def _reaches_neighbour(module: tuple[str, ...], parts: list[str]) -> bool:
     """Whether a stage (task) imports another one; the folder's own `__init__` may."""
-    if module[1] not in APART or module[2] == "__init__":
+    if module[1] not in APART or module[2] == "__init__" or tuple(parts[1:3]) in SHARED:
         return False
     return len(parts) < 3 or parts[2] != module[2]

@@ -84,6 +84,7 @@ def test_a_wrong_arrow_is_noticed(module, source):
         ("stages.mae", "from internvideo.models import masked_encoder"),
         ("stages.__init__", "from internvideo.stages.mae import MaskedPretraining"),
         ("stages.mae.stage", "from internvideo.stages.mae.rebuild import rebuilt"),
+        ("tasks.retrieval", "from internvideo.tasks.embedding import Embedder"),
         ("training.journal", "from internvideo import __version__"),
         ("cli.main", "from internvideo.recipes import RECIPES"),
     ],

@@ -1,0 +1,47 @@
+"""Downstream tasks, each evaluated by its official protocol."""
+
+from internvideo.tasks.captioning import Captioning, CaptioningResult, slot_accuracy
+from internvideo.tasks.embedding import (
+    Captioner,
+    EmbeddedVideos,
+    Embedder,
+    FailedVideo,
+    Viewing,
+    embed_sentences,
+    embed_videos,
+    see_clips,
+)
+from internvideo.tasks.multiple_choice import MultipleChoice, MultipleChoiceResult
+from internvideo.tasks.retrieval import Retrieval, RetrievalResult
+from internvideo.tasks.zero_shot_recognition import RecognitionResult, ZeroShotRecognition
+
+Task = ZeroShotRecognition | Retrieval | MultipleChoice | Captioning
+
+TASKS: dict[str, type[Task]] = {
+    "zero-shot-recognition": ZeroShotRecognition,
+    "retrieval": Retrieval,
+    "multiple-choice": MultipleChoice,
+    "captioning": Captioning,
+}
+
+__all__ = [
+    "TASKS",
+    "Captioner",
+    "Captioning",
+    "CaptioningResult",
+    "EmbeddedVideos",
+    "Embedder",
+    "FailedVideo",
+    "MultipleChoice",
+    "MultipleChoiceResult",
+    "RecognitionResult",
+    "Retrieval",
+    "RetrievalResult",
+    "Task",
+    "Viewing",
+    "ZeroShotRecognition",
+    "embed_sentences",
+    "embed_videos",
+    "see_clips",
+    "slot_accuracy",
+]

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from internvideo.errors import ConfigError
+from internvideo.tasks import MultipleChoice
+from internvideo.values import Annotations
+from tests.unit.tasks.toys import Eye
+
+
+def test_a_model_that_understands_answers_everything(levels):
+    result = MultipleChoice().evaluate(Eye(), levels)
+
+    assert result.scores == {"accuracy": 1.0, "chance": pytest.approx(1 / 3)}
+    assert result.answers.tolist() == [2] * 5
+
+
+def test_a_question_whose_video_cannot_be_decoded_is_wrong(with_broken):
+    result = MultipleChoice().evaluate(Eye(), with_broken)
+
+    assert result.scores["accuracy"] == pytest.approx(5 / 6)
+    assert (result.num_evaluated, result.num_total) == (5, 6)
+
+
+def test_questions_may_have_different_numbers_of_options(levels):
+    first, second, *_ = levels.records
+    shorter = replace(second, candidates=second.candidates[1:])
+
+    result = MultipleChoice().evaluate(Eye(), Annotations(records=(first, shorter)))
+
+    assert result.scores == {"accuracy": 1.0, "chance": pytest.approx((1 / 3 + 1 / 2) / 2)}
+    assert result.options.isinf().tolist() == [[False] * 3, [False, False, True]]
+
+
+def test_several_questions_about_one_video_see_it_once(levels):
+    eye = Eye()
+
+    MultipleChoice().evaluate(eye, Annotations(records=(*levels.records, *levels.records)))
+
+    assert len(eye.seen) == 5
+
+
+@pytest.mark.parametrize("changes", [{"answer": None}, {"answer": "level 9"}, {"candidates": ()}])
+def test_an_answer_that_is_no_option_is_named(levels, changes):
+    records = (replace(levels.records[0], **changes),)
+
+    with pytest.raises(ConfigError, match=r"level 0.mp4: its answer .* is not one of its options"):
+        MultipleChoice().evaluate(Eye(), Annotations(records=records))
+
+
+def test_the_options_of_one_video_are_put_in_order(level_videos):
+    answer = MultipleChoice().predict(Eye(), level_videos[1], ["level 4", "level 1"])
+
+    assert answer[0][0] == "level 1"
+    assert sum(share for _, share in answer) == pytest.approx(1)
