@@ -121,6 +121,9 @@ class MaskedPretrainingStage:
     def batches(self, first_step: int) -> Iterator[Sequence[ClipBatch]]:
         return self._train.batches(first_step)
 
+    def prepare(self, batches: Sequence[ClipBatch]) -> Sequence[ClipBatch]:
+        return batches
+
     def losses(self, batch: ClipBatch, generator: torch.Generator) -> dict[str, Tensor]:
         task = self._task(batch)
         error = per_sample_error(self._predict(task), task.target, task.split.counted)

@@ -90,9 +90,15 @@ class Trainable(Protocol):
         """This rank's micro-batches of each step from `first_step` on, without end."""
         ...
 
+    def prepare(self, batches: Sequence[Any]) -> Sequence[Any]:
+        """What `losses` is given instead of these micro-batches. Called once a step: here is the
+        place for what depends on all of them, or on those of all ranks."""
+        ...
+
     def losses(self, batch: Any, generator: torch.Generator) -> dict[str, Tensor]:
-        """Named means over the micro-batch. Names outside `loss_weights` are only logged; one
-        called `trivial` is the loss of predicting without having learned anything."""
+        """Named means over the micro-batch, those of `loss_weights` or some of them (the same in
+        the whole step and on all ranks). Other names are only logged; one called `trivial` is the
+        loss of predicting without having learned anything."""
         ...
 
     def evaluate(self) -> dict[str, float]:
@@ -219,9 +225,10 @@ class _Loop:
         self.stage.model.train()
         with _stop_requested() as requested, contextlib.closing(stream):
             while self.step < config.num_steps:
-                self._one_step(next(stream))
+                batches = next(stream)
+                self._one_step(batches)
                 self.step += 1
-                throughput.count(config.batch_size)
+                throughput.count(sum(map(len, batches)) * self.process.share.count)
                 logged = self.step % config.log_every == 0 or self.step == config.num_steps
                 values = self._log(journal, throughput) if logged else None
                 stopping = self._stopping(requested, logged)
@@ -249,6 +256,8 @@ class _Loop:
         )
         set_lr(self.optimiser, lr)
         self.optimiser.zero_grad(set_to_none=True)
+        with autocast(self.precision, self.process.device):
+            batches = self.stage.prepare(batches)
         for position, batch in enumerate(batches):
             is_last = position == len(batches) - 1
             with gradients_synchronised(self.module, self.stage.model, is_last):
@@ -257,6 +266,7 @@ class _Loop:
                 total = sum(
                     weight * losses[name].float()
                     for name, weight in self.stage.loss_weights.items()
+                    if name in losses
                 )
                 self.scaler.scale(total / len(batches)).backward()
             self.window.add({f"loss/{k}": v.detach() / len(batches) for k, v in losses.items()})
@@ -285,11 +295,7 @@ class _Loop:
             )
         if journal is not None:
             journal.metrics(self.step, values)
-            left_s = (
-                (self.config.num_steps - self.step)
-                * self.config.batch_size
-                / max(values["clips_per_s"], 1e-9)
-            )
+            left_s = (self.config.num_steps - self.step) * throughput.step_s
             losses = "  ".join(f"{k} {v:.4g}" for k, v in values.items() if k.startswith("loss/"))
             logger.info(
                 "step %d/%d  %s  lr %.3g  %.1f clips/s  data wait %.0f %%%s  %.0f s left",
@@ -314,7 +320,9 @@ class _Loop:
             return
         if self.has_warned and self.step < num_steps:
             return
-        loss = sum(w * values[f"loss/{name}"] for name, w in self.stage.loss_weights.items())
+        loss = sum(
+            w * values.get(f"loss/{name}", 0.0) for name, w in self.stage.loss_weights.items()
+        )
         if loss >= _TRIVIAL_SHARE * trivial:
             self.has_warned = True
             logger.warning(

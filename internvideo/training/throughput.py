@@ -39,10 +39,12 @@ class Throughput:
 
     def __init__(self, *, flops_per_clip: float | None, peak: float | None) -> None:
         self._flops_per_clip, self._peak = flops_per_clip, peak
+        self.step_s = 0.0  # mean of the steps that were reported last
         self._begin()
 
     def _begin(self) -> None:
-        self._since, self._waited_s, self._clips = time.perf_counter(), 0.0, 0
+        self._since, self._waited_s = time.perf_counter(), 0.0
+        self._clips = self._steps = 0
 
     def waiting(self, batches: Iterator[Item]) -> Iterator[Item]:
         """Pass batches on, counting the time until each one is there."""
@@ -56,11 +58,14 @@ class Throughput:
             yield batch
 
     def count(self, clips: int) -> None:
+        """Note one step of so many clips."""
         self._clips += clips
+        self._steps += 1
 
     def report(self) -> dict[str, float]:
         """Rates since the last report; starts anew."""
         elapsed_s = max(time.perf_counter() - self._since, 1e-9)
+        self.step_s = elapsed_s / max(1, self._steps)
         rates = {
             "clips_per_s": self._clips / elapsed_s,
             "data_wait_share": self._waited_s / elapsed_s,

@@ -38,6 +38,9 @@ class Toy:
             yield [torch.tensor(part, dtype=torch.float32) for part in parts]
             step += 1
 
+    def prepare(self, batches):
+        return batches
+
     def losses(self, batch: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         target = batch[:, :4] * 2 - batch[:, 4:]
         error = (self.model(batch) - target).square().mean()
