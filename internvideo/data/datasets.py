@@ -25,7 +25,7 @@ from internvideo.data.cache import FrameCache, frames_of
 from internvideo.data.draws import Purpose, draw, generator, sample_seed
 from internvideo.errors import ConfigError, DecodeError, TrainingError, unknown_name
 from internvideo.values import Annotations, Record
-from internvideo.video import open_video
+from internvideo.video import open_video, storage
 from internvideo.video.sampling import pretraining_window, uniform_test, uniform_training
 from internvideo.video.transforms import (
     Crop,
@@ -110,9 +110,10 @@ class VideoData:
     def read(self) -> Annotations:
         """Read all records, of all splits; says so when none of their videos seems to exist."""
         options = {**self.options, **({"columns": self.columns} if self.columns else {})}
-        read = ANNOTATIONS[self.format](self.source_path, root=self.root, **options)
+        path = self.source if storage.is_url(self.source) else self.source_path
+        read = ANNOTATIONS[self.format](path, root=self.root, **options)
         first = read.records[:20]
-        if not any(record.video.exists() for record in first):
+        if not any(record.member or record.video.exists() for record in first):
             raise ConfigError(
                 f"{self.source}: none of its first {len(first)} videos exists, such as "
                 f"{first[0].video}; set data.root to the folder that their paths start from"

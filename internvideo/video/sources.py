@@ -15,8 +15,13 @@ from internvideo.video.storage import read_member
 OpenVideo = VideoReader | FrameFolder | ImageFile
 
 
-def open_video(source: Record | str | Path, *, num_threads: int = 1) -> OpenVideo:
-    """Open a video or image file, the member of a shard that a record names, or its frames."""
+def open_video(
+    source: Record | str | Path, *, data: bytes | None = None, num_threads: int = 1
+) -> OpenVideo:
+    """Open a video or image file, the member of a shard that a record names, or its frames.
+
+    `data` are the bytes of the file or member where the caller has read them already.
+    """
     if isinstance(source, Record) and source.frame_template is not None:
         return FrameFolder(
             source.video,
@@ -25,8 +30,7 @@ def open_video(source: Record | str | Path, *, num_threads: int = 1) -> OpenVide
             num_frames=source.num_frames,
         )
     path = source.video if isinstance(source, Record) else source
-    data = None
-    if isinstance(source, Record) and source.member is not None:
+    if isinstance(source, Record) and source.member is not None and data is None:
         data = read_member(source.member, source.video)
     if Path(path).suffix.lower() in IMAGE_SUFFIXES:
         return ImageFile(path, data=data)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from internvideo.data.annotations.choices import read_lsmdc_choice, read_msrvtt_choice
 from internvideo.data.annotations.lists import read_frame_list, read_list, read_pretraining_list
 from internvideo.data.annotations.manifest import (
     manifest_from_folder,
@@ -21,6 +22,20 @@ from internvideo.data.annotations.recognition import (
     read_something,
     read_ucf101,
 )
+from internvideo.data.annotations.retrieval import (
+    read_activitynet_captions,
+    read_didemo,
+    read_lsmdc,
+    read_msrvtt,
+    read_msvd,
+    read_vatex,
+)
+from internvideo.data.annotations.web import (
+    read_image_text_folder,
+    read_image_text_list,
+    read_webvid,
+)
+from internvideo.data.shards import read_shards
 from internvideo.values import Annotations
 
 # Each takes the path of its file or folder, `root` (where the videos are) and options of its own.
@@ -35,20 +50,43 @@ ANNOTATIONS: dict[str, Callable[..., Annotations]] = {
     "list": read_list,
     "frame-list": read_frame_list,
     "pretraining-list": read_pretraining_list,
+    "webvid": read_webvid,
+    "image-text-list": read_image_text_list,
+    "image-text-folder": read_image_text_folder,
+    "msr-vtt": read_msrvtt,
+    "msvd": read_msvd,
+    "didemo": read_didemo,
+    "activitynet-captions": read_activitynet_captions,
+    "lsmdc": read_lsmdc,
+    "vatex": read_vatex,
+    "msr-vtt-choice": read_msrvtt_choice,
+    "lsmdc-choice": read_lsmdc_choice,
+    "shards": read_shards,
 }
 
 __all__ = [
     "ANNOTATIONS",
     "manifest_from_folder",
+    "read_activitynet_captions",
+    "read_didemo",
     "read_folder",
     "read_frame_list",
     "read_hmdb51",
+    "read_image_text_folder",
+    "read_image_text_list",
     "read_kinetics",
     "read_list",
+    "read_lsmdc",
+    "read_lsmdc_choice",
     "read_manifest",
+    "read_msrvtt",
+    "read_msrvtt_choice",
+    "read_msvd",
     "read_pretraining_list",
     "read_something",
     "read_ucf101",
+    "read_vatex",
     "read_videos",
+    "read_webvid",
     "write_manifest",
 ]
