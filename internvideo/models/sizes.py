@@ -1,13 +1,19 @@
-"""Published sizes of encoder A and of the decoders it was pretrained with.
+"""Published sizes of both encoders and of the decoders that encoder A was pretrained with.
 
-Source: released scripts and models of VideoMAE, VideoMAE V2 and InternVideo. Names of encoders and
-decoders match: `MaskedAutoencoder(ENCODERS["large"], DECODERS["large"])` is InternVideo's.
+Source: released scripts and models of VideoMAE, VideoMAE V2, UniFormerV2, InternVideo and ViCLIP.
+Names match: `MaskedAutoencoder(ENCODERS["large"], DECODERS["large"])` is InternVideo's.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from internvideo.models.masked_autoencoder import DecoderConfig
 from internvideo.models.masked_encoder import MaskedEncoderConfig
+from internvideo.models.multimodal_encoder import MultimodalEncoderConfig
+from internvideo.models.text_encoder import TextEncoderConfig
+from internvideo.models.uniformer import UniFormerConfig
+from internvideo.models.viclip import JointEncoderConfig
 from internvideo.values import Tubelet
 
 _PATCH_14 = Tubelet(time=2, height=14, width=14)
@@ -42,4 +48,58 @@ VIDEOMAE_DECODERS: dict[str, DecoderConfig] = DECODERS | {
 VIDEOMAE_V2_DECODERS: dict[str, DecoderConfig] = DECODERS | {
     "large": DecoderConfig(width=512, depth=4, num_heads=8),
     "huge": DecoderConfig(width=512, depth=4, num_heads=8),
+}
+
+_UNIFORMER_LARGE = UniFormerConfig(
+    patch_px=14,
+    width=1024,
+    depth=24,
+    num_heads=16,
+    num_global_heads=16,
+    global_layers=(20, 21, 22, 23),
+)
+# Something-Something: time is halved, two local branches a block, and more layers are read.
+_LOCAL = {
+    "time_kernel": 3,
+    "num_local": 2,
+    "drop_path": 0.2,
+    "global_drop_path": 0.4,
+}
+
+UNIFORMERS: dict[str, UniFormerConfig] = {
+    "base": UniFormerConfig(),
+    "large": _UNIFORMER_LARGE,
+    "large-336": replace(_UNIFORMER_LARGE, side_px=336),
+    "base-local": UniFormerConfig(global_layers=tuple(range(4, 12)), **_LOCAL),
+    "large-local": replace(_UNIFORMER_LARGE, global_layers=tuple(range(8, 24)), **_LOCAL),
+}
+
+_TEXT_LARGE = TextEncoderConfig(width=768, num_heads=12)
+
+TEXT_ENCODERS: dict[str, TextEncoderConfig] = {
+    "base": TextEncoderConfig(),
+    "large": _TEXT_LARGE,
+    "large-336": _TEXT_LARGE,
+}
+
+# InternVideo-MM as released, without its caption decoder.
+MULTIMODAL_ENCODERS: dict[str, MultimodalEncoderConfig] = {
+    name: MultimodalEncoderConfig(
+        video=UNIFORMERS[name], text=replace(text, mask_token=True), embed_dim=text.width
+    )
+    for name, text in TEXT_ENCODERS.items()
+}
+
+# The same pairs without global blocks: CLIP.
+CLIPS: dict[str, MultimodalEncoderConfig] = {
+    name: MultimodalEncoderConfig(
+        video=replace(UNIFORMERS[name], global_layers=()), text=text, embed_dim=text.width
+    )
+    for name, text in TEXT_ENCODERS.items()
+}
+
+# Video towers of ViCLIP; its text towers have a context of 32 tokens.
+JOINT_ENCODERS: dict[str, JointEncoderConfig] = {
+    "base": JointEncoderConfig(),
+    "large": JointEncoderConfig(patch_px=14, width=1024, depth=24, num_heads=16),
 }

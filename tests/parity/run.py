@@ -15,12 +15,20 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.parity import cases_models, cases_tasks, cases_text, cases_training, cases_video
+from tests.parity import (
+    cases_models,
+    cases_multimodal,
+    cases_tasks,
+    cases_text,
+    cases_training,
+    cases_video,
+)
 from tests.parity.case import Case, Mismatch
 
 CHECKS: dict[str, Callable[[Case], None]] = {
     **cases_video.CHECKS,
     **cases_models.CHECKS,
+    **cases_multimodal.CHECKS,
     **cases_training.CHECKS,
     **cases_tasks.CHECKS,
     **cases_text.CHECKS,

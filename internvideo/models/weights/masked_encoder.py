@@ -1,4 +1,4 @@
-"""Names of weights: other layouts of encoder A into ours.
+"""Names of weights of encoder A: other layouts into ours.
 
 Ours are the official pretraining names (`encoder.blocks.0.attn.qkv.weight`, ...), so official
 pretraining weights load as they are. Only names and the packing of query, key and value differ
