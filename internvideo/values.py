@@ -142,6 +142,12 @@ class Record:
     split: str | None = None
 
     @property
+    def clip(self) -> tuple[object, ...]:
+        """What two records share that show the same frames, however they describe them."""
+        part = (self.start_s, self.end_s, self.first_frame, self.num_frames)
+        return (self.video, self.frame_template, *part)
+
+    @property
     def label(self) -> int | None:
         """The only label, or None where the item has none; several raise `ValueError`."""
         if len(self.labels) > 1:
@@ -169,7 +175,8 @@ class ClipBatch:
     `seeds[i]` belongs to sample i alone and is a function of (run seed, epoch, sample, view):
     whatever is drawn for a sample after loading (its mask, say) is drawn from it, so that the
     result does not depend on the number of ranks, workers or micro-batches. `captions` holds one
-    of each video's sentences: in training one drawn for the epoch, otherwise the first.
+    of each video's sentences: in training one drawn for the epoch, otherwise the first; a record
+    with candidates has its answer for a caption, and the others are its `negatives`.
     """
 
     frames: UInt8[Tensor, "b t h w 3"]
@@ -177,6 +184,7 @@ class ClipBatch:
     sources: tuple[str, ...]
     labels: Int64[Tensor, " b"] | None = None
     captions: tuple[str, ...] | None = None
+    negatives: tuple[tuple[str, ...], ...] | None = None
 
     def __len__(self) -> int:
         return len(self.frames)

@@ -31,9 +31,16 @@ Shape = tuple[int, int, int, int]
 
 
 class FrameCache:
-    """Frames of the records of one set; `fill` makes one."""
+    """Frames of the records of one set; `fill` makes one.
 
-    def __init__(self, shapes: Sequence[Shape | None], *, shared: bool = True) -> None:
+    `places[i]` says which of the `shapes` are the frames of record i: records of the same clip,
+    one for each of its sentences, share them.
+    """
+
+    def __init__(
+        self, shapes: Sequence[Shape | None], places: Sequence[int], *, shared: bool = True
+    ) -> None:
+        self._places = list(places)
         sizes = [prod(shape) if shape else 0 for shape in shapes]
         self._shapes: list[Shape | None] = list(shapes)
         self._starts = [0, *np.cumsum(sizes).tolist()]
@@ -43,10 +50,13 @@ class FrameCache:
 
     def frames(self, index: int) -> UInt8[Tensor, "t h w 3"] | None:
         """Show the frames of a record, or None where they could not be decoded; do not write."""
-        shape = self._shapes[index]
+        return self._at(self._places[index])
+
+    def _at(self, place: int) -> UInt8[Tensor, "t h w 3"] | None:
+        shape = self._shapes[place]
         if shape is None:
             return None
-        return self._bytes[self._starts[index] : self._starts[index + 1]].view(shape)
+        return self._bytes[self._starts[place] : self._starts[place + 1]].view(shape)
 
     @property
     def num_bytes(self) -> int:
@@ -71,37 +81,40 @@ class FrameCache:
             budget_mb: Most memory to take.
             num_threads: How many videos are decoded at a time.
             shared: Whether other processes read it too; their memory is often small.
-            progress: Called with how many records are done and how many there are.
+            progress: Called with how many clips are done and how many there are.
         """
+        known: dict[tuple[object, ...], int] = {}
+        places = [known.setdefault(record.clip, len(known)) for record in records]
+        clips = list({record.clip: record for record in records}.values())
         with ThreadPoolExecutor(num_threads) as pool:
-            shapes = list(pool.map(lambda record: _shape(record, short_side_px), records))
+            shapes = list(pool.map(lambda clip: _shape(clip, short_side_px), clips))
         needed_mb = -(-sum(prod(shape) for shape in shapes if shape) // _MB)
         room_mb = _room_mb(budget_mb) if shared else budget_mb
         if needed_mb > room_mb:
             _log.warning(
                 "frames are not kept in memory: %d videos need %d MB, %s; every epoch decodes "
                 "them again",
-                len(records),
+                len(clips),
                 needed_mb,
                 f"data.cache_mb is {budget_mb}"
                 if room_mb == budget_mb
                 else f"{_SHARED_MEMORY} has {room_mb}",
             )
             return None
-        cache = cls(shapes, shared=shared)
+        cache = cls(shapes, places, shared=shared)
         with ThreadPoolExecutor(num_threads) as pool:
             jobs = [
-                pool.submit(cache._decode, index, record, short_side_px)
-                for index, record in enumerate(records)
+                pool.submit(cache._decode, place, clip, short_side_px)
+                for place, clip in enumerate(clips)
             ]
             for done, job in enumerate(jobs, 1):
                 job.result()
                 if progress is not None:
-                    progress(done, len(records))
+                    progress(done, len(clips))
         return cache
 
-    def _decode(self, index: int, record: Record, short_side_px: int | None) -> None:
-        frames = self.frames(index)
+    def _decode(self, place: int, record: Record, short_side_px: int | None) -> None:
+        frames = self._at(place)
         if frames is None:
             return
         try:
@@ -110,7 +123,7 @@ class FrameCache:
                 frames.copy_(video.frames(part, short_side_px=short_side_px).frames)
         except DecodeError:
             # Damaged somewhere: left to the data set, which finds out for each window and reports.
-            self._shapes[index] = None
+            self._shapes[place] = None
 
 
 def frames_of(record: Record, video: OpenVideo) -> range:

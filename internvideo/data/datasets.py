@@ -18,6 +18,7 @@ from typing import Literal
 import numpy as np
 import torch
 from jaxtyping import Int64, UInt8
+from numpy.typing import NDArray
 from torch import Tensor
 
 from internvideo.data.annotations import ANNOTATIONS
@@ -55,6 +56,8 @@ class VideoData:
     `held_back_share` of the videos is kept for evaluation. `views_per_video` crops are taken of
     each decoded window in training. Frames are decoded to `short_side_px` (None: as little as the
     crops need) and, given `cache_mb`, kept in memory by every process.
+    With `shards_at_a_time` training goes through so many shards of a set at a time, drawn anew in
+    every epoch, for storage on which reading here and there is slow.
 
     A clip is a window of frames `stride_frames` apart ("dense"), or one frame of each of as many
     equal segments of the whole video ("segments"): drawn in training, the middle in evaluation.
@@ -79,6 +82,7 @@ class VideoData:
     cache_mb: int = 0
     max_broken_share: float = 0.5
     num_workers: int = 0
+    shards_at_a_time: int | None = None
 
     def __post_init__(self) -> None:
         if self.format not in ANNOTATIONS:
@@ -95,6 +99,10 @@ class VideoData:
         ):
             if getattr(self, name) < least:
                 raise ConfigError(f"data.{name} is {getattr(self, name)}, expected {least} or more")
+        if self.shards_at_a_time is not None and self.shards_at_a_time < 1:
+            raise ConfigError(
+                f"data.shards_at_a_time is {self.shards_at_a_time}, expected 1 or more"
+            )
         for name in ("held_back_share", "max_broken_share"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"data.{name} is {getattr(self, name)}, expected a share below 1")
@@ -147,6 +155,7 @@ class Sample:
     source: str
     label: int | None
     caption: str | None = None
+    negatives: tuple[str, ...] = ()
     broken: tuple[tuple[str, str], ...] = ()
 
 
@@ -177,8 +186,11 @@ class ClipDataset:
         self.seed = seed
         self.cache = cache
         self.num_views = config.views_per_video if training else 1
+        self.shard_numbers = _shard_numbers(self.records) if config.shards_at_a_time else None
         self.is_labelled = all(len(record.labels) == 1 for record in self.records)
-        self.is_captioned = all(record.captions for record in self.records)
+        self.is_captioned = all(_sentences(record) for record in self.records)
+        # Wrong captions that every record has.
+        self.num_negatives = min(max(0, len(r.candidates) - 1) for r in self.records)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -213,6 +225,7 @@ class ClipDataset:
                 source=str(record.video),
                 label=record.label if self.is_labelled else None,
                 caption=self._caption(record, epoch, index) if self.is_captioned else None,
+                negatives=tuple(c for c in record.candidates if c != record.answer),
                 broken=tuple(broken),
             )
         if self.training:
@@ -230,7 +243,8 @@ class ClipDataset:
 
     def _caption(self, record: Record, epoch: int, index: int) -> str:
         number = draw(Purpose.CAPTION, self.seed, epoch, index) if self.training else 0
-        return record.captions[int(number) % len(record.captions)]
+        sentences = _sentences(record)
+        return sentences[int(number) % len(sentences)]
 
     def _candidate(self, index: int, epoch: int, attempt: int) -> int:
         if not attempt:
@@ -287,6 +301,13 @@ class ClipDataset:
         return random_multi_scale_crop(height, width, self.side_px, rng)
 
 
+def _sentences(record: Record) -> tuple[str, ...]:
+    """True sentences on a record: its captions, or the right one of its candidates."""
+    if record.candidates and record.answer is not None:
+        return (record.answer,)
+    return record.captions
+
+
 def _held_back(records: tuple[Record, ...], source: Path, share: float) -> set[Path]:
     """Choose a fixed share of the videos by their paths below the source, whatever their order."""
     home = source if source.is_dir() else source.parent
@@ -298,3 +319,15 @@ def _held_back(records: tuple[Record, ...], source: Path, share: float) -> set[P
     videos = sorted({record.video for record in records}, key=rank)
     count = round(share * len(videos))
     return set(videos[: max(count, 1) if share and len(videos) > 1 else 0])
+
+
+def _shard_numbers(records: tuple[Record, ...]) -> NDArray[np.int64]:
+    """Tell for each record which shard it lies in, numbered as they are met."""
+    numbers: dict[str, int] = {}
+    for record in records:
+        if record.member is None:
+            raise ConfigError(
+                f"data.shards_at_a_time is given, but {record.video} lies in no shard; leave it out"
+            )
+        numbers.setdefault(record.member.shard, len(numbers))
+    return np.array([numbers[record.member.shard] for record in records if record.member])

@@ -13,20 +13,22 @@ import logging
 import multiprocessing
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from functools import lru_cache
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Int64, UInt8
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, get_worker_info
 
 from internvideo.data.broken import BrokenVideos
 from internvideo.data.datasets import ClipDataset
-from internvideo.data.draws import permutation
+from internvideo.data.draws import permutation, permutation_in_blocks
 from internvideo.errors import ConfigError, InternVideoError, TrainingError
 from internvideo.values import ClipBatch, Share
 
@@ -101,7 +103,7 @@ class ClipLoader:
         """Steps after which every record was seen once; the last one may reach into the next."""
         return -(-len(self.dataset) // self._videos)
 
-    def batches(self, first_step: int = 0) -> Iterator[list[ClipBatch]]:
+    def batches(self, first_step: int = 0) -> Generator[list[ClipBatch], None, None]:
         """Yield this rank's micro-batches of every step from `first_step` on, without end."""
         stream = self._stream(self._work_from(first_step))
         while True:
@@ -122,13 +124,19 @@ class ClipLoader:
 
     def _work_from(self, first_step: int) -> Iterator[Work]:
         size = len(self.dataset)
-        order = lru_cache(maxsize=2)(lambda epoch: permutation(self.dataset.seed, epoch, size))
+        order = lru_cache(maxsize=2)(self._order)
         per_rank = self._videos // self.share.count
         for step in count(first_step):
             start = step * self._videos + self.share.index * per_rank
             for first in range(start, start + per_rank, self._micro):
                 places = (divmod(place, size) for place in range(first, first + self._micro))
                 yield [(int(order(epoch)[place]), epoch) for epoch, place in places]
+
+    def _order(self, epoch: int) -> NDArray[np.int64]:
+        dataset, together = self.dataset, self.dataset.config.shards_at_a_time
+        if dataset.shard_numbers is None or together is None:
+            return permutation(dataset.seed, epoch, len(dataset))
+        return permutation_in_blocks(dataset.seed, epoch, dataset.shard_numbers, together)
 
     def _stream(self, work: Iterable[Work]) -> Iterator[ClipBatch]:
         samples = _Samples(self.dataset, max(1, self._options["num_workers"]))
@@ -156,6 +164,7 @@ class ClipLoader:
                 sources=tuple(batch.sources),
                 labels=batch.labels,
                 captions=batch.captions,
+                negatives=batch.negatives,
             )
 
     def _next(self, loaded: Iterator[_Loaded], samples: _Samples) -> _Loaded:
@@ -187,6 +196,7 @@ class _Loaded(NamedTuple):
     labels: Int64[Tensor, " b"] | None = None
     sources: tuple[str, ...] = ()
     captions: tuple[str, ...] | None = None
+    negatives: tuple[tuple[str, ...], ...] | None = None
     broken: tuple[tuple[str, str], ...] = ()
     failure: InternVideoError | None = None
 
@@ -221,6 +231,11 @@ class _Samples:
             labels=torch.tensor(labels, dtype=torch.int64) if self._dataset.is_labelled else None,
             sources=tuple(s.source for s in samples for _ in range(len(s.views))),
             captions=tuple(captions) if self._dataset.is_captioned else None,
+            negatives=(
+                tuple(s.negatives for s in samples for _ in range(len(s.views)))
+                if self._dataset.num_negatives
+                else None
+            ),
             broken=tuple(found for sample in samples for found in sample.broken),
         )
 

@@ -119,10 +119,10 @@ def see_clips(
         ConfigError: Without records.
         TrainingError: If not a single clip can be decoded.
     """
-    clip_of = {_identity(record): record for record in records}
+    clip_of = {record.clip: record for record in records}
     clips = tuple(clip_of.values())
-    places = {identity: place for place, identity in enumerate(clip_of)}
-    of_record = [places[_identity(record)] for record in records]
+    places = {clip: place for place, clip in enumerate(clip_of)}
+    of_record = [places[record.clip] for record in records]
     if not clips:
         raise ConfigError("there are no records to evaluate on; check the split")
     dataset = ClipDataset(
@@ -222,12 +222,6 @@ def embed_sentences(
             f"{distinct[odd[0]]!r}; the model's weights are damaged or its precision is too low"
         )
     return embeddings[torch.tensor([places[sentence] for sentence in sentences])]
-
-
-def _identity(record: Record) -> tuple[object, ...]:
-    """What two records share that show the same frames."""
-    part = (record.start_s, record.end_s, record.first_frame, record.num_frames)
-    return (record.video, record.frame_template, *part)
 
 
 def _shuffled(

@@ -19,13 +19,25 @@ class Numbered(ClipDataset):
     """`size` samples; `broken` are never decoded, and `trouble` happens at the second one."""
 
     def __init__(
-        self, size, *, num_views=1, seed=0, training=True, broken=(), trouble=None, says=(), **data
+        self,
+        size,
+        *,
+        num_views=1,
+        seed=0,
+        training=True,
+        broken=(),
+        trouble=None,
+        says=(),
+        asks=(),
+        **data,
     ):
         records = tuple(
             Record(
                 video=Path(f"{i}.mp4"),
                 labels=(i % 2,),
                 captions=tuple(f"{caption} {i}" for caption in says),
+                candidates=tuple(f"{option} {i}" for option in asks),
+                answer=f"{asks[0]} {i}" if asks else None,
             )
             for i in range(size)
         )

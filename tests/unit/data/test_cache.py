@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import torch
 
@@ -25,6 +26,16 @@ def test_it_holds_every_frame_at_the_size_asked_for(tiny_videos):
         expected = video.frames(range(12), short_side_px=16).frames
     assert torch.equal(cache.frames(3), expected)
     assert cache.num_bytes == 10 * 12 * 16 * 20 * 3
+
+
+def test_records_of_the_same_clip_share_their_frames(tiny_videos):
+    records = [replace(r, captions=(c,)) for r in _records(tiny_videos)[:3] for c in ("a", "b")]
+
+    cache = FrameCache.fill(records, short_side_px=None, budget_mb=10)
+
+    assert cache is not None
+    assert cache.num_bytes == 3 * 12 * 32 * 40 * 3
+    assert all(torch.equal(cache.frames(i), cache.frames(i ^ 1)) for i in range(6))
 
 
 def test_it_holds_only_the_part_of_a_record(tiny_videos):

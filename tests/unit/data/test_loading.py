@@ -88,6 +88,18 @@ def test_a_clip_comes_with_one_of_its_own_captions_drawn_anew_in_every_epoch():
     assert [b.captions for (b,) in first_steps(loader, 2, first_step=6)] == seen[6:]
 
 
+def test_a_question_gives_its_answer_as_caption_and_the_others_as_negatives():
+    loader = ClipLoader(Numbered(2, asks=("right", "wrong", "false")), batch_size=2)
+
+    ((batch,),) = first_steps(loader, 1)
+
+    for number, caption, negatives in zip(
+        batch.frames[:, 0, 0, 0, 0].tolist(), batch.captions, batch.negatives, strict=True
+    ):
+        assert caption == f"right {number}"
+        assert negatives == (f"wrong {number}", f"false {number}")
+
+
 def test_evaluation_takes_the_first_caption():
     loader = ClipLoader(Numbered(3, says=("a", "b"), training=False), batch_size=2)
 
