@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -36,14 +37,15 @@ def read_text(path: Path) -> str:
 
 def lines(path: Path) -> Iterator[tuple[int, str]]:
     """Yield number and stripped text of every line that holds something."""
-    for number, line in enumerate(read_text(path).splitlines(), 1):
+    # Not `splitlines`, which also breaks at characters that captions may hold, such as U+2028.
+    for number, line in enumerate(read_text(path).split("\n"), 1):
         if line.strip():
             yield number, line.strip()
 
 
 def csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield line number and stripped fields of every row of a csv; quoted commas are kept."""
-    reader = csv.reader(read_text(path).splitlines(keepends=True), strict=True)
+    reader = csv.reader(io.StringIO(read_text(path)), strict=True)
     while True:
         try:
             row = next(reader)
@@ -61,6 +63,14 @@ def read_json(path: Path) -> Any:
         return json.loads(read_text(path))
     except json.JSONDecodeError as error:
         raise wrong(path, error.lineno, f"is not JSON ({error.msg})") from None
+
+
+def parse_json(path: Path, line: int, text: str) -> Any:
+    """Parse one line of JSON lines."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise wrong(path, line, f"is not JSON ({error.msg})") from None
 
 
 def class_names(path: str | Path) -> tuple[str, ...]:

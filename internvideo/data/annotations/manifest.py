@@ -24,8 +24,8 @@ SPLITS = {"train": "train", "val": "val", "validation": "val", "test": "test"}
 VIDEO_SUFFIXES = frozenset(
     f".{name}"
     for name in (
-        *("3gp", "avi", "flv", "gif", "m4v", "mkv", "mov", "mp4"),
-        *("mpeg", "mpg", "ogv", "ts", "webm", "wmv"),
+        *("3g2", "3gp", "3gpp", "asf", "avi", "divx", "flv", "gif", "m2ts", "m4v", "mkv", "mov"),
+        *("mp4", "mpeg", "mpg", "mts", "ogv", "qt", "ts", "webm", "wmv"),
     )
 )
 
