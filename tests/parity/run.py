@@ -16,6 +16,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.parity import (
+    cases_captioning,
     cases_models,
     cases_multimodal,
     cases_tasks,
@@ -29,6 +30,7 @@ CHECKS: dict[str, Callable[[Case], None]] = {
     **cases_video.CHECKS,
     **cases_models.CHECKS,
     **cases_multimodal.CHECKS,
+    **cases_captioning.CHECKS,
     **cases_training.CHECKS,
     **cases_tasks.CHECKS,
     **cases_text.CHECKS,
