@@ -30,6 +30,7 @@ class Purpose(IntEnum):
     AFTER_LOADING = 5
     HELD_BACK = 6
     CAPTION = 7
+    BLOCK_ORDER = 8
 
 
 def draw(purpose: Purpose, *counters: int | NDArray[np.int64]) -> Bits:
@@ -50,6 +51,23 @@ def permutation(seed: int, epoch: int, size: int) -> NDArray[np.int64]:
     """Order of the samples in an epoch."""
     keys = draw(Purpose.ORDER, seed, epoch, np.arange(size))
     return np.argsort(keys, kind="stable")
+
+
+def permutation_in_blocks(
+    seed: int, epoch: int, blocks: NDArray[np.int64], together: int
+) -> NDArray[np.int64]:
+    """Order of the samples in an epoch that goes through few blocks of them at a time.
+
+    Args:
+        seed: Of the run.
+        epoch: From 0.
+        blocks: The number of each sample's block.
+        together: How many blocks, drawn anew in every epoch, are mixed with one another.
+    """
+    keys = draw(Purpose.BLOCK_ORDER, seed, epoch, np.arange(blocks.max() + 1))
+    place = np.argsort(np.argsort(keys, kind="stable"))
+    samples = draw(Purpose.ORDER, seed, epoch, np.arange(len(blocks)))
+    return np.lexsort((samples, place[blocks] // together))
 
 
 def sample_seed(seed: int, epoch: int, index: int, view: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from internvideo.data.draws import Purpose, draw, permutation, sample_seed
+from internvideo.data.draws import Purpose, draw, permutation, permutation_in_blocks, sample_seed
 
 
 def test_a_draw_equals_splitmix64_written_with_python_integers():
@@ -57,3 +57,15 @@ def test_orders_are_uniform():
     counts = np.bincount(first, minlength=5)
 
     assert abs(counts - 400).max() < 5 * np.sqrt(2000 * 0.2 * 0.8)
+
+
+def test_an_order_in_blocks_finishes_some_before_it_begins_others():
+    blocks = np.repeat(np.arange(6), 50)
+
+    order = permutation_in_blocks(0, 0, blocks, together=2)
+
+    assert sorted(order) == list(range(300))
+    pairs = blocks[order].reshape(3, 100)
+    assert sorted(len(set(pair)) for pair in pairs) == [2, 2, 2]
+    assert (np.diff(pairs, axis=1) != 0).sum(axis=1).min() > 30
+    assert not np.array_equal(order, permutation_in_blocks(0, 1, blocks, together=2))

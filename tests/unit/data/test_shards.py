@@ -308,7 +308,7 @@ def test_a_folder_without_shards_is_said_to_be(tmp_path):
 def test_a_file_is_no_folder_of_shards(tmp_path):
     (tmp_path / "file").touch()
 
-    with pytest.raises(AnnotationError, match="cannot be listed .*; expected shards"):
+    with pytest.raises(AnnotationError, match=r"cannot be listed .*; expected shards"):
         read_shards(tmp_path / "file")
 
 
@@ -472,3 +472,30 @@ def test_shards_can_be_written_from_shards(shards, tmp_path):
     after = read_shards(tmp_path / "one")
     assert len(list((tmp_path / "one").glob("*.tar"))) == 1
     assert [r.labels for r in after.records] == [r.labels for r in before.records]
+
+
+def test_few_shards_at_a_time_are_a_run_of_the_epoch(shards):
+    batches, _ = clips(shards, num_steps=4, shards_at_a_time=1)
+
+    row = [Path(source).parent.name for batch in batches for source in batch.sources]
+
+    for epoch in (row[:8], row[8:]):  # four shards of two training videos
+        assert epoch[::2] == epoch[1::2]
+        assert len(set(epoch)) == 4
+    assert row[:8] != row[8:]
+
+
+def test_a_run_of_few_shards_at_a_time_resumes_exactly(shards):
+    unstopped, _ = clips(shards, num_steps=7, shards_at_a_time=2)
+    resumed, _ = clips(shards, num_steps=4, first_step=3, shards_at_a_time=2)
+
+    assert keys(unstopped[3:]) == keys(resumed)
+
+
+def test_shards_at_a_time_need_shards(tiny_videos):
+    data = VideoData(source=str(tiny_videos / "videos.csv"), shards_at_a_time=2)
+
+    with pytest.raises(ConfigError, match=r"but .*video 0\.mp4 lies in no shard; leave it out"):
+        ClipDataset(data.read(), data, num_frames=4, side_px=16, training=True)
+    with pytest.raises(ConfigError, match="shards_at_a_time is 0, expected 1 or more"):
+        replace(data, shards_at_a_time=0)
