@@ -1,7 +1,13 @@
 """Networks: tensors to tensors. They know nothing of files, annotations, optimisers or ranks."""
 
 from internvideo.models.caption_decoder import CaptionDecoder, CaptionDecoderConfig
-from internvideo.models.cost import autoencoder_macs, encoder_macs, training_flops
+from internvideo.models.cost import (
+    autoencoder_macs,
+    encoder_macs,
+    text_macs,
+    training_flops,
+    uniformer_macs,
+)
 from internvideo.models.generation import (
     Captions,
     CaptionScores,
@@ -136,8 +142,10 @@ __all__ = [
     "sine_table",
     "split_of",
     "split_tokens",
+    "text_macs",
     "to_official_classifier",
     "training_flops",
+    "uniformer_macs",
     "unit_length",
     "unpatchify",
 ]

@@ -9,6 +9,8 @@ from __future__ import annotations
 from internvideo.models.layers import hidden_width
 from internvideo.models.masked_autoencoder import DecoderConfig
 from internvideo.models.masked_encoder import MaskedEncoderConfig
+from internvideo.models.text_encoder import TextEncoderConfig
+from internvideo.models.uniformer import UniFormerConfig
 
 
 def block_macs(num_tokens: int, width: int, mlp_ratio: float) -> int:
@@ -45,6 +47,33 @@ def autoencoder_macs(
         + decoder.depth * block_macs(num_decoded, decoder.width, decoder.mlp_ratio)
         + num_predicted * decoder.width * encoder.num_pixels
     )
+
+
+def uniformer_macs(
+    config: UniFormerConfig, num_frames: int, *, num_visible: int | None = None
+) -> int:
+    """Forward of encoder B's video tower on `num_visible` patches of each frame (all, if None).
+
+    As papers count it, keys and values of global blocks included, which ours never forms: they are
+    5 % of B/16.
+    """
+    h, w = config.grid
+    k = h * w if num_visible is None else num_visible
+    t, width = config.num_slots(num_frames), config.width
+    n = t * (1 + k)
+    embedding = t * k * 3 * config.time_kernel * config.patch_px**2 * width
+    block = t * block_macs(1 + k, width, config.mlp_ratio)
+    reduced = int(width // config.local_reduction)
+    local = config.num_local * t * k * (2 * width * reduced + 3 * reduced)
+    query = 2 * width**2 + 2 * width * hidden_width(width, config.global_mlp_ratio)
+    reader = 27 * t * h * w * width + 2 * n * width**2 + 2 * n * width + query
+    return embedding + config.depth * (block + local) + len(config.global_layers) * reader
+
+
+def text_macs(config: TextEncoderConfig, num_tokens: int | None = None) -> int:
+    """Forward of the text tower on `num_tokens` tokens (its context, if None)."""
+    count = config.context_length if num_tokens is None else num_tokens
+    return config.depth * block_macs(count, config.width, config.mlp_ratio)
 
 
 def training_flops(forward_macs: int, *, recompute: bool = False) -> int:

@@ -172,7 +172,7 @@ class UniFormer(nn.Module):
 
     def embed(
         self, clip: Float[Tensor, "b c t h w"], visible_index: Int64[Tensor, "b k"] | None = None
-    ) -> Float[Tensor, "b t n d"]:
+    ) -> Float[Tensor, "b slots n d"]:
         """Turn the visible patches into tokens, after the class token of their frame."""
         config, kernel = self.config, self.config.time_kernel
         if clip.shape[3:] != (config.side_px, config.side_px):

@@ -130,6 +130,8 @@ INTERNVIDEO_MM = Layout(
         *_DUAL,
         ("visual_ln_post.", "norm_post."),
         ("visual_proj", "video_projection"),
+        ("visual.ln_post.", "norm_post."),  # as some retrieval checkpoints have it
+        ("visual.proj", "video_projection"),
         ("caption_decoder.", "captioner."),
     ),
     prefix="clip.",

@@ -8,15 +8,24 @@ import pytest
 import torch
 
 from internvideo.models import (
+    CLIPS,
     DECODERS,
     ENCODERS,
+    MULTIMODAL_ENCODERS,
+    TEXT_ENCODERS,
+    UNIFORMERS,
     VIDEOMAE_DECODERS,
     VIDEOMAE_V2_DECODERS,
     DecoderConfig,
     MaskedAutoencoder,
+    MultimodalEncoder,
+    MultimodalEncoderConfig,
+    UniFormer,
     autoencoder_macs,
     encoder_macs,
+    text_macs,
     training_flops,
+    uniformer_macs,
 )
 
 
@@ -90,3 +99,68 @@ def test_cost_of_masked_pretraining_is_the_published_one(
 def test_training_spends_three_forwards_and_recomputing_a_fourth():
     assert training_flops(10) == 60
     assert training_flops(10, recompute=True) == 80
+
+
+@pytest.mark.parametrize(
+    ("config", "count"),
+    [
+        (CLIPS["base"], 149_620_737),
+        (CLIPS["large"], 427_616_513),
+        (CLIPS["large-336"], 427_944_193),
+        (MULTIMODAL_ENCODERS["base"], 178_066_433),
+        (MULTIMODAL_ENCODERS["large"], 478_127_105),
+        (MULTIMODAL_ENCODERS["large-336"], 478_454_785),
+    ],
+)
+def test_parameter_counts_of_encoder_b_match_to_the_last_digit(
+    config: MultimodalEncoderConfig, count: int
+):
+    with torch.device("meta"):
+        model = MultimodalEncoder(config)
+
+    assert sum(parameter.numel() for parameter in model.parameters()) == count
+
+
+@pytest.mark.parametrize(
+    ("size", "num_classes", "count"),
+    [
+        ("base", 400, 114_552_208),
+        ("large", 400, 354_099_600),
+        ("large-336", 710, 354_745_030),
+        ("base-local", 174, 162_992_814),
+        ("large-local", 174, 573_949_966),
+    ],
+)
+def test_parameter_counts_of_uniformer_with_its_classifier(size: str, num_classes: int, count: int):
+    with torch.device("meta"):
+        model = UniFormer(UNIFORMERS[size])
+    width = UNIFORMERS[size].width
+    classifier = 2 * width + num_classes * (width + 1)
+
+    assert sum(parameter.numel() for parameter in model.parameters()) + classifier == count
+
+
+@pytest.mark.parametrize(
+    ("size", "num_frames", "giga"),
+    [
+        ("base", 8, 148),
+        ("large", 8, 666),
+        ("large", 32, 2662),
+        ("large-336", 8, 1567),
+        ("large-336", 64, 12_536),
+    ],
+)
+def test_forward_cost_of_uniformer(size: str, num_frames: int, giga: int):
+    assert round(uniformer_macs(UNIFORMERS[size], num_frames) / 1e9) == giga
+
+
+def test_hiding_patches_saves_cost():
+    whole = uniformer_macs(UNIFORMERS["base"], 8)
+
+    assert 0.4 < uniformer_macs(UNIFORMERS["base"], 8, num_visible=98) / whole < 0.5
+
+
+def test_a_shorter_text_costs_less():
+    config = TEXT_ENCODERS["base"]
+
+    assert text_macs(config, 77) == text_macs(config) > 2 * text_macs(config, 32)
