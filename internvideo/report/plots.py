@@ -7,6 +7,7 @@ are readable on white and on black. Whatever is drawn tells its number under the
 
 from __future__ import annotations
 
+import base64
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,8 +15,12 @@ from html import escape
 from itertools import pairwise
 from typing import NewType
 
+from jaxtyping import UInt8
+from torch import Tensor
+
 from internvideo.errors import ConfigError
 from internvideo.report.axes import Axis, Number, Points, short_number, stretches, thin
+from internvideo.report.images import png_bytes
 
 Svg = NewType("Svg", str)
 
@@ -142,6 +147,21 @@ def heat_map(
         middle = (top + bottom) / 2
         body.append(_text(12, middle, y_label, anchor="middle", turn=-90))
     return _svg(body, title=title, width=width, height=round(bottom + 10))
+
+
+def picture_chart(
+    picture: UInt8[Tensor, "h w 3"], *, title: str, width: int = 560, height: int = 480
+) -> Svg:
+    """Draw a picture as a chart, its pixels as sharp squares (a large matrix, say)."""
+    rows, columns, _ = picture.shape
+    side = min((width - 16) / columns, (height - _TOP_PX - 8) / rows)
+    png = base64.b64encode(png_bytes(picture)).decode("ascii")
+    image = (
+        f'<image x="8" y="{_TOP_PX}" width="{side * columns:.1f}" height="{side * rows:.1f}" '
+        f'href="data:image/png;base64,{png}" style="image-rendering:pixelated" '
+        'preserveAspectRatio="none"/>'
+    )
+    return _svg([image], title=title, width=width, height=round(_TOP_PX + side * rows + 8))
 
 
 def _svg(body: Sequence[str], *, title: str, width: int, height: int) -> Svg:

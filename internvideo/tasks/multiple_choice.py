@@ -48,7 +48,7 @@ class MultipleChoiceResult:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MultipleChoice:
-    """Chooses among a record's `candidates`, of which one equals its `answer`."""
+    """Chooses among a record's `candidates`, of which one is its `answer`."""
 
     viewing: Viewing = field(default_factory=Viewing)
 
@@ -85,10 +85,10 @@ class MultipleChoice:
 
 
 def _answer(record: Record) -> int:
-    if record.answer is None or record.candidates.count(record.answer) != 1:
+    if record.answer is None or record.answer not in record.candidates:
         raise ConfigError(
             f"{record.video}: its answer {record.answer!r} is not one of its options "
-            f"{list(record.candidates)}, or is there twice"
+            f"{list(record.candidates)}"
         )
     return record.candidates.index(record.answer)
 

@@ -4,9 +4,10 @@ import math
 from xml.etree import ElementTree
 
 import pytest
+import torch
 
 from internvideo.errors import ConfigError
-from internvideo.report.plots import Series, bar_chart, heat_map, line_chart
+from internvideo.report.plots import Series, bar_chart, heat_map, line_chart, picture_chart
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -154,3 +155,11 @@ def test_a_heat_map_of_the_wrong_size_is_refused():
 )
 def test_an_empty_bar_chart_or_heat_map_says_so(draw):
     assert "no data" in _words(draw())
+
+
+def test_a_picture_fits_into_its_chart_with_sharp_pixels():
+    chart = picture_chart(torch.zeros(10, 40, 3, dtype=torch.uint8), title="<wide>", width=416)
+
+    assert 'width="400.0" height="100.0"' in chart
+    assert "image-rendering:pixelated" in chart
+    assert "&lt;wide&gt;" in chart
