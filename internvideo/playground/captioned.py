@@ -17,6 +17,7 @@ import numpy as np
 from internvideo.playground.facts import Facts
 from internvideo.playground.images import IMAGE_SPLITS, image_path
 from internvideo.playground.language import (
+    SLOTS,
     Slot,
     caption,
     captions,
@@ -53,6 +54,8 @@ class CaptionedFiles:
         self.msrvtt["sentences"] += [{"video_id": video, "caption": text} for text in said]
         if facts.split == "train":
             self.tables["msrvtt/MSRVTT_train.csv"].append([video])
+        if facts.split in IMAGE_SPLITS:
+            self.lines[f"multiple_choice/{facts.split}.jsonl"] += _choices(facts, video)
         if facts.split == "test":
             self._add_questions(facts, video)
             if facts.has_unseen_combination and len(self._asked) < MOST_QUERIES:
@@ -116,6 +119,25 @@ def _question(
     answer = int(rng.integers(num_options))
     options.insert(answer, caption(facts))
     return options, answer
+
+
+def _choices(facts: Facts, video: str) -> list[dict[str, object]]:
+    """Put each caption of one sentence beside a false one for each slot.
+
+    Without an opposite, two of them name another action.
+    """
+    entries: list[dict[str, object]] = []
+    for number, text in enumerate(captions(facts)):
+        if ". " in text:
+            continue
+        rng = _rng(facts, 5 + number)
+        of_slot = {slot: changed(facts, slot, rng, number=number) for slot in SLOTS}
+        firsts = [found[0] for found in reversed(of_slot.values()) if found]
+        options = list(dict.fromkeys([*firsts, *of_slot["motion"]]))[: NUM_OPTIONS - 1]
+        answer = int(rng.integers(NUM_OPTIONS))
+        options.insert(answer, text)
+        entries.append({"clip_name": video, "options": options, "answer": answer})
+    return entries
 
 
 def _image_entry(facts: Facts) -> dict[str, object]:

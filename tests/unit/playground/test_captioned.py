@@ -53,6 +53,21 @@ def truth(facts):
     return facts.subject.colour, facts.subject.shape, facts.action
 
 
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_questions_to_train_on_change_one_slot_of_a_sentence(files, facts_of, split):
+    asked = questions(files, split)
+
+    assert {facts_of[row["clip_name"]].split for row in asked} == {split}
+    for row in asked:
+        truth_of = truth(facts_of[row["clip_name"]])
+        read = [slots(option) for option in row["options"]]
+        assert read[row["answer"]] == truth_of
+        wrong = [one for one in read if one != truth_of]
+        assert len(set(row["options"])) == 5 and len(wrong) == 4
+        changed = [sum(a != b for a, b in zip(one, truth_of, strict=True)) for one in wrong]
+        assert changed == [1, 1, 1, 1]
+
+
 def test_the_manifest_holds_the_plain_caption(files, drawn):
     rows = list(csv.DictReader(files["manifest.csv"].splitlines()))
 
