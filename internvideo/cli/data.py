@@ -1,14 +1,16 @@
-"""`internvideo data ...`: check, list or generate videos."""
+"""`internvideo data ...`: check, list, pack or generate videos."""
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 from tyro.conf import Positional, arg
+
+from internvideo.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +74,62 @@ class Init:
         write_manifest(annotations, out)
         classes = f" of {len(annotations.classes)} classes" if annotations.classes else ""
         print(f"{out}: {len(annotations.records)} videos{classes}")
+        return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shards:
+    """Pack annotated videos or images into tar shards, which train as format `shards`.
+
+    Example: internvideo data shards webvid.csv --format webvid --root videos/ --out shards/
+    """
+
+    path: Positional[str]
+    """Annotations in the given format; with --index a folder of tar shards."""
+    format: str = "manifest"
+    """A format of annotations, as in data.format of a recipe."""
+    root: str | None = None
+    """Folder that the paths of videos start from."""
+    columns: dict[str, str] = field(default_factory=dict)
+    """Other names of columns, as in: --columns path file caption text."""
+    out: Path | None = None
+    """Folder to write; an interrupted packing is continued."""
+    max_shard_mb: Annotated[int, arg(metavar="N")] = 256
+    """Most millions of bytes of a shard."""
+    seed: int = 0
+    """Of the order of videos; same annotations and seed, same bytes."""
+    index: bool = False
+    """Only write the index of the shards at PATH (to --out, where PATH is an address)."""
+    json: bool = False
+    """Print the summary as JSON."""
+
+    def run(self) -> int:
+        from dataclasses import asdict
+
+        from internvideo.cli.terminal import print_json, progress
+        from internvideo.data import VideoData, index_shards, write_shards
+
+        if self.index:
+            found = index_shards(self.path, self.out)
+            print(f"{len(found.shards)} shards: {found.num_samples} videos or pictures")
+            return 0
+        if self.out is None:
+            raise ConfigError("where should the shards go? give --out FOLDER")
+        data = VideoData(source=self.path, format=self.format, root=self.root, columns=self.columns)
+        with progress("packing") as tell:
+            summary = write_shards(
+                data.read(),
+                self.out,
+                max_shard_mb=self.max_shard_mb,
+                seed=self.seed,
+                on_progress=tell,
+            )
+        if self.json:
+            print_json(asdict(summary))
+            return 0
+        for name, reason in summary.left_out:
+            print(f"left out  {name}: {reason}")
+        print(f"{self.out}: {summary}")
         return 0
 
 

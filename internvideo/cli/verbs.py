@@ -6,7 +6,7 @@ from typing import Annotated, get_args
 
 from tyro.conf import subcommand
 
-from internvideo.cli.data import Init, Playground, Scan
+from internvideo.cli.data import Init, Playground, Scan, Shards
 from internvideo.cli.demo import Demo
 from internvideo.cli.inspect import Doctor, List, Show
 from internvideo.cli.train import Train
@@ -14,8 +14,9 @@ from internvideo.cli.train import Train
 Data = Annotated[
     Annotated[Scan, subcommand("scan")]
     | Annotated[Init, subcommand("init")]
+    | Annotated[Shards, subcommand("shards")]
     | Annotated[Playground, subcommand("playground")],
-    subcommand("data", description="Check, list or generate videos."),
+    subcommand("data", description="Check, list, pack or generate videos."),
 ]
 
 Verb = (

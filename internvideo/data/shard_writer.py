@@ -174,7 +174,8 @@ def _write_shard(
     beside = path.with_name(f".{path.name}.part")
     with beside.open("wb") as file:
         tar = _Tar(file)
-        for number, item in enumerate(items[first:], first):
+        for number in range(first, len(items)):
+            item = items[number]
             video, member = item.records[0].video, item.records[0].member
             if samples and tar.size + _size(video, member) > max_bytes:
                 break

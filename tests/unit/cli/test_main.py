@@ -107,3 +107,23 @@ def test_the_doctor_finds_this_machine_able(capsys):
 
     findings = json.loads(capsys.readouterr().out)
     assert {"python", "torch", "av (video)", "device"} <= {row["what"] for row in findings}
+
+
+def test_shards_are_packed_and_indexed_anew(capsys, tmp_path):
+    from tests.unit.video.conftest import dot_frames, encode
+
+    for name in ("b.mp4", "a.mp4"):
+        encode(tmp_path / name, dot_frames(3))
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    out = tmp_path / "shards"
+
+    assert main(["data", "shards", str(tmp_path), "--format", "videos", "--out", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert "left out  broken.mp4: " in said
+    assert "2 videos or pictures, 2 records; 1 left out" in said
+    assert main(["data", "shards", str(out), "--index"]) == 0
+    assert capsys.readouterr().out == "1 shards: 2 videos or pictures\n"
+
+
+def test_shards_without_a_place_ask_for_one(capsys):
+    assert "give --out FOLDER" in complaint(capsys, "data", "shards", "some.csv")
