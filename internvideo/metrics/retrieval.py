@@ -138,4 +138,4 @@ def retrieval_metrics(
         "v2t": of_videos(plain_videos),
         "v2t_dsl": of_videos(weighted_videos),
     }
-    return {f"{way}/{name}": v for way, found in results.items() for name, v in found.items()}
+    return {f"{way}/{name}": v for way, summary in results.items() for name, v in summary.items()}

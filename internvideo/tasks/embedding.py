@@ -70,7 +70,10 @@ class Viewing:
     def __post_init__(self) -> None:
         if self.batch_size < 1:
             raise ConfigError(f"viewing.batch_size is {self.batch_size}, expected 1 or more")
-        self.data("")
+        if not 0 < self.crop <= 1:
+            raise ConfigError(f"viewing.crop is {self.crop}, expected above 0 and at most 1")
+        if self.stride_frames < 1:
+            raise ConfigError(f"viewing.stride_frames is {self.stride_frames}, expected 1 or more")
 
     def data(self, source: str) -> VideoData:
         """The same in the words of a data set."""

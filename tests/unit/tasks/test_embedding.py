@@ -138,7 +138,8 @@ def test_a_sentence_whose_embedding_is_not_finite_stops():
     ("options", "message"),
     [
         ({"batch_size": 0}, "viewing.batch_size is 0, expected 1 or more"),
-        ({"crop": 2.0}, "data.eval_crop is 2.0"),
+        ({"stride_frames": 0}, "viewing.stride_frames is 0, expected 1 or more"),
+        ({"crop": 2.0}, "viewing.crop is 2.0, expected above 0 and at most 1"),
     ],
 )
 def test_an_impossible_viewing_is_named(options, message):
