@@ -27,7 +27,11 @@ IMAGE_SUFFIXES = frozenset(
     f".{name}"
     for name in ("avif", "bmp", "jfif", "jpeg", "jpg", "png", "ppm", "tif", "tiff", "webp")
 )
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
+# What Pillow's readers raise on damaged files; RuntimeError is AVIF's.
+_BROKEN = (
+    *(OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error),
+    Image.DecompressionBombError,
+)
 # What makes a picture upright that was stored with this EXIF orientation.
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,

@@ -11,8 +11,7 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from internvideo.data.annotations import files
@@ -22,6 +21,7 @@ from internvideo.values import Annotations, Record
 from internvideo.video import IMAGE_SUFFIXES
 
 _log = logging.getLogger(__name__)
+_ENDINGS = VIDEO_SUFFIXES | IMAGE_SUFFIXES
 _SPLIT_WORDS = {**SPLITS, "training": "train", "validate": "val"}
 
 
@@ -31,8 +31,8 @@ class Gathering:
     def __init__(self, path: Path, root: str | Path | None) -> None:
         self.path = path
         self.root = Path(root) if root is not None else path if path.is_dir() else path.parent
-        self._records: list[Record] = []
         self._names: list[tuple[str, ...]] = []
+        self._fields: list[dict[str, Any]] = []
         self._left_out: Counter[str] = Counter()
         self._first: dict[str, str] = {}
 
@@ -61,7 +61,7 @@ class Gathering:
         if not names[0].strip():
             raise AnnotationError(f"{where}: names no video")
         self._names.append(tuple(names))
-        self._records.append(Record(video=Path(names[0]), captions=tuple(texts), **fields))
+        self._fields.append({"captions": tuple(texts), **fields})
 
     def leave_out(self, reason: str, where: str) -> None:
         """Count something that gives no record."""
@@ -74,13 +74,13 @@ class Gathering:
             _log.warning(
                 "%s: left out %d %s, first %s", self.path, count, reason, self._first[reason]
             )
-        if not self._records:
+        if not self._names:
             raise AnnotationError(f"{self.path}: holds no captioned video")
         videos = find_videos(self.root, self._names)
         return Annotations(
             records=tuple(
-                replace(record, video=video)
-                for record, video in zip(self._records, videos, strict=True)
+                Record(video=video, **fields)
+                for video, fields in zip(videos, self._fields, strict=True)
             )
         )
 
@@ -96,47 +96,52 @@ def find_videos(root: Path, names: Sequence[Sequence[str]]) -> list[Path]:
         A path each. Where there is no file, that of the first name (as mp4 if it has no ending),
         so that opening it tells what is missing; how many these are is logged.
     """
-    listed: dict[Path, dict[str, Path]] = {}
+    listed: dict[str, dict[str, str]] = {}
     found, missing = [], []
     for tried in names:
-        videos = (_in_folder(listed, root / PurePosixPath(name)) for name in tried)
-        video = next((video for video in videos if video), None)
+        video = next(filter(None, (_in_folder(listed, root, name) for name in tried)), None)
         if video is None:
-            first = root / PurePosixPath(tried[0])
-            video = first if _has_known_ending(first.name) else Path(f"{first}.mp4")
+            video = tried[0] if _has_known_ending(tried[0]) else f"{tried[0]}.mp4"
             missing.append(video)
-        found.append(video)
+        found.append(root / video)
     if missing:
         _log.warning(
             "%s: %d of %d videos are not there, such as %s",
-            *(root, len(missing), len(names), missing[0]),
+            *(root, len(missing), len(names), root / missing[0]),
         )
     return found
 
 
-def _in_folder(listed: dict[Path, dict[str, Path]], path: Path) -> Path | None:
-    """Look a file up by its name, else by its name without ending; each folder is listed once."""
-    folder = path.parent
+def _in_folder(listed: dict[str, dict[str, str]], root: Path, name: str) -> str | None:
+    """Look a file up by its name, else by its name without ending; each folder is listed once.
+
+    Works on texts: millions of names would take minutes as paths.
+    """
+    folder, slash, file = name.rpartition("/")
     if folder not in listed:
-        entries = (
-            [e for e in folder.iterdir() if _has_known_ending(e.name)] if folder.is_dir() else []
-        )
+        paths = (root / folder).iterdir() if (root / folder).is_dir() else ()
+        entries = [path.name for path in paths if _has_known_ending(path.name)]
         # Videos win over pictures of the same name, which are usually taken from them.
-        entries.sort(key=lambda e: (e.suffix.lower() in IMAGE_SUFFIXES, e.name), reverse=True)
-        listed[folder] = {bare_name(entry.name): entry for entry in entries} | {
-            entry.name: entry for entry in entries
-        }
+        entries.sort(key=lambda entry: (_ending(entry) in IMAGE_SUFFIXES, entry), reverse=True)
+        listed[folder] = {bare_name(entry): entry for entry in entries} | dict(
+            zip(entries, entries, strict=True)
+        )
     known = listed[folder]
-    return known.get(path.name) or known.get(bare_name(path.name))
+    match = known.get(file) or known.get(bare_name(file))
+    return f"{folder}{slash}{match}" if match else None
+
+
+def _ending(name: str) -> str:
+    return name[name.rfind(".") :].lower()
 
 
 def _has_known_ending(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in VIDEO_SUFFIXES | IMAGE_SUFFIXES
+    return _ending(name) in _ENDINGS
 
 
 def bare_name(name: str) -> str:
     """Drop the end of a file name; other dots stay, which names of LSMDC are full of."""
-    return PurePosixPath(name).stem if _has_known_ending(name) else name.rstrip(".")
+    return name[: name.rfind(".")] if _has_known_ending(name) else name.rstrip(".")
 
 
 def split_of(path: Path) -> str | None:

@@ -32,10 +32,10 @@ def read_webvid(path: str | Path, *, root: str | Path | None = None) -> Annotati
     """
     gathering = Gathering(Path(path), root)
     for table in tables(Path(path), "*.csv"):
-        rows = rows_with(table, "name", "page_dir", "videoid")
+        split = split_of(table)
         captions: dict[tuple[str, str], list[str]] = defaultdict(list)
         first: dict[tuple[str, str], str] = {}
-        for where, row in rows:
+        for where, row in rows_with(table, "name", "page_dir", "videoid"):
             if not row["videoid"]:
                 raise AnnotationError(f"{where}: videoid is empty")
             video = row["page_dir"], row["videoid"]
@@ -43,7 +43,7 @@ def read_webvid(path: str | Path, *, root: str | Path | None = None) -> Annotati
             first.setdefault(video, where)
         for (folder, name), said in captions.items():
             where = first[folder, name]
-            gathering.add(where, (f"{folder}/{name}".lstrip("/"),), said, split=split_of(table))
+            gathering.add(where, (f"{folder}/{name}".lstrip("/"),), said, split=split)
     return gathering.done()
 
 
@@ -54,13 +54,14 @@ def read_image_text_list(path: str | Path, *, root: str | Path | None = None) ->
     """
     gathering = Gathering(Path(path), root)
     for table in tables(Path(path), "*.jsonl"):
+        split = split_of(table)
         for where, entry in objects(table, "caption", "image_root", "filename"):
             said = entry["caption"]
             gathering.add(
                 where,
                 (str(Path(str(entry["image_root"])) / str(entry["filename"])),),
                 said if isinstance(said, list) else [said],
-                split=split_of(table),
+                split=split,
             )
     return gathering.done()
 
