@@ -12,7 +12,7 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -164,7 +164,7 @@ def _records(folder: str, shard: Shard) -> Iterator[Record]:
 
 def _harmless(name: str) -> str:
     """Keep the name of a member from leading out of its shard, should anyone take it as a path."""
-    return "/".join(part for part in PurePosixPath(name).parts if part not in ("/", ".."))
+    return "/".join(part for part in name.split("/") if part not in ("", ".."))
 
 
 _RECORD = TypeAdapter(Record)
