@@ -17,6 +17,7 @@ from torch import Tensor
 
 from internvideo.errors import ConfigError
 from internvideo.models.caption_decoder import CaptionDecoder
+from internvideo.models.few_rows import FewRows
 from internvideo.models.key_values import KeyValueCache
 from internvideo.models.text_encoder import TextEncoder
 
@@ -103,7 +104,8 @@ def generate(
         )
     next_token = CaptionScores(text_encoder, decoder, video_tokens, config)
     search = greedy_search if config.num_beams == 1 else beam_search
-    return search(next_token, len(video_tokens), config, device=video_tokens.device)
+    with FewRows():
+        return search(next_token, len(video_tokens), config, device=video_tokens.device)
 
 
 def greedy_search(
