@@ -145,7 +145,7 @@ class Record:
     def clip(self) -> tuple[object, ...]:
         """What two records share that show the same frames, however they describe them."""
         part = (self.start_s, self.end_s, self.first_frame, self.num_frames)
-        return (self.video, self.frame_template, *part)
+        return (self.video, self.member, self.frame_template, *part)
 
     @property
     def label(self) -> int | None:

@@ -43,7 +43,7 @@ class Train:
         run = read_run(Path(self.recipe), RECIPES) if self.recipe.endswith(".toml") else None
         run = run or recipe(self.recipe)
         if self.data is not None:
-            run = replace(run, data=replace(run.data, root=str(self.data)))
+            run = _rooted(run, str(self.data))
         run = override(run, self.set)
         out = self.out or Path("runs") / run.name
         outcome, rebuilt = train_and_report(run, out, device=self.device, resume=self.resume)
@@ -54,6 +54,17 @@ class Train:
         return 1 if outcome.interrupted else 0
 
 
+def _rooted(run: Run, root: str) -> Run:
+    """Look for the data in another folder; sources that lay beside it move along."""
+    moved = {
+        name: replace(source, data=replace(source.data, root=root))
+        if source.data.root == run.data.root
+        else source
+        for name, source in run.other_sources.items()
+    }
+    return replace(run, data=replace(run.data, root=root), other_sources=moved)
+
+
 def train_and_report(
     run: Run, out: Path, *, device: str = "auto", resume: bool = False
 ) -> tuple[Outcome, list[RebuiltClip] | None]:
@@ -61,6 +72,7 @@ def train_and_report(
     from internvideo.cli.terminal import progress
     from internvideo.recipes import execute
     from internvideo.report import write_run_report
+    from internvideo.stages import MaskedPretrainingStage
     from internvideo.training import joined
 
     with joined(device) as process, progress(f"training {run.name}", plain_lines=False) as tell:
@@ -73,6 +85,7 @@ def train_and_report(
         )
         if not process.is_first:
             return outcome, None
-        rebuilt = stage.reconstructions(4)
+        masked = isinstance(stage, MaskedPretrainingStage)
+        rebuilt = stage.reconstructions(4) if masked else []
         write_run_report(out, reconstructions=rebuilt)
         return outcome, rebuilt

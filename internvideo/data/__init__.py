@@ -7,12 +7,13 @@ from internvideo.data.datasets import ClipDataset, Sample, VideoData
 from internvideo.data.draws import sample_seed
 from internvideo.data.loading import ClipLoader
 from internvideo.data.mixture import MixedLoader, Turns
-from internvideo.data.opening import OpenedData, open_data
+from internvideo.data.opening import FIRST, OpenedData, Source, open_data
 from internvideo.data.shard_writer import ShardSummary, write_shards
 from internvideo.data.shards import index_shards
 
 __all__ = [
     "ANNOTATIONS",
+    "FIRST",
     "BrokenVideos",
     "ClipDataset",
     "ClipLoader",
@@ -21,6 +22,7 @@ __all__ = [
     "OpenedData",
     "Sample",
     "ShardSummary",
+    "Source",
     "Turns",
     "VideoData",
     "index_shards",

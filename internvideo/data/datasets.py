@@ -52,9 +52,10 @@ class VideoData:
     `root` is the folder that the paths of videos start from (without it, that of the annotations);
     `source` is an annotation file or folder in the `format` of a reader in `ANNOTATIONS`, looked
     for in `root` first. `options` are further options of that reader.
-    A split of None means all records. Where the annotations know no splits at all, a fixed
-    `held_back_share` of the videos is kept for evaluation. `views_per_video` crops are taken of
-    each decoded window in training. Frames are decoded to `short_side_px` (None: as little as the
+    A split of None means all records; with `eval_source` a second file of the same format holds
+    what to evaluate on, whatever splits the two files name. Where the annotations know no splits
+    at all, a fixed `held_back_share` of the videos is kept for evaluation. `views_per_video` crops
+    are taken of each decoded window in training. Frames are decoded to `short_side_px` (None: as little as the
     crops need) and, given `cache_mb`, kept in memory by every process.
     With `shards_at_a_time` training goes through so many shards of a set at a time, drawn anew in
     every epoch, for storage on which reading here and there is slow.
@@ -65,6 +66,7 @@ class VideoData:
     """
 
     source: str
+    eval_source: str | None = None
     format: str = "manifest"
     root: str | None = None
     columns: dict[str, str] = field(default_factory=dict)
@@ -112,18 +114,35 @@ class VideoData:
     @property
     def source_path(self) -> Path:
         """Where the annotations are."""
-        inside = Path(self.root or "") / self.source
-        return inside if inside.exists() else Path(self.source)
+        return self._path(self.source)
+
+    def _path(self, source: str) -> Path:
+        inside = Path(self.root or "") / source
+        return inside if inside.exists() else Path(source)
 
     def read(self) -> Annotations:
         """Read all records, of all splits; says so when none of their videos seems to exist."""
+        read = self._read(self.source)
+        if self.eval_source is None:
+            return read
+        held_back = self._read(self.eval_source)
+        if held_back.classes != read.classes:
+            raise ConfigError(
+                f"{self.eval_source} names other classes than {self.source}; read both with a "
+                "reader whose classes do not depend on the file"
+            )
+        parts = ((read, self.train_split or "train"), (held_back, self.eval_split or "val"))
+        records = (replace(r, split=split) for part, split in parts for r in part.records)
+        return replace(read, records=tuple(records))
+
+    def _read(self, source: str) -> Annotations:
         options = {**self.options, **({"columns": self.columns} if self.columns else {})}
-        path = self.source if storage.is_url(self.source) else self.source_path
+        path = source if storage.is_url(source) else self._path(source)
         read = ANNOTATIONS[self.format](path, root=self.root, **options)
         first = read.records[:20]
         if not any(record.member or record.video.exists() for record in first):
             raise ConfigError(
-                f"{self.source}: none of its first {len(first)} videos exists, such as "
+                f"{source}: none of its first {len(first)} videos exists, such as "
                 f"{first[0].video}; set data.root to the folder that their paths start from"
             )
         return read
@@ -131,6 +150,8 @@ class VideoData:
     def select(self, annotations: Annotations, *, training: bool) -> Annotations:
         """Keep the records to train on, or those to evaluate on."""
         split = self.train_split if training else self.eval_split
+        if self.eval_source is not None:
+            split = split or ("train" if training else "val")
         splits = sorted({record.split for record in annotations.records if record.split})
         if split is None:
             return annotations

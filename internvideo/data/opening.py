@@ -1,4 +1,4 @@
-"""A configuration becomes the two loaders of a run: one to train on, one held back."""
+"""Configurations become the loaders of a run: what to train on, and what is held back."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,20 +14,61 @@ from typing import Any
 from internvideo.data.cache import FrameCache
 from internvideo.data.datasets import ClipDataset, VideoData
 from internvideo.data.loading import ClipLoader
+from internvideo.data.mixture import MixedLoader
 from internvideo.errors import ConfigError
-from internvideo.values import Annotations, Record, Share
+from internvideo.values import Annotations, ClipBatch, Record, Share
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class OpenedData:
-    """Loaders of both splits; `facts` say what they hold, for a checkpoint's provenance."""
+class Source:
+    """Further data of a run, which takes turns with its first: whole steps, in the given shares.
 
-    train: ClipLoader
+    Nothing of it is held back. Without a `batch_size` or `num_frames` it has those of the run;
+    images are clips of one frame. `weight` is how many steps it has for one step on the first.
+    """
+
+    data: VideoData
+    weight: float = 1.0
+    batch_size: int | None = None
+    num_frames: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.weight < float("inf"):
+            raise ConfigError(f"weight {self.weight} of a source is not positive; leave it out")
+        for name in ("batch_size", "num_frames"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{name} {value} of a source is below 1")
+
+
+FIRST = "first"  # name of what a run's `data` describes, beside its other sources
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OpenedData:
+    """Loaders of a run, those to train on by name; `facts` say what they hold, for provenance."""
+
+    train: dict[str, ClipLoader]
+    weights: dict[str, float]
     held_back: ClipLoader
     facts: dict[str, Any]
     classes: tuple[str, ...]
+
+    def batches(self, first_step: int) -> Iterator[Sequence[ClipBatch]]:
+        """This rank's micro-batches of every step, each step's from one source."""
+        if len(self.train) == 1:
+            return self.train[FIRST].batches(first_step)
+        return MixedLoader(self.train, self.weights).batches(first_step)
+
+    def state(self) -> dict[str, Any]:
+        """Which videos were found broken, as a JSON value."""
+        return {name: loader.broken.state() for name, loader in self.train.items()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        for name, loader in self.train.items():
+            loader.broken.restore(state.get(name, []))
 
 
 def open_data(
@@ -37,6 +78,7 @@ def open_data(
     side_px: int,
     batch_size: int,
     share: Share,
+    others: Mapping[str, Source] | None = None,
     accumulation: int = 1,
     seed: int = 0,
     broken_file: Path | None = None,
@@ -47,31 +89,44 @@ def open_data(
     Raises:
         ConfigError, AnnotationError: If a split is empty, or no video is where it should be.
     """
-    annotations = config.read()
-    chosen = {training: config.select(annotations, training=training) for training in (True, False)}
-    loaders = {}
-    for training, part in chosen.items():
+    others = dict(others or {})
+    first = Source(data=config)
+
+    def loader(source: Source, part: Annotations, *, training: bool) -> ClipLoader:
         if not part.records:
             what = "train on" if training else "evaluate on"
-            raise ConfigError(f"{config.source}: no videos to {what}; check data.*_split")
+            raise ConfigError(f"{source.data.source}: no videos to {what}; check data.*_split")
         dataset = ClipDataset(
-            part, config, num_frames=num_frames, side_px=side_px, training=training, seed=seed
+            part,
+            source.data,
+            num_frames=source.num_frames or num_frames,
+            side_px=side_px,
+            training=training,
+            seed=seed,
         )
-        dataset.cache = _filled_cache(config, dataset, share)
-        loaders[training] = ClipLoader(
+        dataset.cache = _filled_cache(source.data, dataset, share)
+        return ClipLoader(
             dataset,
             # Each view of a training clip costs what one evaluation clip costs.
-            batch_size=batch_size,
+            batch_size=source.batch_size or batch_size,
             share=share,
             accumulation=accumulation,
-            num_workers=config.num_workers,
+            num_workers=source.data.num_workers,
             broken_file=broken_file,
             pin_memory=pin_memory,
         )
+
+    annotations = config.read()
+    held_back = config.select(annotations, training=False)
+    train = {FIRST: loader(first, config.select(annotations, training=True), training=True)}
+    for name, source in others.items():
+        part = source.data.select(source.data.read(), training=True)
+        train[name] = loader(source, part, training=True)
     return OpenedData(
-        train=loaders[True],
-        held_back=loaders[False],
-        facts=_facts(config, chosen[True], chosen[False]),
+        train=train,
+        weights={FIRST: 1.0} | {name: source.weight for name, source in others.items()},
+        held_back=loader(first, held_back, training=False),
+        facts=_facts(train, held_back),
         classes=annotations.classes,
     )
 
@@ -94,14 +149,17 @@ def _filled_cache(config: VideoData, dataset: ClipDataset, share: Share) -> Fram
     )
 
 
-def _facts(config: VideoData, train: Annotations, held_back: Annotations) -> dict[str, Any]:
-    return {
-        "source": config.source,
-        "train_videos": len(train.records),
+def _facts(train: Mapping[str, ClipLoader], held_back: Annotations) -> dict[str, Any]:
+    facts: dict[str, Any] = {
         "held_back_videos": len(held_back.records),
-        "train_sha256": _digest(train.records),
         "held_back_sha256": _digest(held_back.records),
     }
+    for name, loader in train.items():
+        records, prefix = loader.dataset.records, "" if name == FIRST else f"{name}_"
+        facts[f"{prefix}source"] = loader.dataset.config.source
+        facts[f"{prefix}train_videos"] = len(records)
+        facts[f"{prefix}train_sha256"] = _digest(records)
+    return facts
 
 
 def _digest(records: Sequence[Record]) -> str:

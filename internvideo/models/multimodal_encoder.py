@@ -30,6 +30,7 @@ class MultimodalEncoderConfig:
     text: TextEncoderConfig = field(default_factory=TextEncoderConfig)
     embed_dim: int = 512
     captioner: CaptionDecoderConfig | None = None
+    has_logit_bias: bool = False  # for the sigmoid loss
 
     def __post_init__(self) -> None:
         if self.embed_dim < 1:
@@ -76,6 +77,10 @@ class MultimodalEncoder(nn.Module):
         self.text = TextEncoder(config.text)
         self.text_projection = nn.Parameter(torch.randn(text, config.embed_dim) * text**-0.5)
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+        self.logit_bias: nn.Parameter | None = None
+        if config.has_logit_bias:  # SigLIP's start, at which the many wrong pairs cost little
+            self.logit_bias = nn.Parameter(torch.tensor(-10.0))
+            nn.init.constant_(self.logit_scale, math.log(10))
         self.captioner = None if config.captioner is None else CaptionDecoder(config.captioner)
 
     def forward(

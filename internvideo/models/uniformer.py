@@ -23,7 +23,7 @@ from torch.utils.checkpoint import checkpoint
 from internvideo.errors import ConfigError
 from internvideo.models.clip_blocks import Activation, initialise_blocks
 from internvideo.models.layers import hidden_width, stochastic_depth_rates
-from internvideo.models.masked_encoder import check_blocks
+from internvideo.models.masked_encoder import align_attention, check_blocks
 from internvideo.models.uniformer_blocks import (
     BackboneBlock,
     GlobalBlock,
@@ -60,6 +60,9 @@ class UniFormerConfig:
     time_kernel: int = 1
     # Freeze all that came from CLIP; the pooled vector is then the query alone.
     frozen_backbone: bool = False
+    # Start keys equal to queries, scaled by this, so that tokens attend to their like from the
+    # first step (arXiv:2305.09828); 0 is CLIP's start. For small networks from scratch.
+    aligned_attention: float = 0.0
     recompute_activations: bool = False  # spends a second forward to save memory
 
     def __post_init__(self) -> None:
@@ -78,6 +81,11 @@ class UniFormerConfig:
             raise ConfigError(f"num_local {self.num_local} is not 0, 1 or 2")
         if self.time_kernel < 1 or self.time_kernel % 2 == 0:
             raise ConfigError(f"time_kernel {self.time_kernel} is not odd and positive")
+
+    @property
+    def mixes_samples(self) -> bool:
+        """Whether, in training, a clip's output depends on the others of its batch."""
+        return self.num_local > 0 and self.local_norm == "batch"
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -119,6 +127,8 @@ class UniFormer(nn.Module):
             for rate in stochastic_depth_rates(config.depth, config.drop_path)
         )
         initialise_blocks(self.blocks, width)
+        with torch.no_grad():
+            align_attention(self.blocks, config.aligned_attention)
         if config.frozen_backbone:
             self.requires_grad_(False)
         num_global = len(config.global_layers)

@@ -122,12 +122,12 @@ def _question(
 
 
 def _choices(facts: Facts, video: str) -> list[dict[str, object]]:
-    """Put each caption of one sentence beside a false one for each slot.
+    """Put each caption of one sentence (to choose by: the plain one) beside false ones.
 
-    Without an opposite, two of them name another action.
+    One is false in each slot. Without an opposite, two of them name another action.
     """
     entries: list[dict[str, object]] = []
-    for number, text in enumerate(captions(facts)):
+    for number, text in enumerate(captions(facts)[: None if facts.split == "train" else 1]):
         if ". " in text:
             continue
         rng = _rng(facts, 5 + number)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from internvideo.errors import unknown_name
-from internvideo.recipes.execute import execute, load_model
+from internvideo.recipes.execute import execute, load_model, load_video_text
 from internvideo.recipes.masked_pretraining import (
     mae_base_hybrid,
     mae_base_k400,
@@ -17,6 +17,7 @@ from internvideo.recipes.masked_pretraining import (
     mae_tiny_playground,
     mae_tiny_videos,
 )
+from internvideo.recipes.multimodal_pretraining import multimodal_tiny_playground
 from internvideo.recipes.run import Run, from_document, override, read_run, to_document
 
 RECIPES: dict[str, Callable[[], Run]] = {
@@ -29,6 +30,7 @@ RECIPES: dict[str, Callable[[], Run]] = {
     "mae_large_hybrid": mae_large_hybrid,
     "mae_huge_hybrid": mae_huge_hybrid,
     "mae_giant_v2": mae_giant_v2,
+    "multimodal_tiny_playground": multimodal_tiny_playground,
 }
 
 
@@ -45,6 +47,7 @@ __all__ = [
     "execute",
     "from_document",
     "load_model",
+    "load_video_text",
     "override",
     "read_run",
     "recipe",

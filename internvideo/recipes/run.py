@@ -8,37 +8,45 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
-from internvideo.data import VideoData
+from internvideo.data import FIRST, Source, VideoData
 from internvideo.errors import ConfigError, unknown_name
-from internvideo.stages.mae import MaskedPretraining
+from internvideo.stages import MaskedPretraining, MultimodalPretraining
 from internvideo.training import TrainingConfig
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
-    """What a recipe returns. `name` says which recipe it came from."""
+    """What a recipe returns. `name` says which recipe it came from.
+
+    `other_sources` take turns with `data`, step by step; only of `data` a part is held back.
+    """
 
     name: str
-    stage: MaskedPretraining
+    stage: Annotated[MaskedPretraining | MultimodalPretraining, Field(discriminator="kind")]
     data: VideoData
     training: TrainingConfig
     seed: int = 0
+    other_sources: dict[str, Source] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.seed < 0:
             raise ConfigError(f"seed is {self.seed}; it must not be negative")
-        per_micro_batch = self.training.accumulation * self.data.views_per_video
-        if self.training.batch_size % per_micro_batch:
-            raise ConfigError(
-                f"batch_size {self.training.batch_size} is not a multiple of accumulation x "
-                f"views_per_video = {per_micro_batch}"
-            )
+        if FIRST in self.other_sources:
+            raise ConfigError(f"other_sources: {FIRST!r} is the name of `data`; choose another")
+        for source in (Source(data=self.data), *self.other_sources.values()):
+            batch_size = source.batch_size or self.training.batch_size
+            per_micro_batch = self.training.accumulation * source.data.views_per_video
+            if batch_size % per_micro_batch:
+                raise ConfigError(
+                    f"batch_size {batch_size} is not a multiple of accumulation x "
+                    f"views_per_video = {per_micro_batch}"
+                )
 
 
 _ADAPTER = TypeAdapter(Run)

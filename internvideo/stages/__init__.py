@@ -1,5 +1,12 @@
 """The stages of InternVideo: what each trains, as objects for the one training loop."""
 
 from internvideo.stages.mae import MaskedPretraining, MaskedPretrainingStage, RebuiltClip
+from internvideo.stages.multimodal import MultimodalPretraining, MultimodalPretrainingStage
 
-__all__ = ["MaskedPretraining", "MaskedPretrainingStage", "RebuiltClip"]
+__all__ = [
+    "MaskedPretraining",
+    "MaskedPretrainingStage",
+    "MultimodalPretraining",
+    "MultimodalPretrainingStage",
+    "RebuiltClip",
+]

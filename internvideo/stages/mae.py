@@ -8,7 +8,7 @@ sample's own seed, so they do not depend on ranks, workers or micro-batches.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +18,7 @@ from einops import rearrange
 from jaxtyping import Float, Shaped, UInt8
 from torch import Tensor
 
-from internvideo.data import VideoData, open_data
+from internvideo.data import Source, VideoData, open_data
 from internvideo.losses import clip_statistics, per_sample_error, pixel_targets, trivial_error
 from internvideo.models import (
     DecoderConfig,
@@ -97,6 +97,7 @@ class MaskedPretrainingStage:
         share: Share,
         device: torch.device,
         folder: Path,
+        others: Mapping[str, Source] | None = None,
     ) -> None:
         self.config, self.device = config, device
         torch.manual_seed(seed)
@@ -104,8 +105,9 @@ class MaskedPretrainingStage:
         self.loss_weights = {"reconstruction": 1.0}
         self.videos_per_step = training.batch_size // data.views_per_video
         self.training_flops_per_clip = config.training_flops_per_clip
-        opened = open_data(
+        self._data = open_data(
             data,
+            others=others,
             num_frames=config.encoder.num_frames,
             side_px=config.encoder.side_px,
             batch_size=training.batch_size,
@@ -115,11 +117,9 @@ class MaskedPretrainingStage:
             pin_memory=device.type == "cuda",
             broken_file=folder / "broken.jsonl",
         )
-        self._train, self._held_back = opened.train, opened.held_back
-        self._facts = opened.facts
 
     def batches(self, first_step: int) -> Iterator[Sequence[ClipBatch]]:
-        return self._train.batches(first_step)
+        return self._data.batches(first_step)
 
     def prepare(self, batches: Sequence[ClipBatch]) -> Sequence[ClipBatch]:
         return batches
@@ -139,7 +139,7 @@ class MaskedPretrainingStage:
         Errors are those of pixels in [0, 1], unless tubelets were standardised.
         """
         sums = torch.zeros(3, dtype=torch.float64, device=self.device)
-        for batch, counted in in_step(self._held_back.once(), self.device):
+        for batch, counted in in_step(self._data.held_back.once(), self.device):
             if counted:
                 error, trivial = self._errors(self._task(batch))
                 clips = error.new_tensor(len(batch))
@@ -158,20 +158,20 @@ class MaskedPretrainingStage:
         }
 
     def documents(self) -> dict[str, Any]:
-        return {"data": self._facts}
+        return {"data": self._data.facts}
 
     def state(self) -> Any:
-        return self._train.broken.state()
+        return self._data.state()
 
     def restore(self, state: Any) -> None:
-        self._train.broken.restore(state)
+        self._data.restore(state)
 
     @torch.no_grad()
     def reconstructions(self, count: int) -> list[RebuiltClip]:
         """Rebuild the first held-back clips; visible tubelets are shown as they are."""
         self.model.eval()
         rebuilt: list[RebuiltClip] = []
-        for batch in self._held_back.once():
+        for batch in self._data.held_back.once():
             rebuilt += self._rebuild(batch)
             if len(rebuilt) >= count:
                 break

@@ -13,6 +13,7 @@ from internvideo.tasks.embedding import (
 )
 from internvideo.tasks.multiple_choice import MultipleChoice, MultipleChoiceResult
 from internvideo.tasks.retrieval import Retrieval, RetrievalResult
+from internvideo.tasks.video_text import VideoTextModel
 from internvideo.tasks.zero_shot_recognition import RecognitionResult, ZeroShotRecognition
 
 Task = ZeroShotRecognition | Retrieval | MultipleChoice | Captioning
@@ -38,6 +39,7 @@ __all__ = [
     "Retrieval",
     "RetrievalResult",
     "Task",
+    "VideoTextModel",
     "Viewing",
     "ZeroShotRecognition",
     "embed_sentences",

@@ -1,9 +1,16 @@
 """The one loop: it drives anything that offers `losses(batch, generator)` and `evaluate()`."""
 
-from internvideo.training.checkpoint import Checkpoint, last_checkpoint, load
+from internvideo.training.checkpoint import Checkpoint, last_checkpoint, load, read_weights
 from internvideo.training.loop import Outcome, Progress, Trainable, TrainingConfig, train
 from internvideo.training.optim import OptimiserConfig
-from internvideo.training.parallel import Process, in_step, joined, sum_over_ranks
+from internvideo.training.parallel import (
+    Process,
+    gather_objects,
+    gather_rows,
+    in_step,
+    joined,
+    sum_over_ranks,
+)
 
 __all__ = [
     "Checkpoint",
@@ -13,10 +20,13 @@ __all__ = [
     "Progress",
     "Trainable",
     "TrainingConfig",
+    "gather_objects",
+    "gather_rows",
     "in_step",
     "joined",
     "last_checkpoint",
     "load",
+    "read_weights",
     "sum_over_ranks",
     "train",
 ]

@@ -20,7 +20,9 @@ from internvideo.errors import ConfigError
 _BLOCK = re.compile(r"(?:^|\.)blocks\.(\d+)\.")
 # Before the first block: what embeds tokens, and what is added to them.
 _EMBEDDING = re.compile(r"(?:^|\.)(patch_embed\.|pos_embed$|mask_token$|class_embedding$)")
-_NEVER_DECAYED = re.compile(r"(?:^|\.)(pos_embed|mask_token)$")
+_NEVER_DECAYED = re.compile(
+    r"(?:^|\.)(pos_embed|mask_token|positions|visual_queries|token_embed\.weight)$"
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,10 +11,11 @@ import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 import torch.distributed as dist
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.nn.parallel import DistributedDataParallel
@@ -135,6 +136,39 @@ def sum_over_ranks(values: Tensor) -> Tensor:
         values = values.clone()
         dist.all_reduce(values)
     return values
+
+
+def gather_rows(rows: Float[Tensor, "b *rest"]) -> Float[Tensor, "g *rest"]:
+    """Put the rows of all ranks, equally many each, one rank after another.
+
+    Gradients flow back: a rank's rows get the sum of what all ranks made of them.
+    """
+    return _GatherRows.apply(rows) if is_distributed() else rows
+
+
+class _GatherRows(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        ctx.num_rows = len(rows)
+        gathered = rows.new_empty(len(rows) * dist.get_world_size(), *rows.shape[1:])
+        dist.all_gather_into_tensor(gathered, rows.contiguous())
+        return gathered
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        gradient = gradient.contiguous()
+        dist.all_reduce(gradient)
+        first = dist.get_rank() * ctx.num_rows
+        return gradient[first : first + ctx.num_rows]
+
+
+def gather_objects(item: Item) -> list[Item]:
+    """Give every rank the items of all, in order; small ones, such as scores and names."""
+    if not is_distributed():
+        return [item]
+    items: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(items, item)
+    return items
 
 
 def any_rank(flag: bool, device: torch.device) -> bool:

@@ -1,0 +1,487 @@
+"""Stage 2: pretraining of encoder B on videos and images with captions.
+
+Source: InternVideo, section 3.1, and its released code: a contrastive loss over the global batch
+and a captioning loss, on videos and images in turn; gradient caching after Gao et al. 2021,
+"Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup" (arXiv:2101.06983).
+A batch arrives as bytes (b, t, h, w, 3) with a caption each; an image is a clip of one frame.
+
+The loss of a step depends on all its clips, whatever the number of ranks and micro-batches. Ranks
+gather their embeddings. With several micro-batches (`accumulation`) a first pass without gradients
+embeds them all; the gradient that the loss gives each embedding then stands in for the loss in a
+second pass, micro-batch by micro-batch, so that memory no longer bounds the batch.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from internvideo.data import FIRST, Source, VideoData, open_data
+from internvideo.errors import ConfigError
+from internvideo.losses import (
+    captioning_loss,
+    clamp_logit_scale,
+    contrastive_loss,
+    count_targets,
+    sigmoid_loss,
+)
+from internvideo.metrics import retrieval_metrics
+from internvideo.models import (
+    MultimodalEncoder,
+    MultimodalEncoderConfig,
+    VideoEmbedding,
+    initialise_from_clip,
+    text_macs,
+    training_flops,
+    uniformer_macs,
+)
+from internvideo.text import Tokenizer, load_clip_tokenizer, train_tokenizer
+from internvideo.training import (
+    TrainingConfig,
+    gather_objects,
+    gather_rows,
+    in_step,
+    read_weights,
+    sum_over_ranks,
+)
+from internvideo.values import ClipBatch, Share
+from internvideo.video.transforms import CLIP_MEAN, CLIP_STD, normalise
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MultimodalPretraining:
+    """What is trained and how; the defaults are those released for B/16.
+
+    `vocabulary` "own" is learned from the captions trained on, for networks too small for CLIP's.
+    `num_negatives` wrong captions of each clip (data with candidates) join its contrastive loss.
+    With `visible_share` below 1 each clip shows only so many of its places, drawn anew every time.
+    """
+
+    kind: Literal["multimodal-pretraining"] = "multimodal-pretraining"
+    encoder: MultimodalEncoderConfig = field(default_factory=MultimodalEncoderConfig)
+    num_frames: int = 8
+    vocabulary: Literal["clip", "own"] = "clip"
+    initial_weights: str | None = None  # of CLIP, a file
+    freeze_text: bool = False
+    objective: Literal["softmax", "sigmoid"] = "softmax"
+    contrastive_weight: float = 1.0
+    captioning_weight: float = 1.0
+    num_negatives: int = 0
+    visible_share: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.num_frames < 1 or self.num_negatives < 0:
+            raise ConfigError(
+                f"num_frames {self.num_frames} must be positive, "
+                f"num_negatives {self.num_negatives} not negative"
+            )
+        if not 0 < self.visible_share <= 1:
+            raise ConfigError(f"visible_share {self.visible_share} is not above 0 and at most 1")
+        if self.freeze_text and self.initial_weights is None:
+            raise ConfigError(
+                "freeze_text would keep a text tower that has learned nothing; give "
+                "initial_weights=FILE with CLIP's, or set freeze_text=false"
+            )
+        if self.objective == "sigmoid" and not self.encoder.has_logit_bias:
+            raise ConfigError("the sigmoid objective needs encoder.has_logit_bias=true")
+
+    @property
+    def num_visible(self) -> int | None:
+        """Places of a frame that are computed; None for all."""
+        h, w = self.encoder.video.grid
+        return None if self.visible_share == 1 else max(1, round(self.visible_share * h * w))
+
+    @property
+    def training_flops_per_clip(self) -> float:
+        """Both towers, on a full clip and one caption of full length; not the caption decoder."""
+        macs = uniformer_macs(
+            self.encoder.video, self.num_frames, num_visible=self.num_visible
+        ) + text_macs(self.encoder.text)
+        return float(training_flops(macs))
+
+    @property
+    def num_parameters(self) -> int:
+        with torch.device("meta"):
+            model = MultimodalEncoder(self.encoder)
+        return sum(parameter.numel() for parameter in model.parameters())
+
+
+class MultimodalPretrainingStage:
+    """The stage as the training loop sees it; see `internvideo.training.Trainable`."""
+
+    def __init__(
+        self,
+        config: MultimodalPretraining,
+        data: VideoData,
+        training: TrainingConfig,
+        *,
+        seed: int,
+        share: Share,
+        device: torch.device,
+        folder: Path,
+        others: Mapping[str, Source] | None = None,
+    ) -> None:
+        if config.encoder.video.mixes_samples and training.accumulation > 1:
+            raise ConfigError(
+                "encoder.video.local_norm='batch' makes a clip's embedding depend on its "
+                "micro-batch; use local_norm='layer' or accumulation=1"
+            )
+        self.config, self.device, self.share = config, device, share
+        self.loss_weights = {
+            f"{prefix}{name}": weight
+            for prefix in ("", "image_")
+            for name, weight in (
+                ("contrastive", config.contrastive_weight),
+                ("captioning", config.captioning_weight),
+            )
+            if weight and (name == "contrastive" or config.encoder.captioner)
+        }
+        self.videos_per_step = training.batch_size // data.views_per_video
+        self.training_flops_per_clip = None if others else config.training_flops_per_clip
+        self.data = open_data(
+            data,
+            others=others,
+            num_frames=config.num_frames,
+            side_px=config.encoder.video.side_px,
+            batch_size=training.batch_size,
+            accumulation=training.accumulation,
+            share=share,
+            seed=seed,
+            pin_memory=device.type == "cuda",
+            broken_file=folder / "broken.jsonl",
+        )
+        self._check_captions()
+        self.tokenizer = self._make_tokenizer()
+        torch.manual_seed(seed)
+        self.model = _make_model(config).to(device)
+        self.num_cut = 0
+
+    def batches(self, first_step: int) -> Iterator[Sequence[ClipBatch]]:
+        return self.data.batches(first_step)
+
+    def prepare(self, batches: Sequence[ClipBatch]) -> list[_Work]:
+        """Tokenise, count what the captioning loss averages over, and cache gradients if needed."""
+        works = [self._work(batch) for batch in batches]
+        targets = sum_over_ranks(sum(count_targets(work.padded) for work in works).float())
+        for work in works:
+            work.num_targets = targets / (self.share.count * len(works))
+        clamp_logit_scale(self.model.logit_scale)
+        if len(works) > 1:
+            self._cache_gradients(works)
+        return works
+
+    def losses(self, work: _Work, generator: torch.Generator) -> dict[str, Tensor]:
+        prefix = "image_" if work.batch.frames.shape[1] == 1 else ""
+        if work.random_state is not None:
+            work.random_state.restore(self.device)
+        video, text = self._embed(work)
+        if work.cached is None:
+            embeddings = [gather_rows(part) for part in (video.embedding, text.embedding)]
+            losses = self._contrastive(*embeddings, text.extra, len(work.batch))
+        else:
+            losses = work.cached.stand_in(video.embedding, text, self.model)
+        losses = {f"{prefix}{name}": value for name, value in losses.items()}
+        if f"{prefix}captioning" in self.loss_weights:
+            losses[f"{prefix}captioning"] = captioning_loss(
+                self.model.describe(text.tokens, video.tokens),
+                work.ids,
+                work.padded,
+                num_targets=work.num_targets,
+            )
+        return losses
+
+    def evaluate(self) -> dict[str, float]:
+        """Retrieval among held-back clips of different captions, and what else the data allow.
+
+        `choice` is the share of clips that prefer their caption to their own wrong ones;
+        `captioning` the loss of a token.
+        """
+        found: list[_EvaluatedClip] = []
+        for batch, counted in in_step(self.data.held_back.once(), self.device):
+            evaluated = self._evaluated(batch)  # also where only other ranks still have clips
+            found += evaluated if counted else []
+        clips = [clip for part in gather_objects(found) for clip in part]
+        if not clips:
+            logger.warning("none of the held-back videos can be decoded: nothing is evaluated")
+            return {"clips": 0.0}
+        different = list({clip.caption: clip for clip in clips}.values())
+        videos, texts = (
+            torch.stack([getattr(clip, name) for clip in different]) for name in ("video", "text")
+        )
+        scale = self.model.logit_scale.detach().exp().cpu().float()
+        scores = retrieval_metrics(scale * texts @ videos.T, torch.arange(len(different)))
+        result = {name: scores[name] for name in ("t2v/r1", "t2v/r5", "t2v/median_rank", "v2t/r1")}
+        if clips[0].is_right is not None:
+            result["choice"] = sum(bool(clip.is_right) for clip in clips) / len(clips)
+        if clips[0].caption_cost is not None:
+            tokens = sum(clip.num_targets for clip in clips)
+            result["captioning"] = sum(clip.caption_cost or 0.0 for clip in clips) / tokens
+        return {**result, "captions": float(len(different)), "clips": float(len(clips))}
+
+    def documents(self) -> dict[str, Any]:
+        return {"data": self.data.facts, "tokenizer": self.tokenizer.to_document()}
+
+    def state(self) -> Any:
+        return {"broken": self.data.state(), "num_cut": self.num_cut}
+
+    def restore(self, state: Any) -> None:
+        self.data.restore(state["broken"])
+        self.num_cut = state["num_cut"]
+
+    def _work(self, batch: ClipBatch) -> _Work:
+        """Turn the sentences of a batch into ids, and choose what of its clips is seen."""
+        if batch.captions is None:
+            raise ConfigError("a batch without captions; every record needs one")
+        ids = self._ids(batch.captions)
+        negatives = None
+        if batch.negatives is not None and self.config.num_negatives:
+            chosen = [wrong[: self.config.num_negatives] for wrong in batch.negatives]
+            negatives = self._ids([sentence for wrong in chosen for sentence in wrong])
+        num_visible = self.config.num_visible
+        return _Work(
+            batch=batch,
+            ids=ids,
+            padded=self.tokenizer.padding_mask(ids),
+            negatives=negatives,
+            visible_index=None if num_visible is None else self._visible(batch.seeds, num_visible),
+        )
+
+    def _ids(self, sentences: Sequence[str]) -> Int64[Tensor, "b l"]:
+        """Token ids without the columns that are padding in all rows."""
+        length = self.config.encoder.text.context_length
+        ids = self.tokenizer(sentences, context_length=length, truncate=True)
+        cut = (ids[:, -1] == self.tokenizer.end_id).sum()
+        if cut and not self.num_cut:
+            logger.warning("captions of more than %d tokens are cut, the first of them now", length)
+        self.num_cut += int(cut)
+        longest = int((~self.tokenizer.padding_mask(ids)).sum(1).max())
+        return ids[:, :longest].to(self.device)
+
+    def _visible(self, seeds: Int64[Tensor, " b"], count: int) -> Int64[Tensor, "b k"]:
+        h, w = self.config.encoder.video.grid
+        orders = [
+            torch.randperm(h * w, generator=torch.Generator().manual_seed(seed))[:count]
+            for seed in seeds.tolist()
+        ]
+        return torch.stack(orders).sort(dim=1).values.to(self.device)
+
+    def _embed(self, work: _Work) -> tuple[VideoEmbedding, _Texts]:
+        frames = work.batch.frames.to(self.device, non_blocking=True)
+        clip = normalise(frames, mean=CLIP_MEAN, std=CLIP_STD)
+        video = self.model.encode_video(clip, work.visible_index)
+        count, ids = len(work.ids), work.ids
+        if work.negatives is not None:  # one pass through the tower for all sentences
+            rows = (work.ids, work.negatives)
+            width = max(part.shape[1] for part in rows)
+            ids = torch.cat([F.pad(part, (0, width - part.shape[1])) for part in rows])
+        text = self.model.encode_text(ids)
+        extra = text.embedding[count:].unflatten(0, (count, -1)) if len(ids) > count else None
+        return video, _Texts(
+            embedding=text.embedding[:count],
+            tokens=text.tokens[:count, : work.ids.shape[1]],
+            extra=extra,
+        )
+
+    def _contrastive(
+        self,
+        video: Float[Tensor, "g e"],
+        text: Float[Tensor, "g e"],
+        extra: Float[Tensor, "b k e"] | None,
+        num_own: int,
+    ) -> dict[str, Tensor]:
+        """Loss of this rank's rows among those of all, and how many of its clips find theirs."""
+        first, scale = self.share.index * num_own, self.model.logit_scale
+        own = slice(first, first + num_own)
+        if self.config.objective == "sigmoid":
+            bias = self.model.logit_bias
+            assert bias is not None
+            loss = sigmoid_loss(video, text, scale, bias, own_rows=own, extra_text=extra)
+        else:
+            loss = contrastive_loss(video, text, scale, own_rows=own, extra_text=extra)
+        with torch.no_grad():
+            best = (video[own] @ text.mT).argmax(1)
+            right = best == torch.arange(first, first + num_own, device=best.device)
+        return {"contrastive": loss, "accuracy": right.float().mean()}
+
+    def _cache_gradients(self, works: list[_Work]) -> None:
+        """Embed all micro-batches, take the loss of the step, keep what it gives each embedding."""
+        embedded = []
+        with torch.no_grad():
+            for work in works:
+                work.random_state = _RandomState.now(self.device)
+                video, text = self._embed(work)
+                embedded.append((video.embedding, text.embedding, text.extra))
+        with torch.enable_grad():
+            leaves = [
+                None if parts[0] is None else torch.cat(parts).detach().requires_grad_()
+                for parts in zip(*embedded, strict=True)
+            ]
+            video, text, extra = leaves
+            assert video is not None and text is not None
+            losses = self._contrastive(gather_rows(video), gather_rows(text), extra, len(video))
+            scales = [p for p in (self.model.logit_scale, self.model.logit_bias) if p is not None]
+            wanted = [video, text, *([] if extra is None else [extra]), *scales]
+            gradients = torch.autograd.grad(losses["contrastive"], wanted, allow_unused=True)
+        of_rows = [part.chunk(len(works)) for part in gradients[: len(wanted) - len(scales)]]
+        for number, work in enumerate(works):
+            work.cached = _Cached(
+                losses={name: value.detach() for name, value in losses.items()},
+                of_rows=tuple(part[number] * len(works) for part in of_rows),
+                of_scales=gradients[len(wanted) - len(scales) :],
+            )
+
+    @torch.no_grad()
+    def _evaluated(self, batch: ClipBatch) -> list[_EvaluatedClip]:
+        work = self._work(batch)
+        work.visible_index = None
+        video, text = self._embed(work)
+        right, costs = None, None
+        if text.extra is not None:
+            own = (video.embedding * text.embedding).sum(1)
+            others = torch.einsum("be,bke->bk", video.embedding, text.extra)
+            right = (own[:, None] > others).all(1)
+        if self.model.captioner is not None:
+            logits = self.model.describe(text.tokens, video.tokens).float()
+            targets = work.ids[:, 1:].masked_fill(work.padded[:, 1:], -100)
+            costs = F.cross_entropy(logits.mT, targets, reduction="none").sum(1)
+        assert batch.captions is not None
+        return [
+            _EvaluatedClip(
+                caption=batch.captions[i],
+                video=video.embedding[i].cpu(),
+                text=text.embedding[i].cpu(),
+                is_right=None if right is None else bool(right[i]),
+                caption_cost=None if costs is None else float(costs[i]),
+                num_targets=int((~work.padded[i, 1:]).sum()),
+            )
+            for i in range(len(batch))
+        ]
+
+    def _check_captions(self) -> None:
+        for name, loader in self.data.train.items():
+            dataset = loader.dataset
+            if not dataset.is_captioned:
+                bare = next(r for r in dataset.records if not (r.captions or r.candidates))
+                raise ConfigError(
+                    f"{dataset.config.source}: {bare.video} has no caption; give captions to all"
+                )
+            if name == FIRST and dataset.num_negatives < self.config.num_negatives:
+                raise ConfigError(
+                    f"{dataset.config.source}: some record has only {dataset.num_negatives} wrong "
+                    f"captions, stage.num_negatives is {self.config.num_negatives}; lower it, or "
+                    "take annotations with candidates"
+                )
+
+    def _make_tokenizer(self) -> Tokenizer:
+        size = self.config.encoder.text.vocabulary_size
+        if self.config.vocabulary == "own":
+            records = [r for loader in self.data.train.values() for r in loader.dataset.records]
+            captions = (text for r in records for text in (*r.captions, *r.candidates))
+            return train_tokenizer(captions, size)
+        tokenizer = load_clip_tokenizer()
+        if tokenizer.vocabulary_size != size:
+            raise ConfigError(
+                f"encoder.text.vocabulary_size is {size}, CLIP's vocabulary has "
+                f"{tokenizer.vocabulary_size} tokens; set it so, or vocabulary='own'"
+            )
+        return tokenizer
+
+
+def _make_model(config: MultimodalPretraining) -> MultimodalEncoder:
+    model = MultimodalEncoder(config.encoder)
+    if config.initial_weights is not None:
+        report = initialise_from_clip(model, read_weights(Path(config.initial_weights)))
+        logger.info("%s: %s", config.initial_weights, report)
+    if config.freeze_text:
+        model.text.requires_grad_(False)
+        model.text_projection.requires_grad_(False)
+    if model.text.mask_token is not None:
+        model.text.mask_token.requires_grad_(False)  # of masked language modelling, not of this
+    return model
+
+
+@dataclass(kw_only=True, slots=True, eq=False)
+class _Work:
+    """A micro-batch as the network gets it; `prepare` fills in what depends on the whole step."""
+
+    batch: ClipBatch
+    ids: Int64[Tensor, "b l"]
+    padded: Bool[Tensor, "b l"]
+    negatives: Int64[Tensor, "bk l2"] | None
+    visible_index: Int64[Tensor, "b k"] | None
+    num_targets: Tensor | None = None
+    random_state: _RandomState | None = None
+    cached: _Cached | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Texts:
+    """Captions in the shared space, their tokens, and the wrong captions of each clip."""
+
+    embedding: Float[Tensor, "b e"]
+    tokens: Float[Tensor, "b l d"]
+    extra: Float[Tensor, "b k e"] | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Cached:
+    """What the loss of a step gives the embeddings of one micro-batch, and the two scales."""
+
+    losses: dict[str, Tensor]
+    of_rows: tuple[Tensor, ...]
+    of_scales: tuple[Tensor | None, ...]
+
+    def stand_in(
+        self, video: Tensor, text: _Texts, model: MultimodalEncoder
+    ) -> dict[str, Tensor]:
+        """The losses, with gradients that lead on through these embeddings."""
+        rows = [part for part in (video, text.embedding, text.extra) if part is not None]
+        scales = [part for part in (model.logit_scale, model.logit_bias) if part is not None]
+        gradients = (*self.of_rows, *self.of_scales)
+        linear = sum(
+            (part * gradient).sum()
+            for part, gradient in zip([*rows, *scales], gradients, strict=True)
+            if gradient is not None
+        )
+        value = self.losses["contrastive"]
+        return {**self.losses, "contrastive": value + (linear - linear.detach())}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _RandomState:
+    """Where torch's generators are, so that a second pass drops what the first dropped."""
+
+    processor: Tensor
+    device: Tensor | None
+
+    @classmethod
+    def now(cls, device: torch.device) -> _RandomState:
+        on_device = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+        return cls(processor=torch.get_rng_state(), device=on_device)
+
+    def restore(self, device: torch.device) -> None:
+        torch.set_rng_state(self.processor)
+        if self.device is not None:
+            torch.cuda.set_rng_state(self.device, device)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _EvaluatedClip:
+    """One held-back clip, on the processor."""
+
+    caption: str
+    video: Float[Tensor, " e"]
+    text: Float[Tensor, " e"]
+    is_right: bool | None
+    caption_cost: float | None
+    num_targets: int

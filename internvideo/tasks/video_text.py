@@ -1,0 +1,78 @@
+"""Encoder B with its vocabulary, as tasks use it: frames and sentences in, embeddings and text out.
+
+Shapes: frames (b, t, h, w, 3) uint8 -> embeddings (b, e) of length 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from internvideo.errors import ConfigError
+from internvideo.models import GenerationConfig, MultimodalEncoder, caption_context, generate
+from internvideo.text import Tokenizer
+from internvideo.video.transforms import CLIP_MEAN, CLIP_STD, normalise
+
+
+class VideoTextModel:
+    """An `Embedder`, and a `Captioner` where the encoder has a caption decoder.
+
+    Sentences longer than the text tower's context are cut. Captions are searched for with
+    `num_beams`; 1 takes the likeliest word each time.
+    """
+
+    def __init__(
+        self,
+        model: MultimodalEncoder,
+        tokenizer: Tokenizer,
+        *,
+        num_frames: int,
+        num_beams: int = 1,
+    ) -> None:
+        self.model, self.tokenizer = model.eval(), tokenizer
+        self.num_frames, self.num_beams = num_frames, num_beams
+
+    @property
+    def side_px(self) -> int:
+        return self.model.config.video.side_px
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.logit_scale.device
+
+    @property
+    def logit_scale(self) -> Float[Tensor, ""]:
+        return self.model.logit_scale.detach()
+
+    @torch.no_grad()
+    def embed_clips(self, frames: UInt8[Tensor, "b t h w 3"]) -> Float[Tensor, "b e"]:
+        return self.model.encode_video(self._clip(frames)).embedding
+
+    @torch.no_grad()
+    def embed_texts(self, sentences: Sequence[str]) -> Float[Tensor, "b e"]:
+        length = self.model.config.text.context_length
+        ids = self.tokenizer(sentences, context_length=length, truncate=True)
+        longest = int((~self.tokenizer.padding_mask(ids)).sum(1).max())
+        return self.model.encode_text(ids[:, :longest].to(self.device)).embedding
+
+    @torch.no_grad()
+    def caption(self, frames: UInt8[Tensor, "b t h w 3"]) -> list[str]:
+        """Describe each clip; raises `ConfigError` where the encoder has no caption decoder."""
+        model, tokenizer = self.model, self.tokenizer
+        if model.captioner is None:
+            raise ConfigError("this encoder was trained without a caption decoder")
+        config = GenerationConfig(
+            start_id=tokenizer.start_id,
+            end_id=tokenizer.end_id,
+            max_length=model.config.text.context_length,
+            num_beams=self.num_beams,
+        )
+        tokens = caption_context(model.encode_video(self._clip(frames)).tokens)
+        written = generate(model.text, model.captioner, tokens, config)
+        return [tokenizer.decode(ids) for ids in written.ids]
+
+    def _clip(self, frames: UInt8[Tensor, "b t h w 3"]) -> Float[Tensor, "b 3 t h w"]:
+        return normalise(frames.to(self.device), mean=CLIP_MEAN, std=CLIP_STD)
