@@ -131,6 +131,11 @@ class MultimodalPretrainingStage:
         folder: Path,
         others: Mapping[str, Source] | None = None,
     ) -> None:
+        if training.parallel == "fsdp":
+            raise ConfigError(
+                "training.parallel='fsdp' cannot split a scale of one number; use 'ddp', and "
+                "accumulation or recompute_activations where memory is short"
+            )
         if config.encoder.video.mixes_samples and training.accumulation > 1:
             raise ConfigError(
                 "encoder.video.local_norm='batch' makes a clip's embedding depend on its "
@@ -405,8 +410,11 @@ def _make_model(config: MultimodalPretraining) -> MultimodalEncoder:
     if config.freeze_text:
         model.text.requires_grad_(False)
         model.text_projection.requires_grad_(False)
+    # What takes part in no loss may not wait for gradients of other ranks.
     if model.text.mask_token is not None:
-        model.text.mask_token.requires_grad_(False)  # of masked language modelling, not of this
+        model.text.mask_token.requires_grad_(False)
+    if model.captioner is not None and not config.captioning_weight:
+        model.captioner.requires_grad_(False)
     return model
 
 
@@ -441,9 +449,7 @@ class _Cached:
     of_rows: tuple[Tensor, ...]
     of_scales: tuple[Tensor | None, ...]
 
-    def stand_in(
-        self, video: Tensor, text: _Texts, model: MultimodalEncoder
-    ) -> dict[str, Tensor]:
+    def stand_in(self, video: Tensor, text: _Texts, model: MultimodalEncoder) -> dict[str, Tensor]:
         """The losses, with gradients that lead on through these embeddings."""
         rows = [part for part in (video, text.embedding, text.extra) if part is not None]
         scales = [part for part in (model.logit_scale, model.logit_bias) if part is not None]
