@@ -55,10 +55,10 @@ class VideoData:
     A split of None means all records; with `eval_source` a second file of the same format holds
     what to evaluate on, whatever splits the two files name. Where the annotations know no splits
     at all, a fixed `held_back_share` of the videos is kept for evaluation. `views_per_video` crops
-    are taken of each decoded window in training. Frames are decoded to `short_side_px` (None: as little as the
-    crops need) and, given `cache_mb`, kept in memory by every process.
-    With `shards_at_a_time` training goes through so many shards of a set at a time, drawn anew in
-    every epoch, for storage on which reading here and there is slow.
+    are taken of each decoded window in training. Frames are decoded to `short_side_px` (None: as
+    little as the crops need) and, given `cache_mb`, kept in memory by every process. With
+    `shards_at_a_time` training goes through so many shards of a set at a time, drawn anew in every
+    epoch, for storage on which reading here and there is slow.
 
     A clip is a window of frames `stride_frames` apart ("dense"), or one frame of each of as many
     equal segments of the whole video ("segments"): drawn in training, the middle in evaluation.

@@ -5,9 +5,8 @@ Source of the published settings: InternVideo, section 4.1, and the released tra
 
 from __future__ import annotations
 
-from internvideo.data import Source, VideoData
+from internvideo.data import VideoData
 from internvideo.models import (
-    CaptionDecoderConfig,
     MultimodalEncoderConfig,
     TextEncoderConfig,
     UniFormerConfig,

@@ -138,7 +138,7 @@ def sum_over_ranks(values: Tensor) -> Tensor:
     return values
 
 
-def gather_rows(rows: Float[Tensor, "b *rest"]) -> Float[Tensor, "g *rest"]:
+def gather_rows(rows: Float[Tensor, "b ..."]) -> Float[Tensor, "g ..."]:
     """Put the rows of all ranks, equally many each, one rank after another.
 
     Gradients flow back: a rank's rows get the sum of what all ranks made of them.

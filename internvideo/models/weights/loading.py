@@ -22,7 +22,8 @@ from internvideo.values import TokenGrid
 
 # What encoder B has and CLIP has not.
 _NEW_TO_CLIP = (
-    r"(global_blocks\.|query_token$|balance$|mask_token$|logit_bias$|time_positions$|captioner\.|\.local\d\.)"
+    r"(global_blocks\.|query_token$|balance$|mask_token$|logit_bias$|time_positions$"
+    r"|captioner\.|\.local\d\.)"
 )
 
 

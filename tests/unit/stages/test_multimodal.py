@@ -311,7 +311,7 @@ def test_batch_statistics_and_micro_batches_do_not_go_together(data):
 
 
 def test_records_with_too_few_wrong_captions_are_named(data):
-    with pytest.raises(ConfigError, match="only 2 wrong captions, stage.num_negatives is 3"):
+    with pytest.raises(ConfigError, match=r"only 2 wrong captions, stage\.num_negatives is 3"):
         make_stage(data, replace(TINY, num_negatives=3))
 
 
