@@ -62,7 +62,7 @@ class Show:
             return 0
         for path, value in _flattened(document):
             print(f"{path} = {value}")
-        grid = run.stage.encoder.grid
+        grid = run.stage.grid
         training = run.training
         flops = run.stage.training_flops_per_clip
         print(

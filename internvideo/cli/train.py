@@ -10,8 +10,11 @@ from tyro.conf import Positional, UseAppendAction, arg
 
 if TYPE_CHECKING:
     from internvideo.recipes import Run
-    from internvideo.stages import RebuiltClip
+    from internvideo.report import Page, Section
+    from internvideo.stages import MultimodalPretrainingStage, RebuiltClip
     from internvideo.training import Outcome
+
+_EXAMPLES = 60  # held-back clips on a run's page
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +88,38 @@ def train_and_report(
         )
         if not process.is_first:
             return outcome, None
-        masked = isinstance(stage, MaskedPretrainingStage)
-        rebuilt = stage.reconstructions(4) if masked else []
-        write_run_report(out, reconstructions=rebuilt)
-        return outcome, rebuilt
+        if isinstance(stage, MaskedPretrainingStage):
+            rebuilt = stage.reconstructions(4)
+            write_run_report(out, reconstructions=rebuilt)
+            return outcome, rebuilt
+        write_run_report(out, sections=_found_and_described(stage))
+        return outcome, []
+
+
+def _found_and_described(stage: MultimodalPretrainingStage) -> list[Section]:
+    """Held-back clips found by their captions, and captions written for them."""
+    from internvideo.report import add_captions, add_retrieval
+    from internvideo.tasks import Captioning, Retrieval, VideoTextModel, Viewing
+
+    model = VideoTextModel(stage.model, stage.tokenizer, num_frames=stage.config.num_frames)
+    data = stage.data.held_back.dataset.config
+    viewing = Viewing(sampling=data.sampling, stride_frames=data.stride_frames, crop=data.eval_crop)
+    examples = stage.examples(_EXAMPLES)
+    if not examples.records:
+        return []
+    found = Retrieval(viewing=viewing).evaluate(model, examples)
+
+    def add_found(page: Page) -> None:
+        page.section("Held-back clips found by their captions")
+        add_retrieval(page, found)
+
+    sections: list[Section] = [add_found]
+    if stage.model.captioner is not None and stage.config.captioning_weight:
+        described = Captioning(viewing=viewing).evaluate(model, examples)
+
+        def add_described(page: Page) -> None:
+            page.section("Captions written for them")
+            add_captions(page, described)
+
+        sections.append(add_described)
+    return sections

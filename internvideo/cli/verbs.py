@@ -10,6 +10,7 @@ from internvideo.cli.data import Init, Playground, Scan, Shards
 from internvideo.cli.demo import Demo
 from internvideo.cli.inspect import Doctor, List, Show
 from internvideo.cli.train import Train
+from internvideo.cli.use import Evaluate, Predict
 
 Data = Annotated[
     Annotated[Scan, subcommand("scan")]
@@ -22,6 +23,8 @@ Data = Annotated[
 Verb = (
     Annotated[Demo, subcommand("demo")]
     | Annotated[Train, subcommand("train")]
+    | Annotated[Evaluate, subcommand("evaluate")]
+    | Annotated[Predict, subcommand("predict")]
     | Data
     | Annotated[List, subcommand("list")]
     | Annotated[Show, subcommand("show")]

@@ -262,6 +262,10 @@ class ClipDataset:
             broken=tuple(broken),
         )
 
+    def captions_of(self, index: int) -> tuple[str, ...]:
+        """What is truly said of a record, in the order of the annotations."""
+        return _sentences(self.records[index])
+
     def _caption(self, record: Record, epoch: int, index: int) -> str:
         number = draw(Purpose.CAPTION, self.seed, epoch, index) if self.training else 0
         sentences = _sentences(record)

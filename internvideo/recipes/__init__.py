@@ -17,7 +17,11 @@ from internvideo.recipes.masked_pretraining import (
     mae_tiny_playground,
     mae_tiny_videos,
 )
-from internvideo.recipes.multimodal_pretraining import multimodal_tiny_playground
+from internvideo.recipes.multimodal_pretraining import (
+    multimodal_base,
+    multimodal_large,
+    multimodal_tiny_playground,
+)
 from internvideo.recipes.run import Run, from_document, override, read_run, to_document
 
 RECIPES: dict[str, Callable[[], Run]] = {
@@ -31,6 +35,8 @@ RECIPES: dict[str, Callable[[], Run]] = {
     "mae_huge_hybrid": mae_huge_hybrid,
     "mae_giant_v2": mae_giant_v2,
     "multimodal_tiny_playground": multimodal_tiny_playground,
+    "multimodal_base": multimodal_base,
+    "multimodal_large": multimodal_large,
 }
 
 

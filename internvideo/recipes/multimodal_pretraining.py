@@ -5,8 +5,12 @@ Source of the published settings: InternVideo, section 4.1, and the released tra
 
 from __future__ import annotations
 
-from internvideo.data import VideoData
+from dataclasses import replace
+
+from internvideo.data import Source, VideoData
 from internvideo.models import (
+    MULTIMODAL_ENCODERS,
+    CaptionDecoderConfig,
     MultimodalEncoderConfig,
     TextEncoderConfig,
     UniFormerConfig,
@@ -14,6 +18,16 @@ from internvideo.models import (
 from internvideo.recipes.run import Run
 from internvideo.stages import MultimodalPretraining
 from internvideo.training import OptimiserConfig, TrainingConfig
+
+
+def multimodal_base() -> Run:
+    """B/16 from CLIP on WebVid10M and images of LAION: 400,000 steps, 128 GPUs for two weeks."""
+    return _published("multimodal_base", "base", initial_weights="ViT-B-16.pt")
+
+
+def multimodal_large() -> Run:
+    """L/14 from CLIP on WebVid10M and images of LAION: InternVideo's encoder B."""
+    return _published("multimodal_large", "large", initial_weights="ViT-L-14.pt")
 
 
 def multimodal_tiny_playground() -> Run:
@@ -60,5 +74,54 @@ def multimodal_tiny_playground() -> Run:
             log_every=25,
             evaluate_every=250,
             checkpoint_every=250,
+        ),
+    )
+
+
+def _published(name: str, size: str, *, initial_weights: str) -> Run:
+    """The paper's batches, rate and length; the released code's optimiser and frozen text tower."""
+    encoder = MULTIMODAL_ENCODERS[size]
+    text = replace(encoder.text, mask_token=False)
+    captioner = CaptionDecoderConfig(
+        width=text.width, context_width=encoder.video.width, num_heads=text.width // 64
+    )
+    videos = VideoData(
+        source="results_10M_train.csv",
+        eval_source="results_10M_val.csv",
+        format="webvid",
+        sampling="segments",
+        crop="multi-scale",
+        num_workers=10,
+    )
+    images = VideoData(
+        source="laion.jsonl",
+        format="image-text-list",
+        train_split=None,
+        crop="random-resized",
+        num_workers=10,
+    )
+    return Run(
+        name=name,
+        stage=MultimodalPretraining(
+            encoder=replace(encoder, text=text, captioner=captioner),
+            initial_weights=initial_weights,
+            freeze_text=True,
+        ),
+        data=videos,
+        other_sources={"images": Source(data=images, batch_size=86_016, num_frames=1)},
+        training=TrainingConfig(
+            num_steps=400_000,
+            batch_size=14_336,
+            optimiser=OptimiserConfig(
+                lr=8e-5,
+                final_lr=0.0,
+                warmup_steps=4000,
+                weight_decay=0.2,
+                betas=(0.9, 0.98),
+                eps=1e-6,
+            ),
+            log_every=50,
+            evaluate_every=10_000,
+            checkpoint_every=1000,
         ),
     )

@@ -34,7 +34,7 @@ from internvideo.models import (
     unpatchify,
 )
 from internvideo.training import TrainingConfig, in_step, sum_over_ranks
-from internvideo.values import ClipBatch, Share
+from internvideo.values import ClipBatch, Share, TokenGrid
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +53,11 @@ class MaskedPretraining:
 
     def __post_init__(self) -> None:
         _ = self.training_flops_per_clip  # draws a mask: one that does not fit fails here
+
+    @property
+    def grid(self) -> TokenGrid:
+        """Tokens of a clip."""
+        return self.encoder.grid
 
     @property
     def training_flops_per_clip(self) -> float:

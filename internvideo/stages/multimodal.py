@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -52,7 +52,7 @@ from internvideo.training import (
     read_weights,
     sum_over_ranks,
 )
-from internvideo.values import ClipBatch, Share
+from internvideo.values import Annotations, ClipBatch, Share, TokenGrid
 from internvideo.video.transforms import CLIP_MEAN, CLIP_STD, normalise
 
 logger = logging.getLogger(__name__)
@@ -94,6 +94,13 @@ class MultimodalPretraining:
             )
         if self.objective == "sigmoid" and not self.encoder.has_logit_bias:
             raise ConfigError("the sigmoid objective needs encoder.has_logit_bias=true")
+
+    @property
+    def grid(self) -> TokenGrid:
+        """Tokens of a clip, besides a class token for each slot."""
+        height, width = self.encoder.video.grid
+        time = self.encoder.video.num_slots(self.num_frames)
+        return TokenGrid(time=time, height=height, width=width)
 
     @property
     def num_visible(self) -> int | None:
@@ -232,6 +239,15 @@ class MultimodalPretrainingStage:
             tokens = sum(clip.num_targets for clip in clips)
             result["captioning"] = sum(clip.caption_cost or 0.0 for clip in clips) / tokens
         return {**result, "captions": float(len(different)), "clips": float(len(clips))}
+
+    def examples(self, count: int) -> Annotations:
+        """Held-back clips for a report, all with different captions, evenly from among them."""
+        dataset = self.data.held_back.dataset
+        different = {dataset.captions_of(i)[0]: i for i in range(len(dataset))}
+        step = max(1, len(different) // count)
+        chosen = list(different.items())[::step][:count]
+        records = (replace(dataset.records[i], captions=(caption,)) for caption, i in chosen)
+        return Annotations(records=tuple(records))
 
     def documents(self) -> dict[str, Any]:
         return {"data": self.data.facts, "tokenizer": self.tokenizer.to_document()}

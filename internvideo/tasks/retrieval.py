@@ -7,6 +7,7 @@ Differs from the released code: videos that cannot be decoded are named, their q
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,8 @@ from internvideo.tasks.embedding import (
     embed_videos,
 )
 from internvideo.values import Annotations, Record
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -92,6 +95,28 @@ class Retrieval:
         seen = embed_videos(embedder, [Record(video=video)], self.viewing)
         scores = _similarity(embedder, sentences, seen.embeddings)[:, 0]
         return [(sentences[i], float(scores[i])) for i in scores.argsort(descending=True).tolist()]
+
+    def search(
+        self,
+        embedder: Embedder,
+        records: Sequence[Record],
+        sentences: Sequence[str],
+        *,
+        progress: Progress | None = None,
+    ) -> list[list[tuple[Record, float]]]:
+        """For each sentence give all videos with their scaled similarity, the closest first.
+
+        Videos that cannot be decoded are left out and named in the log.
+        """
+        videos = embed_videos(embedder, records, self.viewing, progress=progress)
+        for failed in videos.failed:
+            logger.warning("%s: left out (%s)", failed.path, failed.reason)
+        there = videos.present.nonzero()[:, 0]
+        scores = _similarity(embedder, sentences, videos.embeddings[there])
+        return [
+            [(videos.clips[int(there[i])], float(row[i])) for i in row.argsort(descending=True)]
+            for row in scores
+        ]
 
     def _queries(self, record: Record) -> tuple[str, ...]:
         if not record.captions:
