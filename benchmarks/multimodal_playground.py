@@ -28,7 +28,6 @@ from internvideo.tasks import (
     Viewing,
     ZeroShotRecognition,
 )
-from internvideo.text import PROMPTS
 from internvideo.values import Annotations
 
 QUESTIONS = ("motion", "colour", "shape", "opposite")
@@ -68,7 +67,7 @@ def _evaluate(
         chosen = MultipleChoice(viewing=viewing).evaluate(model, questions)
         scores[f"choice/{kind}"] = chosen.scores["accuracy"]
     labelled = _only(ANNOTATIONS["manifest"](root / "manifest.csv"), unseen)
-    recognised = ZeroShotRecognition(prompts=PROMPTS["playground"], viewing=viewing)
+    recognised = ZeroShotRecognition(prompts="playground", viewing=viewing)
     words = {name: _progressive(name) for name in labelled.classes}
     found = replace(recognised, words=words).evaluate(model, labelled)
     scores["zero_shot/top1"] = found.scores["top1"]

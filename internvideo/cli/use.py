@@ -26,11 +26,11 @@ class Evaluate:
     """A run, or one of its checkpoints."""
     task: str
     """retrieval, multiple-choice, zero-shot-recognition or captioning."""
-    data: Path
-    """Annotation file or folder."""
+    data: str
+    """Annotation file or folder, looked for below --root first."""
     format: str = "manifest"
     """Its format; `internvideo list formats` names all."""
-    root: Path | None = None
+    root: str | None = None
     """Folder that the paths of videos start from; default that of the annotations."""
     split: str | None = None
     """Only the records of this split; default "test" where the file names one, else all."""
@@ -59,6 +59,8 @@ class Evaluate:
         task = _task(self.task, viewing, prompts=self.prompts)
         annotations = self._annotations()
         model = _model(self.checkpoint, self.device, beams=self.beams)
+        if self.out is not None:  # what cannot be written should fail now, not after hours
+            self.out.parent.mkdir(parents=True, exist_ok=True)
         with progress(self.task) as tell:
             result = task.evaluate(model, annotations, progress=tell)
         if self.out is not None:
@@ -81,11 +83,9 @@ class Evaluate:
         return 0
 
     def _annotations(self) -> Annotations:
-        from internvideo.data import ANNOTATIONS
+        from internvideo.data import VideoData
 
-        if self.format not in ANNOTATIONS:
-            raise unknown_name("annotation format", self.format, ANNOTATIONS)
-        read = ANNOTATIONS[self.format](self.data, root=self.root)
+        read = VideoData(source=self.data, format=self.format, root=self.root).read()
         splits = sorted({record.split for record in read.records if record.split})
         split = self.split or ("test" if "test" in splits else None)
         if split is None:
@@ -128,10 +128,7 @@ class Predict:
         from internvideo.tasks import Viewing
 
         task = _task(self.task, Viewing(crop=self.crop), prompts=self.prompts)
-        if self.task != "captioning" and not self.text:
-            raise ConfigError(f"{self.task} chooses among texts; give them with --text, one each")
-        if not self.video.exists():
-            raise ConfigError(f"{self.video}: no such file or folder")
+        self._check()
         model = _model(self.model, self.device, beams=self.beams)
         if self.task == "captioning":
             answers = {"caption": task.predict(model, self.video)}
@@ -147,13 +144,25 @@ class Predict:
             print(line)
         return 0
 
+    def _check(self) -> None:
+        if self.task == "captioning" and self.text:
+            raise ConfigError("captioning writes its own text; leave out --text")
+        if self.task != "captioning" and not self.text:
+            raise ConfigError(f"{self.task} chooses among texts; give them with --text, one each")
+        if not all(text.strip() for text in self.text):
+            raise ConfigError("one --text is empty; give it words or leave it out")
+        if self.top < 1:
+            raise ConfigError(f"--top {self.top} shows nothing; give 1 or more")
+        if not self.video.exists():
+            raise ConfigError(f"{self.video}: no such file or folder")
+        if self.video.is_dir() and self.task != "retrieval":
+            raise ConfigError(f"{self.video} is a folder; {self.task} looks at one video")
+
     def _found(self, model: VideoTextModel, task: Any) -> dict[str, list[dict[str, Any]]]:
         """The best videos of a folder for each text."""
         from internvideo.cli.terminal import progress
         from internvideo.data import ANNOTATIONS
 
-        if self.task != "retrieval":
-            raise ConfigError(f"{self.video} is a folder; {self.task} looks at one video")
         records = ANNOTATIONS["videos"](self.video).records
         with progress("looking") as tell:
             ranked = task.search(model, records, self.text, progress=tell)

@@ -143,7 +143,7 @@ class VideoData:
         if not any(record.member or record.video.exists() for record in first):
             raise ConfigError(
                 f"{source}: none of its first {len(first)} videos exists, such as "
-                f"{first[0].video}; set data.root to the folder that their paths start from"
+                f"{first[0].video}; set root (data.root, --root) to where their paths start from"
             )
         return read
 

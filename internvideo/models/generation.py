@@ -33,6 +33,7 @@ class GenerationConfig:
     num_beams: int = 1  # 1 takes the most likely token at each step
     length_penalty: float = 1.0  # scores are divided by length ** this; above 0 favours long ones
     cached: bool = True  # changes the time alone
+    num_tokens: int | None = None  # ids from here on belong to no token and are never written
 
     def __post_init__(self) -> None:
         if self.max_length < 2 or self.num_beams < 1 or self.length_penalty < 0:
@@ -74,6 +75,7 @@ class CaptionScores:
         context = decoder.pool(video_tokens)
         self._context = context.repeat_interleave(config.num_beams, dim=0)
         self._cache = KeyValueCache() if config.cached else None
+        self._num_tokens = config.num_tokens
         self._num_read = 0
 
     def __call__(self, ids: Int64[Tensor, "r l"]) -> Float[Tensor, "r y"]:
@@ -82,7 +84,7 @@ class CaptionScores:
             self._num_read = ids.shape[1]
         text = self._text_encoder(new, cache=self._cache).tokens
         hidden = self._decoder.hidden(text, self._context, self._cache)
-        return self._decoder.predictor(hidden[:, -1])
+        return self._decoder.predictor(hidden[:, -1])[:, : self._num_tokens]
 
     def keep_rows(self, rows: Int64[Tensor, " r"]) -> None:
         if self._cache is not None:

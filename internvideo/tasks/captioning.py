@@ -47,16 +47,16 @@ class Captioning:
         progress: Progress | None = None,
     ) -> CaptioningResult:
         """Describe all videos; raises `ConfigError` where one has no caption to compare with."""
+        gathered: dict[tuple[object, ...], list[str]] = {}
+        for record in annotations.records:
+            gathered.setdefault(record.clip, []).extend(record.captions)
+        for record in annotations.records:
+            if not gathered[record.clip]:
+                raise ConfigError(f"{record.video}: has no caption to compare with")
         seen = see_clips(
             captioner.caption, annotations.records, captioner, self.viewing, progress=progress
         )
-        gathered: list[list[str]] = [[] for _ in seen.clips]
-        for place, record in zip(seen.of_record.tolist(), annotations.records, strict=True):
-            gathered[place] += record.captions
-        for clip, group in zip(seen.clips, gathered, strict=True):
-            if not group:
-                raise ConfigError(f"{clip.video}: has no caption to compare with")
-        references = tuple(tuple(group) for group in gathered)
+        references = tuple(tuple(gathered[clip.clip]) for clip in seen.clips)
         said = [caption or "" for caption in seen.answers]
         scores = {"bleu4": bleu(said, references), "cider_d": cider_d(said, references)}
         if slots is not None:

@@ -69,6 +69,8 @@ class VideoTextModel:
             end_id=tokenizer.end_id,
             max_length=model.config.text.context_length,
             num_beams=self.num_beams,
+            # Few captions train fewer tokens of an own vocabulary than the network has room for.
+            num_tokens=tokenizer.vocabulary_size,
         )
         tokens = caption_context(model.encode_video(self._clip(frames)).tokens)
         written = generate(model.text, model.captioner, tokens, config)

@@ -66,6 +66,7 @@ class ZeroShotRecognition:
         self, embedder: Embedder, annotations: Annotations, *, progress: Progress | None = None
     ) -> RecognitionResult:
         """Name every record's video; raises `ConfigError` where one has no label."""
+        _check_classes(annotations.classes)
         labels = []
         for record in annotations.records:
             if record.label is None:
@@ -94,6 +95,7 @@ class ZeroShotRecognition:
         self, embedder: Embedder, video: Path, classes: Sequence[str]
     ) -> list[tuple[str, float]]:
         """Give every class with its probability, the most likely first."""
+        _check_classes(classes)
         seen = embed_videos(embedder, [Record(video=video)], self.viewing)
         probabilities = self._probabilities(embedder, seen, classes)[0]
         order = probabilities.argsort(descending=True).tolist()
@@ -102,10 +104,13 @@ class ZeroShotRecognition:
     def _probabilities(
         self, embedder: Embedder, videos: EmbeddedVideos, classes: Sequence[str]
     ) -> Float[Tensor, "b y"]:
-        if not classes:
-            raise ConfigError("there are no class names to choose from; recognition needs them")
         names = tuple(self.words.get(name, readable_name(name)) for name in classes)
         sentences = embed_sentences(embedder, fill(PROMPTS[self.prompts], names))
         prompts = rearrange(sentences, "(p y) e -> p y e", y=len(names))
         scale = embedder.logit_scale.detach().float().cpu()
         return prompt_probabilities(videos.embeddings, prompts, scale)[videos.of_record]
+
+
+def _check_classes(classes: Sequence[str]) -> None:
+    if not classes:
+        raise ConfigError("there are no class names to choose from; recognition needs them")
