@@ -13,12 +13,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from internvideo.recipes import load_model
 from tests.end_to_end.conftest import SECONDS
-
-_TIMING = {"clips_per_s", "data_wait_share"}
+from tests.end_to_end.runs import assert_same_bits, run, weights
 
 
 def command(videos: Path, out: Path, *settings: str, verb: tuple[str, ...] = ()) -> list[str]:
@@ -27,35 +25,6 @@ def command(videos: Path, out: Path, *settings: str, verb: tuple[str, ...] = ())
         *(verb or (sys.executable, "-m", "internvideo")),
         *("train", "mae_tiny_playground", "--data", str(videos), "--out", str(out), *overrides),
     ]
-
-
-def run(*arguments: str, status: int = 0, **environment: str) -> str:
-    done = subprocess.run(
-        arguments,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
-    )
-    assert done.returncode == status, done.stderr
-    return done.stderr + done.stdout
-
-
-def weights(out: Path) -> dict[str, torch.Tensor]:
-    return load_file(out / "checkpoints" / "last" / "model.safetensors")
-
-
-def metrics(out: Path) -> list[dict[str, float]]:
-    lines = (out / "metrics.jsonl").read_text().splitlines()
-    return [{k: v for k, v in json.loads(line).items() if k not in _TIMING} for line in lines]
-
-
-def assert_same_bits(left: Path, right: Path) -> None:
-    ours, theirs = weights(left), weights(right)
-    assert ours.keys() == theirs.keys()
-    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
-    assert metrics(left) == metrics(right)
 
 
 @pytest.fixture(scope="module")
