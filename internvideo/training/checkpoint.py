@@ -21,7 +21,7 @@ import json
 import os
 import shutil
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,9 +59,11 @@ def model_state(model: nn.Module) -> dict[str, Tensor]:
     return {name: value.contiguous() for name, value in state.items()}
 
 
-def optimiser_state(model: nn.Module, optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+def optimiser_state(
+    model: nn.Module, optimisers: Sequence[torch.optim.Optimizer]
+) -> dict[str, Tensor]:
     """Moments and step counts by `<parameter>.<moment>`, as `model_state` gives weights."""
-    state = get_optimizer_state_dict(model, optimiser, options=_WHOLE).get("state", {})
+    state = get_optimizer_state_dict(model, optimisers, options=_WHOLE).get("state", {})
     return {
         f"{name}.{moment}": value.contiguous()
         for name, moments in state.items()
@@ -75,12 +77,13 @@ def restore_model(model: nn.Module, state: Mapping[str, Tensor]) -> None:
 
 
 def restore_optimiser(
-    model: nn.Module, optimiser: torch.optim.Optimizer, state: Mapping[str, Tensor]
+    model: nn.Module, optimisers: Sequence[torch.optim.Optimizer], state: Mapping[str, Tensor]
 ) -> None:
-    """Put saved moments back; rates and decays stay as the optimiser was built with."""
+    """Put saved moments back; rates and decays stay as the optimisers were built with."""
     names = {parameter: name for name, parameter in model.named_parameters()}
     groups = [
         {**group, "params": [names[parameter] for parameter in group["params"]]}
+        for optimiser in optimisers
         for group in optimiser.param_groups
     ]
     moments: dict[str, dict[str, Tensor]] = defaultdict(dict)
@@ -91,7 +94,7 @@ def restore_optimiser(
     if unlike:
         raise CheckpointError(f"optimiser state fits another model: {', '.join(unlike[:5])}, ...")
     set_optimizer_state_dict(
-        model, optimiser, {"state": moments, "param_groups": groups}, options=_WHOLE
+        model, optimisers, {"state": moments, "param_groups": groups}, options=_WHOLE
     )
 
 

@@ -24,7 +24,7 @@ from internvideo.errors import ConfigError, TrainingError
 from internvideo.training import checkpoint as checkpoints
 from internvideo.training.ema import MovingAverage
 from internvideo.training.journal import Journal, code_revision
-from internvideo.training.optim import OptimiserConfig, build_optimiser, set_lr
+from internvideo.training.optim import OptimiserConfig, build_optimisers, set_lr
 from internvideo.training.parallel import (
     Process,
     Strategy,
@@ -68,6 +68,8 @@ class TrainingConfig:
             raise ConfigError(f"keep_checkpoints is {self.keep_checkpoints}; keep at least 1")
         if self.evaluate_every is not None and self.evaluate_every < 1:
             raise ConfigError(f"evaluate_every is {self.evaluate_every}; it must be at least 1")
+        if self.optimiser.muon is not None and self.parallel == "fsdp":
+            raise ConfigError("muon needs whole matrices, which fsdp splits; use parallel='ddp'")
         if self.ema_decay is not None and not 0 < self.ema_decay < 1:
             raise ConfigError(f"ema_decay is {self.ema_decay}; it must lie between 0 and 1")
         if self.optimiser.warmup_steps >= self.num_steps:
@@ -197,7 +199,7 @@ class _Loop:
             precision=self.precision,
             process=process,
         )
-        self.optimiser = build_optimiser(stage.model, config.optimiser)
+        self.optimisers = build_optimisers(stage.model, config.optimiser)
         self.scaler = loss_scaler(self.precision, device)
         self.ema = MovingAverage(stage.model, config.ema_decay) if config.ema_decay else None
         self.step = 0
@@ -254,8 +256,9 @@ class _Loop:
         lr = self.config.optimiser.lr_at(
             self.step, num_steps=self.config.num_steps, videos_per_step=self.stage.videos_per_step
         )
-        set_lr(self.optimiser, lr)
-        self.optimiser.zero_grad(set_to_none=True)
+        set_lr(self.optimisers, lr)
+        for optimiser in self.optimisers:
+            optimiser.zero_grad(set_to_none=True)
         with autocast(self.precision, self.process.device):
             batches = self.stage.prepare(batches)
         for position, batch in enumerate(batches):
@@ -270,14 +273,16 @@ class _Loop:
                 )
                 self.scaler.scale(total / len(batches)).backward()
             self.window.add({f"loss/{k}": v.detach() / len(batches) for k, v in losses.items()})
-        self.scaler.unscale_(self.optimiser)
+        for optimiser in self.optimisers:
+            self.scaler.unscale_(optimiser)
         parameters = [p for p in self.stage.model.parameters() if p.grad is not None]
         norm = nn.utils.get_total_norm([p.grad for p in parameters])
         if self.config.optimiser.clip_gradient is not None:
             nn.utils.clip_grads_with_norm_(parameters, self.config.optimiser.clip_gradient, norm)
         self.window.add({"grad_norm": norm.full_tensor() if hasattr(norm, "full_tensor") else norm})
         self.window.close_step(lr)
-        self.scaler.step(self.optimiser)
+        for optimiser in self.optimisers:
+            self.scaler.step(optimiser)
         self.scaler.update()
         if self.ema is not None:
             self.ema.update()
@@ -362,7 +367,7 @@ class _Loop:
         provenance = {"revision": code_revision(), "step": self.step, "metrics": self.scores}
         saved = checkpoints.Checkpoint(
             model=checkpoints.model_state(self.stage.model),
-            optimiser=checkpoints.optimiser_state(self.stage.model, self.optimiser),
+            optimiser=checkpoints.optimiser_state(self.stage.model, self.optimisers),
             ema=self.ema.state() if self.ema is not None else None,
             documents={
                 "config": self.run,
@@ -387,7 +392,7 @@ class _Loop:
         if training is None or loaded.optimiser is None:
             raise TrainingError(f"{path}: holds weights only, nothing to resume from")
         checkpoints.restore_model(self.stage.model, loaded.model)
-        checkpoints.restore_optimiser(self.stage.model, self.optimiser, loaded.optimiser)
+        checkpoints.restore_optimiser(self.stage.model, self.optimisers, loaded.optimiser)
         if self.ema is not None and loaded.ema is not None:
             self.ema.restore(loaded.ema)
         self.step, self.scores = training["step"], training["scores"]

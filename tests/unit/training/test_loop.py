@@ -49,9 +49,12 @@ def kill_at(step: int):
     return on_progress
 
 
-@pytest.mark.parametrize("killed_at", [1, 4, 6, 19])
-def test_a_run_killed_and_resumed_ends_with_the_same_bits(tmp_path, killed_at):
-    config = toy_config(ema_decay=0.9)
+@pytest.mark.parametrize(
+    ("killed_at", "muon"), [(1, None), (4, None), (6, None), (19, None), (6, 2.0)]
+)
+def test_a_run_killed_and_resumed_ends_with_the_same_bits(tmp_path, killed_at, muon):
+    optimiser = OptimiserConfig(lr=1e-2, warmup_steps=3, muon=muon)
+    config = toy_config(ema_decay=0.9, optimiser=optimiser)
     fit(tmp_path / "whole", config)
     with pytest.raises(Killed):
         fit(tmp_path / "cut", config, on_progress=kill_at(killed_at))
@@ -68,6 +71,25 @@ def test_a_finished_run_reduces_its_loss(tmp_path):
 
     losses = [line["loss/square"] for line in metrics(tmp_path) if "loss/square" in line]
     assert losses[-1] < 0.1 * losses[0]
+
+
+def test_muon_moves_the_matrices_of_blocks_alone(tmp_path):
+    ends = []
+    for muon in (None, 2.0):
+        config = toy_config(
+            num_steps=1, optimiser=OptimiserConfig(lr=1e-2, weight_decay=0.0, muon=muon)
+        )
+        fit(tmp_path / str(muon), config, stage=Toy(config))
+        ends.append(weights(tmp_path / str(muon)))
+
+    moved = {name: not torch.equal(value, ends[1][name]) for name, value in ends[0].items()}
+
+    assert moved == {name: name.endswith("weight") for name in moved}
+
+
+def test_muon_does_not_work_on_parts_of_matrices():
+    with pytest.raises(ConfigError, match="muon needs whole matrices, which fsdp splits"):
+        toy_config(optimiser=OptimiserConfig(muon=1.0), parallel="fsdp")
 
 
 def test_a_folder_with_another_run_is_refused(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,7 +25,8 @@ class Toy:
     ) -> None:
         self.loss_weights = {"square": 1.0}
         torch.manual_seed(0)
-        self.model = nn.Sequential(nn.Linear(8, 16), nn.Dropout(dropout), nn.Linear(16, 4))
+        layers = nn.Sequential(nn.Linear(8, 16), nn.Dropout(dropout), nn.Linear(16, 4))
+        self.model = nn.Sequential(OrderedDict(blocks=layers))
         self.config, self.share = config, share or Share()
         self.videos_per_step = config.batch_size
         self.noted: list[int] = []
