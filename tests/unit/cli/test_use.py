@@ -1,0 +1,175 @@
+"""Evaluating and predicting: what cannot be done is said in one line with status 2."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from internvideo.cli import main
+from internvideo.models import MaskedAutoencoder, MultimodalEncoder
+from internvideo.recipes import Run, override, recipe, to_document
+from internvideo.text import train_tokenizer
+from internvideo.training import checkpoint
+from tests.unit.cli.test_main import complaint
+from tests.unit.video.conftest import dot_frames, encode
+
+CAPTIONS = ("a dot", "two dots")
+# Encoder B in milliseconds, with more room for words than its few captions fill.
+SMALL = (
+    "num_frames=2",
+    "encoder.video.side_px=16",
+    "encoder.text.vocabulary_size=900",
+    "encoder.text.context_length=8",
+)
+CAPTIONER = (
+    "encoder.captioner={width=128, context_width=128, depth=1, num_heads=2, head_width=8, "
+    "num_queries=2, vocabulary_size=900}"
+)
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory) -> Path:
+    """Two videos with a caption each, of which the second is for testing."""
+    folder = tmp_path_factory.mktemp("videos")
+    for name in ("a", "b"):
+        encode(folder / f"{name}.mp4", dot_frames(3))
+    (folder / "all.csv").write_text(
+        "path,caption,split\na.mp4,a dot,train\nb.mp4,two dots,test\n", encoding="utf-8"
+    )
+    return folder
+
+
+def saved(run: Run, model: MaskedAutoencoder | MultimodalEncoder, folder: Path, **others) -> Path:
+    """An untrained model in a folder such as a run leaves."""
+    documents = {"config": to_document(run), **others}
+    written = checkpoint.Checkpoint(model=checkpoint.model_state(model), documents=documents)
+    checkpoint.save(written, folder / "checkpoints", step=1, keep=1)
+    return folder
+
+
+def multimodal(folder: Path, *settings: str, **others) -> Path:
+    run = override(recipe("multimodal_tiny_playground"), [f"stage.{s}" for s in SMALL + settings])
+    return saved(run, MultimodalEncoder(run.stage.encoder), folder, **others)
+
+
+WORDS = {"tokenizer": train_tokenizer(CAPTIONS, 900).to_document()}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> Path:
+    """Encoder B without a caption decoder."""
+    return multimodal(tmp_path_factory.mktemp("model"), **WORDS)
+
+
+@pytest.fixture(scope="module")
+def wordless(tmp_path_factory) -> Path:
+    """Encoder B whose vocabulary was lost."""
+    return multimodal(tmp_path_factory.mktemp("wordless"))
+
+
+@pytest.fixture(scope="module")
+def masked(tmp_path_factory) -> Path:
+    """A model of masked pretraining."""
+    run = override(recipe("mae_tiny_videos"), ["stage.encoder.side_px=16"])
+    model = MaskedAutoencoder(run.stage.encoder, run.stage.decoder)
+    return saved(run, model, tmp_path_factory.mktemp("masked"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"--task": "retreival"}, "unknown task 'retreival'; did you mean 'retrieval'?"),
+        ({"--format": "webvit"}, "unknown annotation format 'webvit'; did you mean 'webvid'?"),
+        ({"--split": "tset"}, "all.csv 'tset'; did you mean 'test'? known: test, train"),
+        ({"--data": "al.csv"}, "there is no such annotation file; did you mean 'all.csv'?"),
+        ({"--root": "elsewhere"}, "set root (data.root, --root) to where their paths start from"),
+        ({"checkpoint": "nowhere"}, "nowhere/checkpoints/last: no model.safetensors there"),
+        ({"--task": "zero-shot-recognition"}, "no class names to choose from"),
+        ({"--task": "multiple-choice"}, "b.mp4: its answer None is not one of its options []"),
+        ({"--task": "captioning"}, "this encoder was trained without a caption decoder"),
+        ({"--batch-size": 0}, "viewing.batch_size is 0, expected 1 or more"),
+        ({"--crop": 2}, "viewing.crop is 2.0, expected above 0 and at most 1"),
+        ({"--device": "gpu"}, "unknown device 'gpu'"),
+        ({"--task": "zero-shot-recognition", "--prompts": "clib"}, "list of prompts 'clib'"),
+        ({"--out": "all.csv/page.html"}, "all.csv"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_said(
+    capsys, monkeypatch, videos, model, changes: dict[str, object], message
+):
+    monkeypatch.chdir(videos)
+    options = {"checkpoint": model, "--task": "retrieval", "--data": "all.csv"} | changes
+    options = {"--format": "manifest", **options}
+    where = options.pop("checkpoint")
+
+    said = complaint(capsys, "evaluate", where, *(p for pair in options.items() for p in pair))
+
+    assert message in said
+
+
+@pytest.mark.parametrize(
+    ("task", "video", "texts", "message"),
+    [
+        ("retreival", "a.mp4", ("x",), "unknown task 'retreival'; did you mean 'retrieval'?"),
+        ("retrieval", "a.mp4", (), "retrieval chooses among texts; give them with --text"),
+        ("multiple-choice", "a.mp4", ("a dot", " "), "one --text is empty; give it words"),
+        ("captioning", "a.mp4", ("a dot",), "captioning writes its own text; leave out --text"),
+        ("retrieval", "c.mp4", ("a dot",), "c.mp4: no such file or folder"),
+        ("captioning", ".", (), ". is a folder; captioning looks at one video"),
+        ("multiple-choice", ".", ("a dot",), ". is a folder; multiple-choice looks at one video"),
+        ("captioning", "a.mp4", (), "this encoder was trained without a caption decoder"),
+        ("retrieval", "all.csv", ("a dot",), "none of 1 videos can be decoded; the first: all.csv"),
+    ],
+)
+def test_what_cannot_be_predicted_is_said(
+    capsys, monkeypatch, videos, model, task, video, texts, message
+):
+    monkeypatch.chdir(videos)
+    options = [part for text in texts for part in ("--text", text)]
+
+    assert message in complaint(capsys, "predict", task, video, "--model", model, *options)
+
+
+def test_a_folder_without_videos_is_said_to_be(capsys, tmp_path, model):
+    options = ["--model", model, "--text", "a dot"]
+
+    assert "holds no video file" in complaint(capsys, "predict", "retrieval", tmp_path, *options)
+
+
+def test_a_model_that_knows_no_words_is_named(capsys, videos, masked):
+    options = ["--model", masked, "--text", "a dot"]
+
+    said = complaint(capsys, "predict", "retrieval", videos / "a.mp4", *options)
+
+    assert f"{masked}/checkpoints/last: holds a masked-pretraining model, which knows no" in said
+    assert "take the checkpoint of a multimodal-pretraining run" in said
+
+
+def test_a_model_whose_words_are_lost_is_named(capsys, videos, wordless):
+    options = ["--model", wordless, "--text", "a dot"]
+
+    said = complaint(capsys, "predict", "retrieval", videos / "a.mp4", *options)
+
+    assert "no tokenizer.json, without which texts mean nothing" in said
+
+
+def test_only_the_test_split_is_evaluated_unless_told(capsys, videos, model):
+    options = ["evaluate", model, "--task", "retrieval", "--data", videos / "all.csv", "--json"]
+    counts = []
+    for more in ([], ["--split", "train"]):
+        assert main([*map(str, options), *more]) == 0
+        counts.append(json.loads(capsys.readouterr().out)["num_total"])
+
+    assert counts == [1, 1]
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+def test_an_untrained_model_writes_only_words_it_knows(capsys, tmp_path, videos, beams):
+    model = multimodal(tmp_path, CAPTIONER, **WORDS)
+    options = [str(videos / "a.mp4"), "--model", str(model), "--beams", str(beams)]
+
+    assert main(["predict", "captioning", *options]) == 0
+
+    assert capsys.readouterr().out.endswith("\n")
