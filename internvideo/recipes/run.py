@@ -39,12 +39,13 @@ class Run:
             raise ConfigError(f"seed is {self.seed}; it must not be negative")
         if FIRST in self.other_sources:
             raise ConfigError(f"other_sources: {FIRST!r} is the name of `data`; choose another")
-        for source in (Source(data=self.data), *self.other_sources.values()):
+        others = {f"other_sources.{name}.": source for name, source in self.other_sources.items()}
+        for where, source in {"": Source(data=self.data), **others}.items():
             batch_size = source.batch_size or self.training.batch_size
             per_micro_batch = self.training.accumulation * source.data.views_per_video
             if batch_size % per_micro_batch:
                 raise ConfigError(
-                    f"batch_size {batch_size} is not a multiple of accumulation x "
+                    f"{where}batch_size {batch_size} is not a multiple of accumulation x "
                     f"views_per_video = {per_micro_batch}"
                 )
 
@@ -129,7 +130,9 @@ def _merged(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in changes.items():
         old = merged.get(name)
         both = isinstance(old, dict) and isinstance(value, Mapping)
-        merged[name] = _merged(old, value) if both else value
+        merged[name] = _merged(old if both else {}, value) if isinstance(value, Mapping) else value
+        if value == "none":  # TOML has no word for it
+            merged[name] = None
     return merged
 
 
