@@ -245,3 +245,13 @@ def test_an_impossible_search_is_refused(change, message):
 def test_captions_longer_than_the_text_encoder_reads_are_refused():
     with pytest.raises(ConfigError, match="max_length 13 exceeds the text encoder's context of 12"):
         generate(*_networks(), _video(), replace(CONFIG, max_length=13))
+
+
+@pytest.mark.parametrize("num_beams", [1, 3])
+def test_ids_of_no_token_are_never_written(num_beams):
+    config = replace(CONFIG, start_id=3, end_id=4, num_tokens=5, num_beams=num_beams)
+
+    written = generate(*_networks(), _video(5), config)
+
+    assert int(written.ids.max()) < 5
+    assert int(generate(*_networks(), _video(5), CONFIG).ids[:, 1:-1].max()) >= 5
