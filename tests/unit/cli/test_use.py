@@ -20,11 +20,14 @@ CAPTIONS = ("a dot", "two dots")
 SMALL = (
     "num_frames=2",
     "encoder.video.side_px=16",
+    "encoder.video.width=32",
+    "encoder.text.width=32",
     "encoder.text.vocabulary_size=900",
     "encoder.text.context_length=8",
+    "encoder.captioner=none",
 )
 CAPTIONER = (
-    "encoder.captioner={width=128, context_width=128, depth=1, num_heads=2, head_width=8, "
+    "encoder.captioner={width=32, context_width=32, depth=1, num_heads=2, head_width=8, "
     "num_queries=2, vocabulary_size=900}"
 )
 

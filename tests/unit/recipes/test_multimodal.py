@@ -38,8 +38,10 @@ def test_a_toml_file_adds_a_source_and_a_caption_decoder(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text(
         'recipe = "multimodal_tiny_playground"\n'
+        "[stage.encoder.video]\nwidth = 64\n"
+        "[stage.encoder.text]\nwidth = 32\nvocabulary_size = 700\n"
         "[stage.encoder.captioner]\n"
-        "width = 128\ncontext_width = 128\nvocabulary_size = 800\n"
+        "width = 32\ncontext_width = 64\nvocabulary_size = 700\nnum_queries = 3\n"
         "[other_sources.images]\nweight = 0.5\nbatch_size = 6\nnum_frames = 1\n"
         "[other_sources.images.data]\n"
         'source = "image_text/train.jsonl"\nformat = "image-text-list"\nroot = "pictures"\n'
@@ -48,7 +50,7 @@ def test_a_toml_file_adds_a_source_and_a_caption_decoder(tmp_path):
     run = read_run(path, RECIPES)
 
     assert run.other_sources == {"images": IMAGES}
-    assert run.stage.encoder.captioner.num_queries == 256
+    assert run.stage.encoder.captioner.num_queries == 3
     assert replace(run, stage=tiny().stage) == mixed()
 
 
