@@ -34,8 +34,8 @@ class Evaluate:
     """Folder that the paths of videos start from; default that of the annotations."""
     split: str | None = None
     """Only the records of this split; default "test" where the file names one, else all."""
-    crop: float = 224 / 256
-    """Share of the short side that is seen; 1 for the whole middle square."""
+    crop: float | None = None
+    """Share of the short side that is seen; default as the model was evaluated in training."""
     shuffled: bool = False
     """Shuffle the frames of every clip: what is lost was read from time."""
     prompts: str = "actionclip"
@@ -55,10 +55,13 @@ class Evaluate:
         from internvideo.cli.terminal import print_json, progress
         from internvideo.tasks import Viewing
 
-        viewing = Viewing(crop=self.crop, batch_size=self.batch_size, shuffled=self.shuffled)
-        task = _task(self.task, viewing, prompts=self.prompts)
+        task = _task(self.task, Viewing(), prompts=self.prompts)
         annotations = self._annotations()
         model = _model(self.checkpoint, self.device, beams=self.beams)
+        viewing = Viewing(
+            crop=self.crop or model.crop, batch_size=self.batch_size, shuffled=self.shuffled
+        )
+        task = replace(task, viewing=viewing)
         if self.out is not None:  # what cannot be written should fail now, not after hours
             self.out.parent.mkdir(parents=True, exist_ok=True)
         with progress(self.task) as tell:
@@ -114,8 +117,8 @@ class Predict:
     """Prompt templates of zero-shot recognition."""
     beams: int = 1
     """Captions considered at a time in captioning."""
-    crop: float = 224 / 256
-    """Share of the short side that is seen; 1 for the whole middle square."""
+    crop: float | None = None
+    """Share of the short side that is seen; default as the model was evaluated in training."""
     top: int = 5
     """How many answers to show."""
     device: str = "auto"
@@ -127,9 +130,10 @@ class Predict:
         from internvideo.cli.terminal import print_json
         from internvideo.tasks import Viewing
 
-        task = _task(self.task, Viewing(crop=self.crop), prompts=self.prompts)
+        task = _task(self.task, Viewing(), prompts=self.prompts)
         self._check()
         model = _model(self.model, self.device, beams=self.beams)
+        task = replace(task, viewing=Viewing(crop=self.crop or model.crop))
         if self.task == "captioning":
             answers = {"caption": task.predict(model, self.video)}
         elif self.video.is_dir():

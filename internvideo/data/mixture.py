@@ -1,6 +1,6 @@
 """Several sources of batches in turn: every step takes the whole of its batch from one of them.
 
-Source: InternVideo, section 3.2, trains on a batch of videos and a batch of images alternately.
+Source: InternVideo, section 3.1, trains on a batch of videos and a batch of images alternately.
 Which source a step uses depends on its number and the weights alone, so all ranks agree and a run
 resumes from its step. The turns follow Tijdeman 1980, "The chairman assignment problem": after any
 number of steps each source has had its share to within less than one step.

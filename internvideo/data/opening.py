@@ -7,7 +7,7 @@ import json
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,9 @@ _log = logging.getLogger(__name__)
 class Source:
     """Further data of a run, which takes turns with its first: whole steps, in the given shares.
 
-    Nothing of it is held back. Without a `batch_size` or `num_frames` it has those of the run;
-    images are clips of one frame. `weight` is how many steps it has for one step on the first.
+    Of annotations without splits nothing is held back. Without a `batch_size` or `num_frames` it
+    has those of the run; images are clips of one frame. `weight` is how many steps it has for one
+    step on the first.
     """
 
     data: VideoData
@@ -120,8 +121,9 @@ def open_data(
     held_back = config.select(annotations, training=False)
     train = {FIRST: loader(first, config.select(annotations, training=True), training=True)}
     for name, source in others.items():
-        part = source.data.select(source.data.read(), training=True)
-        train[name] = loader(source, part, training=True)
+        whole = replace(source, data=replace(source.data, held_back_share=0.0))
+        part = whole.data.select(whole.data.read(), training=True)
+        train[name] = loader(whole, part, training=True)
     return OpenedData(
         train=train,
         weights={FIRST: 1.0} | {name: source.weight for name, source in others.items()},

@@ -1,6 +1,6 @@
 """Encoder B: a video tower and a text tower that meet in one space, and may describe in words.
 
-Source: InternVideo, section 3.2 (arXiv:2212.03191) and its released code; Radford et al. 2021.
+Source: InternVideo, section 3.1 (arXiv:2212.03191) and its released code; Radford et al. 2021.
 Shapes: clip (b, c, t, h, w) -> embedding (b, e) of length 1; ids (b, l) -> embedding (b, e).
 Differs from the released code: nothing in the numbers. Without `global_layers` the video tower is
 CLIP's image tower, and this is CLIP.

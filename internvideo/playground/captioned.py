@@ -122,14 +122,12 @@ def _question(
 
 
 def _choices(facts: Facts, video: str) -> list[dict[str, object]]:
-    """Put each caption of one sentence (to choose by: the plain one) beside false ones.
+    """Put the plain caption, and to train on a reworded one too, beside false ones.
 
     One is false in each slot. Without an opposite, two of them name another action.
     """
     entries: list[dict[str, object]] = []
-    for number, text in enumerate(captions(facts)[: None if facts.split == "train" else 1]):
-        if ". " in text:
-            continue
+    for number, text in enumerate(captions(facts)[: 2 if facts.split == "train" else 1]):
         rng = _rng(facts, 5 + number)
         of_slot = {slot: changed(facts, slot, rng, number=number) for slot in SLOTS}
         firsts = [found[0] for found in reversed(of_slot.values()) if found]

@@ -93,6 +93,7 @@ def load_video_text(folder: str | Path, *, averaged: bool = False) -> VideoTextM
         model,
         Tokenizer.from_document(loaded.documents["tokenizer"]),
         num_frames=run.stage.num_frames,
+        crop=run.data.eval_crop,
     )
 
 

@@ -32,7 +32,7 @@ def multimodal_large() -> Run:
 
 def multimodal_tiny_playground() -> Run:
     """2 M parameters on the playground's sentences, minutes on two cores."""
-    vocabulary = 800
+    vocabulary = 1100
     encoder = MultimodalEncoderConfig(
         video=UniFormerConfig(
             side_px=64,
@@ -52,6 +52,15 @@ def multimodal_tiny_playground() -> Run:
             vocabulary_size=vocabulary, context_length=40, width=128, depth=2, num_heads=4
         ),
         embed_dim=128,
+        captioner=CaptionDecoderConfig(
+            width=128,
+            context_width=128,
+            depth=1,
+            num_heads=4,
+            head_width=32,
+            num_queries=8,
+            vocabulary_size=vocabulary,
+        ),
     )
     return Run(
         name="multimodal_tiny_playground",
@@ -66,14 +75,19 @@ def multimodal_tiny_playground() -> Run:
             cache_mb=4096,
         ),
         training=TrainingConfig(
-            num_steps=1500,
+            num_steps=900,
             batch_size=64,
             optimiser=OptimiserConfig(
-                lr=1e-3, final_lr=1e-5, warmup_steps=100, weight_decay=0.05, clip_gradient=1.0
+                lr=1e-3,
+                final_lr=1e-5,
+                warmup_steps=100,
+                weight_decay=0.05,
+                clip_gradient=1.0,
+                muon=3.0,
             ),
             log_every=25,
-            evaluate_every=250,
-            checkpoint_every=250,
+            evaluate_every=450,
+            checkpoint_every=150,
         ),
     )
 
@@ -91,6 +105,7 @@ def _published(name: str, size: str, *, initial_weights: str) -> Run:
         format="webvid",
         sampling="segments",
         crop="multi-scale",
+        eval_crop=224 / 256,
         num_workers=10,
     )
     images = VideoData(

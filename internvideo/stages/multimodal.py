@@ -45,6 +45,7 @@ from internvideo.models import (
 )
 from internvideo.text import Tokenizer, load_clip_tokenizer, train_tokenizer
 from internvideo.training import (
+    RandomState,
     TrainingConfig,
     gather_objects,
     gather_rows,
@@ -60,7 +61,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MultimodalPretraining:
-    """What is trained and how; the defaults are those released for B/16.
+    """What is trained and how; the defaults are B/16 from scratch, without a caption decoder.
 
     `vocabulary` "own" is learned from the captions trained on, for networks too small for CLIP's.
     `num_negatives` wrong captions of each clip (data with candidates) join its contrastive loss.
@@ -199,10 +200,10 @@ class MultimodalPretrainingStage:
         video, text = self._embed(work)
         if work.cached is None:
             embeddings = [gather_rows(part) for part in (video.embedding, text.embedding)]
-            losses = self._contrastive(*embeddings, text.extra, len(work.batch))
+            contrastive = self._contrastive(*embeddings, text.extra, len(work.batch))
         else:
-            losses = work.cached.stand_in(video.embedding, text, self.model)
-        losses = {f"{prefix}{name}": value for name, value in losses.items()}
+            contrastive = work.cached.stand_in(video.embedding, text, self.model)
+        losses = {f"{prefix}contrastive": contrastive}
         if f"{prefix}captioning" in self.loss_weights:
             losses[f"{prefix}captioning"] = captioning_loss(
                 self.model.describe(text.tokens, video.tokens),
@@ -281,10 +282,12 @@ class MultimodalPretrainingStage:
         """Token ids without the columns that are padding in all rows."""
         length = self.config.encoder.text.context_length
         ids = self.tokenizer(sentences, context_length=length, truncate=True)
-        cut = (ids[:, -1] == self.tokenizer.end_id).sum()
+        full = (ids[:, -1] == self.tokenizer.end_id).nonzero()[:, 0].tolist()
+        cut = [row for row in full if len(self.tokenizer.encode(sentences[row])) > length - 2]
         if cut and not self.num_cut:
-            logger.warning("captions of more than %d tokens are cut, the first of them now", length)
-        self.num_cut += int(cut)
+            first = sentences[cut[0]]
+            logger.warning("captions of more than %d tokens are cut: %.80r", length, first)
+        self.num_cut += len(cut)
         longest = int((~self.tokenizer.padding_mask(ids)).sum(1).max())
         return ids[:, :longest].to(self.device)
 
@@ -319,27 +322,22 @@ class MultimodalPretrainingStage:
         text: Float[Tensor, "g e"],
         extra: Float[Tensor, "b k e"] | None,
         num_own: int,
-    ) -> dict[str, Tensor]:
-        """Loss of this rank's rows among those of all, and how many of its clips find theirs."""
+    ) -> Tensor:
+        """Loss of this rank's rows among those of all."""
         first, scale = self.share.index * num_own, self.model.logit_scale
         own = slice(first, first + num_own)
         if self.config.objective == "sigmoid":
             bias = self.model.logit_bias
             assert bias is not None
-            loss = sigmoid_loss(video, text, scale, bias, own_rows=own, extra_text=extra)
-        else:
-            loss = contrastive_loss(video, text, scale, own_rows=own, extra_text=extra)
-        with torch.no_grad():
-            best = (video[own] @ text.mT).argmax(1)
-            right = best == torch.arange(first, first + num_own, device=best.device)
-        return {"contrastive": loss, "accuracy": right.float().mean()}
+            return sigmoid_loss(video, text, scale, bias, own_rows=own, extra_text=extra)
+        return contrastive_loss(video, text, scale, own_rows=own, extra_text=extra)
 
     def _cache_gradients(self, works: list[_Work]) -> None:
         """Embed all micro-batches, take the loss of the step, keep what it gives each embedding."""
         embedded = []
         with torch.no_grad():
             for work in works:
-                work.random_state = _RandomState.now(self.device)
+                work.random_state = RandomState.now(self.device)
                 video, text = self._embed(work)
                 embedded.append((video.embedding, text.embedding, text.extra))
         with torch.enable_grad():
@@ -349,14 +347,14 @@ class MultimodalPretrainingStage:
             ]
             video, text, extra = leaves
             assert video is not None and text is not None
-            losses = self._contrastive(gather_rows(video), gather_rows(text), extra, len(video))
+            loss = self._contrastive(gather_rows(video), gather_rows(text), extra, len(video))
             scales = [p for p in (self.model.logit_scale, self.model.logit_bias) if p is not None]
             wanted = [video, text, *([] if extra is None else [extra]), *scales]
-            gradients = torch.autograd.grad(losses["contrastive"], wanted, allow_unused=True)
+            gradients = torch.autograd.grad(loss, wanted, allow_unused=True)
         of_rows = [part.chunk(len(works)) for part in gradients[: len(wanted) - len(scales)]]
         for number, work in enumerate(works):
             work.cached = _Cached(
-                losses={name: value.detach() for name, value in losses.items()},
+                loss=loss.detach(),
                 of_rows=tuple(part[number] * len(works) for part in of_rows),
                 of_scales=gradients[len(wanted) - len(scales) :],
             )
@@ -444,7 +442,7 @@ class _Work:
     negatives: Int64[Tensor, "bk l2"] | None
     visible_index: Int64[Tensor, "b k"] | None
     num_targets: Tensor | None = None
-    random_state: _RandomState | None = None
+    random_state: RandomState | None = None
     cached: _Cached | None = None
 
 
@@ -461,12 +459,12 @@ class _Texts:
 class _Cached:
     """What the loss of a step gives the embeddings of one micro-batch, and the two scales."""
 
-    losses: dict[str, Tensor]
+    loss: Tensor
     of_rows: tuple[Tensor, ...]
     of_scales: tuple[Tensor | None, ...]
 
-    def stand_in(self, video: Tensor, text: _Texts, model: MultimodalEncoder) -> dict[str, Tensor]:
-        """The losses, with gradients that lead on through these embeddings."""
+    def stand_in(self, video: Tensor, text: _Texts, model: MultimodalEncoder) -> Tensor:
+        """The loss, with gradients that lead on through these embeddings."""
         rows = [part for part in (video, text.embedding, text.extra) if part is not None]
         scales = [part for part in (model.logit_scale, model.logit_bias) if part is not None]
         gradients = (*self.of_rows, *self.of_scales)
@@ -475,26 +473,7 @@ class _Cached:
             for part, gradient in zip([*rows, *scales], gradients, strict=True)
             if gradient is not None
         )
-        value = self.losses["contrastive"]
-        return {**self.losses, "contrastive": value + (linear - linear.detach())}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class _RandomState:
-    """Where torch's generators are, so that a second pass drops what the first dropped."""
-
-    processor: Tensor
-    device: Tensor | None
-
-    @classmethod
-    def now(cls, device: torch.device) -> _RandomState:
-        on_device = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
-        return cls(processor=torch.get_rng_state(), device=on_device)
-
-    def restore(self, device: torch.device) -> None:
-        torch.set_rng_state(self.processor)
-        if self.device is not None:
-            torch.cuda.set_rng_state(self.device, device)
+        return self.loss + (linear - linear.detach())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -20,8 +20,9 @@ from internvideo.video.transforms import CLIP_MEAN, CLIP_STD, normalise
 class VideoTextModel:
     """An `Embedder`, and a `Captioner` where the encoder has a caption decoder.
 
-    Sentences longer than the text tower's context are cut. Captions are searched for with
-    `num_beams`; 1 takes the likeliest word each time.
+    `crop` is the share of a video's short side that it is used to see. Sentences longer than the
+    text tower's context are cut. Captions are searched for with `num_beams`; 1 takes the likeliest
+    word each time.
     """
 
     def __init__(
@@ -30,10 +31,11 @@ class VideoTextModel:
         tokenizer: Tokenizer,
         *,
         num_frames: int,
+        crop: float = 224 / 256,
         num_beams: int = 1,
     ) -> None:
         self.model, self.tokenizer = model.eval(), tokenizer
-        self.num_frames, self.num_beams = num_frames, num_beams
+        self.num_frames, self.crop, self.num_beams = num_frames, crop, num_beams
 
     @property
     def side_px(self) -> int:

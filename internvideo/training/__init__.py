@@ -11,6 +11,7 @@ from internvideo.training.parallel import (
     joined,
     sum_over_ranks,
 )
+from internvideo.training.random_state import RandomState
 
 __all__ = [
     "Checkpoint",
@@ -18,6 +19,7 @@ __all__ = [
     "Outcome",
     "Process",
     "Progress",
+    "RandomState",
     "Trainable",
     "TrainingConfig",
     "gather_objects",
