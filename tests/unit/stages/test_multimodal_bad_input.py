@@ -193,43 +193,37 @@ def test_a_shard_cut_too_short_stops_the_run(cut_shard, tmp_path):
         take_steps(stage, 3)
 
 
-def _evaluate(rank: int, count: int, folder: str, out: str, port: int, name: str) -> None:
+# Of twelve clips of the first rank one can be decoded, or none; of the second rank all thirteen.
+UNEQUAL = {
+    "few.jsonl": ["plain.mp4", *(f"gone{n}.mp4" for n in range(11)), *["plain.mp4"] * 13],
+    "none.jsonl": [*(f"gone{n}.mp4" for n in range(12)), *["plain.mp4"] * 13],
+}
+
+
+def _evaluate(rank: int, count: int, folder: str, out: str, port: int) -> None:
     os.environ.update(
         RANK=str(rank), WORLD_SIZE=str(count), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port)
     )
     logging.getLogger("internvideo").setLevel(logging.ERROR)
     torch.set_num_threads(1)
+    said = {}
     with joined("cpu") as process:
-        where = Path(out) / str(rank)
-        where.mkdir()
-        try:
-            stage = make_stage(listed(Path(folder), name), where, share=process.share)
-            said = stage.evaluate()
-        except ConfigError as error:
-            said = str(error)
-        torch.save(said, where.with_suffix(".pt"))
+        for name in UNEQUAL:
+            stage = make_stage(listed(Path(folder), name), Path(out), share=process.share)
+            try:
+                said[name] = stage.evaluate()
+            except ConfigError as error:
+                said[name] = str(error)
+    torch.save(said, Path(out) / f"{rank}.pt")
 
 
-def on_two_ranks(folder: Path, name: str, out: Path, port: int) -> list[dict[str, float] | str]:
-    multiprocessing.spawn(_evaluate, (2, str(folder), str(out), port, name), nprocs=2)
-    return [torch.load(out / f"{rank}.pt") for rank in range(2)]
+def test_ranks_with_unequal_clips_agree_and_one_without_any_stops_all(folder, tmp_path, free_port):
+    for name, videos in UNEQUAL.items():
+        write_list(folder / name, [(video, f"dot {n}") for n, video in enumerate(videos)])
 
+    multiprocessing.spawn(_evaluate, (2, str(folder), str(tmp_path), free_port), nprocs=2)
 
-def test_ranks_with_unequal_clips_to_evaluate_agree(folder, tmp_path, free_port):
-    # The first rank has one clip of twelve that can be decoded, the second all of its thirteen.
-    names = ["plain.mp4", *(f"gone{n}.mp4" for n in range(11)), *["plain.mp4"] * 13]
-    write_list(folder / "uneven.jsonl", [(name, f"dot number {n}") for n, name in enumerate(names)])
-
-    first, second = on_two_ranks(folder, "uneven.jsonl", tmp_path, free_port)
-
+    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
     assert first == second
-    assert first["clips"] == 14
-
-
-def test_a_rank_without_a_clip_stops_all_of_them(folder, tmp_path, free_port):
-    names = [*(f"gone{n}.mp4" for n in range(2)), *["plain.mp4"] * 3]
-    write_list(folder / "half.jsonl", [(name, f"dot number {n}") for n, name in enumerate(names)])
-
-    said = on_two_ranks(folder, "half.jsonl", tmp_path, free_port)
-
-    assert said == ["fewer evaluation batches than ranks; use fewer ranks or more data"] * 2
+    assert first["few.jsonl"]["clips"] == 14
+    assert first["none.jsonl"].startswith("fewer evaluation batches than ranks; use fewer ranks")
