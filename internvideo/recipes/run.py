@@ -67,14 +67,16 @@ def from_document(document: Mapping[str, Any], *, where: str = "run") -> Run:
     try:
         run = _ADAPTER.validate_python(dict(document))
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(str(part) for part in problem['loc']) or where}: "
-            f"{problem['msg'].removeprefix('Value error, ')}"
-            for problem in error.errors()
-        )
+        problems = "; ".join(map(_problem, error.errors()))
         raise ConfigError(f"{where}: {problems}") from error
     _refuse_unknown(document, to_document(run), where)
     return run
+
+
+def _problem(found: Mapping[str, Any]) -> str:
+    place = ".".join(map(str, found["loc"]))  # nothing where the run as a whole is impossible
+    said = found["msg"].removeprefix("Value error, ")
+    return f"{place}: {said}" if place else said
 
 
 def override(run: Run, settings: Iterable[str]) -> Run:

@@ -56,7 +56,7 @@ def test_none_and_plain_text_can_be_set():
         ("stage.masking.ratio=0.001", "hides 0 of the"),
         ("training.batch_size=33", "batch_size 33 is not a multiple of accumulation x views"),
         ("data.crop=middle", "data.crop"),
-        ("seed=-1", "seed is -1; it must not be negative"),
+        ("seed=-1", "--set: seed is -1; it must not be negative"),
     ],
 )
 def test_a_wrong_setting_is_named(setting, message):
@@ -64,6 +64,7 @@ def test_a_wrong_setting_is_named(setting, message):
         override(recipe("mae_tiny_actions"), [setting])
 
     assert message in str(caught.value)
+    assert "--set: --set" not in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
