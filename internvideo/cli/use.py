@@ -58,9 +58,8 @@ class Evaluate:
         task = _task(self.task, Viewing(), prompts=self.prompts)
         annotations = self._annotations()
         model = _model(self.checkpoint, self.device, beams=self.beams)
-        viewing = Viewing(
-            crop=self.crop or model.crop, batch_size=self.batch_size, shuffled=self.shuffled
-        )
+        crop = model.crop if self.crop is None else self.crop
+        viewing = Viewing(crop=crop, batch_size=self.batch_size, shuffled=self.shuffled)
         task = replace(task, viewing=viewing)
         if self.out is not None:  # what cannot be written should fail now, not after hours
             self.out.parent.mkdir(parents=True, exist_ok=True)
@@ -133,7 +132,8 @@ class Predict:
         task = _task(self.task, Viewing(), prompts=self.prompts)
         self._check()
         model = _model(self.model, self.device, beams=self.beams)
-        task = replace(task, viewing=Viewing(crop=self.crop or model.crop))
+        crop = model.crop if self.crop is None else self.crop
+        task = replace(task, viewing=Viewing(crop=crop))
         if self.task == "captioning":
             answers = {"caption": task.predict(model, self.video)}
         elif self.video.is_dir():

@@ -94,6 +94,7 @@ def masked(tmp_path_factory) -> Path:
         ({"--task": "captioning"}, "this encoder was trained without a caption decoder"),
         ({"--batch-size": 0}, "viewing.batch_size is 0, expected 1 or more"),
         ({"--crop": 2}, "viewing.crop is 2.0, expected above 0 and at most 1"),
+        ({"--crop": 0}, "viewing.crop is 0.0, expected above 0 and at most 1"),
         ({"--device": "gpu"}, "unknown device 'gpu'"),
         ({"--task": "zero-shot-recognition", "--prompts": "clib"}, "list of prompts 'clib'"),
         ({"--out": "all.csv/page.html"}, "all.csv"),
