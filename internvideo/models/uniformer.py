@@ -56,6 +56,9 @@ class UniFormerConfig:
     local_reduction: float = 1.5
     # "layer" does not mix samples, so that ranks and micro-batches do not change the result.
     local_norm: LocalNorm = "batch"
+    # Whether local branches reach to the places around as well (3 x 3 x 3), and not along time
+    # alone, as published.
+    local_in_space: bool = False
     # Frames that one token spans where time is halved; 1: every frame has its tokens.
     time_kernel: int = 1
     # Freeze all that came from CLIP; the pooled vector is then the query alone.
@@ -171,7 +174,7 @@ class UniFormer(nn.Module):
         readers = dict(zip(self.config.global_layers, self.global_blocks, strict=True))
         after = {}
         for i, block in enumerate(self.blocks):
-            tokens = self._run(block, tokens)
+            tokens = self._run(block, tokens, self.config.grid, visible_index)
             if i in layers:
                 after[i] = tokens
             if i in readers:
@@ -227,7 +230,13 @@ def _backbone_block(config: UniFormerConfig, drop_path: float) -> BackboneBlock:
     width = config.width
     reduced_width = int(width // config.local_reduction)
     local1, local2 = (
-        LocalBranch(width, reduced_width, norm=config.local_norm, norm_eps=config.norm_eps)
+        LocalBranch(
+            width,
+            reduced_width,
+            norm=config.local_norm,
+            in_space=config.local_in_space,
+            norm_eps=config.norm_eps,
+        )
         if config.num_local > i
         else None
         for i in range(2)

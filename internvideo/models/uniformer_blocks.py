@@ -25,26 +25,47 @@ LocalNorm = Literal["batch", "layer"]
 
 
 class LocalBranch(nn.Module):
-    """norm -> narrower -> three neighbouring frames -> back; starts as zero."""
+    """norm -> narrower -> neighbours -> back; starts as zero.
+
+    Neighbours are the same place in three frames, or with `in_space` also the eight places around.
+    """
 
     def __init__(
-        self, width: int, reduced_width: int, *, norm: LocalNorm = "batch", norm_eps: float = 1e-5
+        self,
+        width: int,
+        reduced_width: int,
+        *,
+        norm: LocalNorm = "batch",
+        in_space: bool = False,
+        norm_eps: float = 1e-5,
     ) -> None:
         super().__init__()
         norm_type = nn.BatchNorm1d if norm == "batch" else nn.LayerNorm
         self.norm = norm_type(width, eps=norm_eps)
         self.down = nn.Linear(width, reduced_width)
         # Its layout, here and in a global block, is that of the official convolution.
+        side = 3 if in_space else 1
         self.time = nn.Conv3d(
-            reduced_width, reduced_width, (3, 1, 1), padding=(1, 0, 0), groups=reduced_width
+            reduced_width,
+            reduced_width,
+            (3, side, side),
+            padding=(1, side // 2, side // 2),
+            groups=reduced_width,
         )
         self.up = nn.Linear(reduced_width, width)
         nn.init.zeros_(self.up.weight)
         nn.init.zeros_(self.up.bias)
 
-    def forward(self, patches: Float[Tensor, "b t k d"]) -> Float[Tensor, "b t k d"]:
+    def forward(
+        self,
+        patches: Float[Tensor, "b t k d"],
+        grid: tuple[int, int],
+        visible_index: Int64[Tensor, "b k"] | None = None,
+    ) -> Float[Tensor, "b t k d"]:
         normalised = self.norm(patches.flatten(0, 2)).view(patches.shape)
         reduced = self.down(normalised)
+        if self.time.kernel_size[1] > 1:
+            return self.up(convolve_on_grid(reduced, self.time, grid, visible_index))
         before, here, after = self.time.weight.flatten(1).unbind(1)
         padded = F.pad(reduced, (0, 0, 0, 0, 1, 1))
         mixed = padded[:, :-2] * before + reduced * here + padded[:, 2:] * after + self.time.bias
@@ -76,17 +97,23 @@ class BackboneBlock(ClipBlock):
         )
         self.local1, self.local2 = local1, local2
 
-    def forward(self, tokens: Float[Tensor, "b t n d"]) -> Float[Tensor, "b t n d"]:
-        tokens = self._add_local(self.local1, tokens)
-        tokens = tokens + self.drop_path(self.attn(self.norm1(tokens)))
-        tokens = self._add_local(self.local2, tokens)
-        return tokens + self.drop_path(self.mlp(self.norm2(tokens)))
+    def forward(
+        self,
+        tokens: Float[Tensor, "b t n d"],
+        grid: tuple[int, int],
+        visible_index: Int64[Tensor, "b k"] | None = None,
+    ) -> Float[Tensor, "b t n d"]:
+        def add_local(local: LocalBranch | None, tokens: Tensor) -> Tensor:
+            if local is None:
+                return tokens
+            classes, patches = tokens[:, :, :1], tokens[:, :, 1:]
+            branch = self.drop_path(local(patches, grid, visible_index))
+            return torch.cat([classes, patches + branch], dim=2)
 
-    def _add_local(self, local: LocalBranch | None, tokens: Tensor) -> Tensor:
-        if local is None:
-            return tokens
-        classes, patches = tokens[:, :, :1], tokens[:, :, 1:]
-        return torch.cat([classes, patches + self.drop_path(local(patches))], dim=2)
+        tokens = add_local(self.local1, tokens)
+        tokens = tokens + self.drop_path(self.attn(self.norm1(tokens)))
+        tokens = add_local(self.local2, tokens)
+        return tokens + self.drop_path(self.mlp(self.norm2(tokens)))
 
 
 class GlobalBlock(nn.Module):
@@ -128,24 +155,28 @@ class GlobalBlock(nn.Module):
     ) -> Float[Tensor, "b d"]:
         """Update the query; `grid` counts the rows and columns of places, visible or not."""
         classes, patches = tokens[:, :, :1], tokens[:, :, 1:]
-        neighbours = self._neighbours(patches, grid, visible_index)
+        neighbours = convolve_on_grid(patches, self.positions, grid, visible_index)
         context = torch.cat([classes, patches + neighbours], dim=2).flatten(1, 2)
         attended = attend_once(self.attn, self.norm1(query), self.norm_context(context))
         query = query + self.drop_path(attended)
         return query + self.drop_path(self.mlp(self.norm2(query)))
 
-    def _neighbours(
-        self, patches: Tensor, grid: tuple[int, int], visible_index: Tensor | None
-    ) -> Tensor:
-        """Convolve on the whole grid, where hidden places hold zeros, and keep the visible ones."""
-        b, t, k, d = patches.shape
-        where = None
-        if visible_index is not None:
-            where = visible_index[:, None, :, None].expand(b, t, k, d)
-            whole = patches.new_zeros(b, t, grid[0] * grid[1], d)
-            patches = whole.scatter(2, where, patches)
-        mixed = convolve_depthwise(patches.unflatten(2, grid), self.positions).flatten(2, 3)
-        return mixed if where is None else mixed.gather(2, where)
+
+def convolve_on_grid(
+    patches: Float[Tensor, "b t k d"],
+    convolution: nn.Conv3d,
+    grid: tuple[int, int],
+    visible_index: Int64[Tensor, "b k"] | None,
+) -> Float[Tensor, "b t k d"]:
+    """Convolve on the whole grid, where hidden places hold zeros, and keep the visible ones."""
+    b, t, k, d = patches.shape
+    where = None
+    if visible_index is not None:
+        where = visible_index[:, None, :, None].expand(b, t, k, d)
+        whole = patches.new_zeros(b, t, grid[0] * grid[1], d)
+        patches = whole.scatter(2, where, patches)
+    mixed = convolve_depthwise(patches.unflatten(2, grid), convolution).flatten(2, 3)
+    return mixed if where is None else mixed.gather(2, where)
 
 
 def convolve_depthwise(

@@ -34,6 +34,7 @@ from internvideo.models import (
     load_weights,
     unit_length,
 )
+from internvideo.models.uniformer_blocks import convolve_on_grid
 from tests.parity.case import Case
 
 
@@ -119,7 +120,8 @@ def check_uniformerv2(case: Case) -> None:
         if ours.startswith("dpe."):
             j = int(ours.removeprefix("dpe."))
             with torch.no_grad():
-                mixed = video.global_blocks[j]._neighbours(dpe[j][:, :, 1:], (h, w), None)
+                convolution = video.global_blocks[j].positions
+                mixed = convolve_on_grid(dpe[j][:, :, 1:], convolution, (h, w), None)
             case.close(f"hidden/{name}", rearrange(mixed, "b t (h w) d -> b d t h w", h=h))
         elif ".local" in ours:
             got = rearrange(seen[ours], "b t (h w) d -> b d t h w", h=h)

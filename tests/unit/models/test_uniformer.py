@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from internvideo.errors import ConfigError
 from internvideo.models import UniFormer, UniFormerConfig
-from internvideo.models.uniformer_blocks import GlobalBlock, LocalBranch
+from internvideo.models.uniformer_blocks import GlobalBlock, LocalBranch, convolve_on_grid
 
 TINY = UniFormerConfig(
     side_px=32,
@@ -24,6 +24,7 @@ TINY = UniFormerConfig(
     num_global_heads=2,
 )
 LOCAL = replace(TINY, num_local=2, time_kernel=3)
+IN_SPACE = replace(LOCAL, local_in_space=True)
 
 
 def _seeded(module: nn.Module) -> nn.Module:
@@ -79,20 +80,23 @@ def test_a_global_block_is_the_published_one_with_its_gradients(t: int):
     )
 
 
-def test_a_local_branch_is_the_published_convolutions():
-    branch = _seeded(LocalBranch(32, 21))
+@pytest.mark.parametrize("in_space", [False, True])
+def test_a_local_branch_is_the_published_convolutions(in_space):
+    branch = _seeded(LocalBranch(32, 21, in_space=in_space))
     branch.norm.running_mean.normal_(generator=torch.Generator().manual_seed(0))
     tokens = torch.randn(2, 5, 16, 32, generator=torch.Generator().manual_seed(0))
 
-    x = rearrange(branch.norm(tokens.flatten(0, 2)).view(tokens.shape), "b t p d -> b d t p 1")
+    normed = branch.norm(tokens.flatten(0, 2)).view(tokens.shape)
+    x = rearrange(normed, "b t (h w) d -> b d t h w", h=4)
     x = F.conv3d(x, branch.down.weight[:, :, None, None, None], branch.down.bias)
     x = branch.time(x)
     x = F.conv3d(x, branch.up.weight[:, :, None, None, None], branch.up.bias)
 
-    torch.testing.assert_close(branch(tokens), rearrange(x, "b d t p 1 -> b t p d"))
+    expected = rearrange(x, "b d t h w -> b t (h w) d")
+    torch.testing.assert_close(branch(tokens, (4, 4)), expected)
 
 
-@pytest.mark.parametrize("config", [TINY, LOCAL])
+@pytest.mark.parametrize("config", [TINY, LOCAL, IN_SPACE])
 def test_naming_all_places_as_visible_changes_nothing(config: UniFormerConfig):
     model, clip = _seeded(UniFormer(config)), _clip()
     everything = torch.arange(16).expand(2, -1)
@@ -103,7 +107,7 @@ def test_naming_all_places_as_visible_changes_nothing(config: UniFormerConfig):
     torch.testing.assert_close(named.tokens, whole.tokens)
 
 
-@pytest.mark.parametrize("config", [TINY, LOCAL])
+@pytest.mark.parametrize("config", [TINY, LOCAL, IN_SPACE])
 def test_what_hides_at_dropped_places_changes_nothing(config: UniFormerConfig):
     model, clip, visible = _seeded(UniFormer(config)), _clip(), _places(2, 6)
     shown = torch.zeros(2, 16).scatter(1, visible, 1.0)
@@ -128,7 +132,8 @@ def test_a_dropped_place_is_a_zero_to_the_convolution():
     mixed = rearrange(mixed, "b d t h w -> b t (h w) d")
     expected = torch.stack([mixed[i, :, visible[i]] for i in range(2)])
 
-    torch.testing.assert_close(block._neighbours(patches, (4, 4), visible), expected)
+    got = convolve_on_grid(patches, block.positions, (4, 4), visible)
+    torch.testing.assert_close(got, expected)
 
 
 def test_permuting_the_batch_permutes_the_output():
