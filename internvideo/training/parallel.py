@@ -8,6 +8,7 @@ DDP and FSDP2 can hook into, and the model itself is never changed or renamed.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -54,6 +55,7 @@ def joined(device: str = "auto") -> Iterator[Process]:
         share = Share(index=dist.get_rank(), count=dist.get_world_size())
         yield Process(share=share, device=chosen)
     finally:
+        gc.collect()  # a wrapped module that outlives its group can hang when it is torn down
         dist.destroy_process_group()
 
 

@@ -26,7 +26,7 @@ from internvideo.models import (
     UniFormerConfig,
 )
 from internvideo.stages import MultimodalPretraining, MultimodalPretrainingStage
-from internvideo.training import TrainingConfig, joined
+from internvideo.training import Process, TrainingConfig, joined
 from internvideo.training.parallel import wrap
 from internvideo.values import Share
 from internvideo.video import write_video
@@ -198,19 +198,20 @@ def _rank(rank: int, count: int, data: str, out: str, port: int, config, parts: 
     logging.getLogger("internvideo").setLevel(logging.ERROR)
     torch.set_num_threads(1)
     with joined("cpu") as process:
-        stage = make_stage(
-            Path(data), config, share=process.share, parts=parts, others=images(Path(data))
-        )
-        shake(stage)
-        module = wrap(stage.model, stage.losses, strategy="ddp", precision="fp32", process=process)
-        steps = [step(stage, module, first_step) for first_step in (0, 1)]
-        stage.model.eval()
-        scores = stage.evaluate()
-        mean = [
-            ({n: _mean(v) for n, v in losses.items()}, gradients) for losses, gradients in steps
-        ]
+        found = _steps_and_scores(Path(data), config, parts, process)
         if rank == 0:
-            torch.save((mean, scores), out)
+            torch.save(found, out)
+
+
+def _steps_and_scores(data: Path, config: MultimodalPretraining, parts: int, process: Process):
+    stage = make_stage(data, config, share=process.share, parts=parts, others=images(data))
+    shake(stage)
+    module = wrap(stage.model, stage.losses, strategy="ddp", precision="fp32", process=process)
+    steps = [step(stage, module, first_step) for first_step in (0, 1)]
+    stage.model.eval()
+    scores = stage.evaluate()
+    means = [({n: _mean(v) for n, v in losses.items()}, gradients) for losses, gradients in steps]
+    return means, scores
 
 
 def _mean(value: torch.Tensor) -> torch.Tensor:
