@@ -40,7 +40,7 @@ _TITLES = {
     "error_ratio": "Error over the error of predicting the mean tubelet",
 }
 # On how many clips a score was measured belongs beside it; it is no curve.
-_COUNTS = {"eval/clips"}
+_COUNTS = {"eval/clips", "eval/captions"}
 # Schedules are judged by their shape.
 _LINEAR = {"lr"}
 _MOST_ROWS, _MOST_WARNINGS, _LOG_LINES, _MOST_VIDEO_CLIPS = 200, 10, 20, 4
