@@ -73,9 +73,8 @@ def mae_giant_v2() -> Run:
         optimiser=OptimiserConfig(lr=6e-4, reference_batch=256, clip_gradient=0.02),
         warmup_epochs=30,
     )
-    stage = replace(
-        run.stage,
-        encoder=replace(run.stage.encoder, recompute_activations=True),
+    stage = MaskedPretraining(
+        encoder=replace(ENCODERS["giant"], recompute_activations=True),
         decoder=VIDEOMAE_V2_DECODERS["giant"],
         masking=MaskingConfig(skipped_ratio=0.5),
     )
@@ -111,7 +110,7 @@ def mae_tiny_playground() -> Run:
     run = mae_tiny_actions()
     # Shapes are few and small: a tube of 0.75 hides most of them altogether, and what nobody can
     # know teaches nothing. Tokens hidden anywhere are seen at another moment.
-    stage = replace(run.stage, masking=MaskingConfig(kind="random", ratio=0.6))
+    stage = replace(_tiny_stage(), masking=MaskingConfig(kind="random", ratio=0.6))
     data = VideoData(
         source="manifest.csv",
         root="runs/playground",

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import shutil
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -170,9 +171,10 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         found = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, SafetensorError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        reason = (str(error).splitlines() or ["the file ends early"])[0]
         raise CheckpointError(
-            f"{path}: cannot be read as weights ({str(error).splitlines()[0]}); expected a "
-            ".safetensors file or a state dict written by torch.save"
+            f"{path}: cannot be read as weights ({reason}); expected a .safetensors file or a "
+            "state dict written by torch.save"
         ) from error
     state = found.get("state_dict", found) if isinstance(found, dict) else None
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
