@@ -120,16 +120,16 @@ def test_a_mask_that_does_not_fit_the_grid_is_refused_at_once():
 
 def test_broken_videos_survive_a_stop(videos, tmp_path):
     it = stage(videos, tmp_path, TINY)
-    it.restore([{"path": "x.mp4", "reason": "cut"}])
+    it.restore({"first": [{"path": "x.mp4", "reason": "cut"}]})
 
-    assert it.state() == [{"path": "x.mp4", "reason": "cut"}]
+    assert it.state() == {"first": [{"path": "x.mp4", "reason": "cut"}]}
 
 
 def test_held_back_videos_that_are_all_broken_do_not_lose_the_run(videos, tmp_path):
     for path in videos.glob("*.mp4"):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     it = stage(tmp_path, tmp_path, TINY)
-    for record in it._held_back.dataset.records:
+    for record in it._data.held_back.dataset.records:
         record.video.write_bytes(b"not a video")
 
     assert it.evaluate() == {"clips": 0.0}
