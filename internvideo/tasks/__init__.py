@@ -12,7 +12,7 @@ from internvideo.tasks.embedding import (
     see_clips,
 )
 from internvideo.tasks.multiple_choice import MultipleChoice, MultipleChoiceResult
-from internvideo.tasks.recogniser import RecognitionModel, Recogniser
+from internvideo.tasks.recogniser import Recogniser, RecognitionModel
 from internvideo.tasks.retrieval import Retrieval, RetrievalResult
 from internvideo.tasks.video_text import VideoTextModel
 from internvideo.tasks.zero_shot_recognition import RecognitionResult, ZeroShotRecognition
