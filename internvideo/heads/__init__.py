@@ -1,6 +1,12 @@
 """Heads: a representation becomes an answer."""
 
-from internvideo.heads.classify import VideoClassifier, VideoClassifierConfig
+from internvideo.heads.classify import (
+    AttentivePooling,
+    VideoClassifier,
+    VideoClassifierConfig,
+    map_head_rows,
+    rows_of_classes,
+)
 from internvideo.heads.retrieval import (
     TokenWeights,
     equal_weights,
@@ -9,10 +15,13 @@ from internvideo.heads.retrieval import (
 )
 
 __all__ = [
+    "AttentivePooling",
     "TokenWeights",
     "VideoClassifier",
     "VideoClassifierConfig",
     "equal_weights",
+    "map_head_rows",
     "mean_frame_similarity",
+    "rows_of_classes",
     "token_similarity",
 ]

@@ -1,6 +1,7 @@
 """Networks: tensors to tensors. They know nothing of files, annotations, optimisers or ranks."""
 
 from internvideo.models.caption_decoder import CaptionDecoder, CaptionDecoderConfig
+from internvideo.models.clip_blocks import ClipAttention
 from internvideo.models.cost import (
     autoencoder_macs,
     encoder_macs,
@@ -44,6 +45,7 @@ from internvideo.models.sizes import (
 from internvideo.models.text_encoder import TextEncoder, TextEncoderConfig, TextOutput
 from internvideo.models.tokens import gather_tokens, patchify, patchify_frames, unpatchify
 from internvideo.models.uniformer import UniFormer, UniFormerConfig, UniFormerOutput
+from internvideo.models.uniformer_blocks import attend_once
 from internvideo.models.viclip import (
     JointEncoder,
     JointEncoderConfig,
@@ -93,6 +95,7 @@ __all__ = [
     "CaptionDecoderConfig",
     "CaptionScores",
     "Captions",
+    "ClipAttention",
     "DecoderConfig",
     "GenerationConfig",
     "JointEncoder",
@@ -119,6 +122,7 @@ __all__ = [
     "Viclip",
     "ViclipConfig",
     "VideoEmbedding",
+    "attend_once",
     "autoencoder_macs",
     "average_weights",
     "axes_sine_table",
