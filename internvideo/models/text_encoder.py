@@ -115,5 +115,5 @@ class TextEncoder(nn.Module):
         tokens = self.norm(tokens)
         end = ids.argmax(1)
         return TextOutput(
-            tokens=tokens, pooled=tokens[torch.arange(len(ids), device=ids.device), end]
+            tokens=tokens, pooled=tokens[torch.arange(ids.shape[0], device=ids.device), end]
         )

@@ -170,7 +170,7 @@ class UniFormer(nn.Module):
             layers: Backbone layers, counted from 0, after which the tokens are wanted as well.
         """
         tokens = self.embed(clip, visible_index)
-        query = None if self.query_token is None else self.query_token.expand(len(clip), -1)
+        query = None if self.query_token is None else self.query_token.expand(clip.shape[0], -1)
         readers = dict(zip(self.config.global_layers, self.global_blocks, strict=True))
         after = {}
         for i, block in enumerate(self.blocks):

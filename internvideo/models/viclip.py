@@ -116,7 +116,7 @@ class JointEncoder(nn.Module):
             pixels, positions = gather_tokens(pixels, visible_index), positions[visible_index]
         patches = F.linear(pixels, self.patch_embed.weight.flatten(1)) + positions
         first = (self.class_token + self.positions[0]).to(patches.dtype)
-        return self.norm_pre(torch.cat([first.expand(len(clip), 1, -1), patches], dim=1))
+        return self.norm_pre(torch.cat([first.expand(clip.shape[0], 1, -1), patches], dim=1))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
