@@ -8,7 +8,6 @@ Differs from players: pixels are taken as square; transparency is dropped.
 
 from __future__ import annotations
 
-import io
 import logging
 from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
@@ -19,13 +18,14 @@ from typing import Literal
 import av
 import numpy as np
 import torch
-from av.stream import Discard, Disposition
+from av.stream import Discard
 from av.video.reformatter import VideoReformatter
-from av.video.stream import VideoStream
 from jaxtyping import Float64, UInt8
+from torch import Tensor
 
 from internvideo.errors import ConfigError, DecodeError
 from internvideo.values import Clip
+from internvideo.video.container import is_cover, open_container
 from internvideo.video.info import VideoInfo, timing
 from internvideo.video.packets import PacketTable, list_packets
 from internvideo.video.rotation import Turn
@@ -72,8 +72,8 @@ class VideoReader:
             raise
 
     def _open(self) -> None:
-        self._container = _open_container(self.path, self._data)
-        pictures = [s for s in self._container.streams.video if not _is_cover(s)]
+        self._container = open_container(self.path, self._data)
+        pictures = [s for s in self._container.streams.video if not is_cover(s)]
         if not pictures:
             self._container.close()
             raise DecodeError(
@@ -175,11 +175,7 @@ class VideoReader:
             turn = turn or Turn.of(frame)
             missing.discard(index)
         if missing:
-            why = self.first_error or "their data is missing"
-            raise DecodeError(
-                f"{self.path}: {_named(missing)} of {self.num_frames} cannot be decoded ({why}); "
-                f"leave the file out or take it from its source again"
-            )
+            raise self._undecodable(missing)
         for slot, index in enumerate(indices):
             if slots[index] != slot:
                 frames[slot] = frames[slots[index]]
@@ -207,6 +203,44 @@ class VideoReader:
         # Half a microsecond forgives times that were computed as index / rate.
         indices = np.searchsorted(self.timestamps_s, times + 5e-7, side="right") - 1
         return self.frames(indices.tolist(), short_side_px=short_side_px)
+
+    def stream(
+        self, indices: Sequence[int], *, short_side_px: int | None = None
+    ) -> Iterator[tuple[int, UInt8[Tensor, "h w 3"]]]:
+        """Yield (index, frame) of increasing `indices`, decoding forward once, a frame at a time.
+
+        Frames are those of `frames`. Raises `DecodeError` at the first that cannot be decoded.
+        """
+        self._check(indices)
+        width, height = scaled_size(self._codec.width, self._codec.height, short_side_px)
+        passing, turn = self._forward(indices), None
+        for index in indices:
+            found, frame = next(((i, f) for i, f in passing if i >= index), (None, None))
+            if found != index or frame is None:
+                raise self._undecodable({int(index)})
+            pixels = torch.empty(1, height, width, 3, dtype=torch.uint8)
+            self._write(frame, pixels[0].numpy())
+            turn = turn or Turn.of(frame)
+            yield int(index), turn.upright(pixels)[0]
+
+    def _forward(self, indices: Sequence[int]) -> Iterator[tuple[int, av.VideoFrame]]:
+        """Yield (index, frame) from the start on; others than `indices` may be left out."""
+        table = self._table
+        if table.order is None:
+            numbered = enumerate(self._decode(0, len(table) - 1))
+            yield from ((index, frame) for index, (_, frame) in numbered)
+            return
+        wanted = {table.order[index] for index in indices}
+        for packet, frame in self._decode(0, max(wanted, default=-1), wanted=wanted):
+            if packet in self._rank:
+                yield self._rank[packet], frame
+
+    def _undecodable(self, missing: Collection[int]) -> DecodeError:
+        why = self.first_error or "their data is missing"
+        return DecodeError(
+            f"{self.path}: {_named(missing)} of {self.num_frames} cannot be decoded ({why}); "
+            f"leave the file out or take it from its source again"
+        )
 
     def _check(self, indices: Sequence[int]) -> None:
         if not self.num_frames:
@@ -366,25 +400,6 @@ class VideoReader:
         plane = rgb.planes[0]
         rows = np.frombuffer(plane, np.uint8)[: height * plane.line_size]
         out[...] = rows.reshape(height, plane.line_size)[:, : width * 3].reshape(height, width, 3)
-
-
-def _open_container(path: Path, data: bytes | None) -> av.container.InputContainer:
-    try:
-        return av.open(str(path) if data is None else io.BytesIO(data), metadata_errors="ignore")
-    except FileNotFoundError as error:
-        raise DecodeError(f"{path}: no such file; check the path") from error
-    except IsADirectoryError as error:
-        raise DecodeError(
-            f"{path}: is a folder, not a video file; for a folder of frames give a frame template"
-        ) from error
-    except av.error.FFmpegError as error:
-        empty = not (path.stat().st_size if data is None else data)
-        why = "the file is empty" if empty else f"no video format known here: {error.strerror}"
-        raise DecodeError(f"{path}: cannot be opened ({why}); replace the file") from error
-
-
-def _is_cover(stream: VideoStream) -> bool:
-    return bool(stream.disposition & Disposition.attached_pic)
 
 
 def _named(frames: Collection[int]) -> str:
