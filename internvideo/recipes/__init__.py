@@ -22,6 +22,8 @@ from internvideo.recipes.multimodal_pretraining import (
     multimodal_large,
     multimodal_tiny_playground,
 )
+from internvideo.recipes.opening import load_pretrained
+from internvideo.recipes.pretrained import Preprocessing, Pretrained, save_pretrained
 from internvideo.recipes.run import Run, from_document, override, read_run, to_document
 
 RECIPES: dict[str, Callable[[], Run]] = {
@@ -49,13 +51,17 @@ def recipe(name: str) -> Run:
 
 __all__ = [
     "RECIPES",
+    "Preprocessing",
+    "Pretrained",
     "Run",
     "execute",
     "from_document",
     "load_model",
+    "load_pretrained",
     "load_video_text",
     "override",
     "read_run",
     "recipe",
+    "save_pretrained",
     "to_document",
 ]

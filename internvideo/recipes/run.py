@@ -69,7 +69,7 @@ def from_document(document: Mapping[str, Any], *, where: str = "run") -> Run:
     except ValidationError as error:
         problems = "; ".join(map(_problem, error.errors()))
         raise ConfigError(f"{where}: {problems}") from error
-    _refuse_unknown(document, to_document(run), where)
+    refuse_unknown(document, to_document(run), where)
     return run
 
 
@@ -138,11 +138,11 @@ def _merged(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _refuse_unknown(given: Any, understood: Any, where: str) -> None:
+def refuse_unknown(given: Any, understood: Any, where: str) -> None:
     """Raise for a name that validation has silently left out."""
     if not isinstance(given, Mapping) or not isinstance(understood, Mapping):
         return
     for name, value in given.items():
         if name not in understood:
             raise unknown_name(f"field in {where}:", name, understood)
-        _refuse_unknown(value, understood[name], f"{where}.{name}")
+        refuse_unknown(value, understood[name], f"{where}.{name}")

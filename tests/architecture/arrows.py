@@ -32,7 +32,7 @@ ARROWS: dict[str, set[str]] = {
     "stages": _SCIENCE,
     "tasks": _SCIENCE,
     # Recipes name the configurations of whatever their runs are made of.
-    "recipes": {"stages", "tasks", "models", "text", "data", "training", "playground"},
+    "recipes": _SCIENCE | {"stages", "tasks", "playground"},
     "cli": _EVERYTHING,
     "web": _EVERYTHING,
     "__init__": _EVERYTHING,
