@@ -1,6 +1,7 @@
 """Losses: pure functions of tensors, in float32."""
 
 from internvideo.losses.captioning import captioning_loss, count_targets
+from internvideo.losses.classification import balanced_class_weights, classification_loss
 from internvideo.losses.contrastive import (
     MAX_LOGIT_SCALE,
     clamp_logit_scale,
@@ -23,8 +24,10 @@ from internvideo.losses.reconstruction import (
 
 __all__ = [
     "MAX_LOGIT_SCALE",
+    "balanced_class_weights",
     "captioning_loss",
     "clamp_logit_scale",
+    "classification_loss",
     "clip_statistics",
     "contrastive_loss",
     "count_targets",
