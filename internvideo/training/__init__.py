@@ -2,6 +2,7 @@
 
 from internvideo.training.checkpoint import Checkpoint, last_checkpoint, load, read_weights
 from internvideo.training.loop import Outcome, Progress, Trainable, TrainingConfig, train
+from internvideo.training.mixing import MixingConfig, mix
 from internvideo.training.optim import OptimiserConfig
 from internvideo.training.parallel import (
     Process,
@@ -15,6 +16,7 @@ from internvideo.training.random_state import RandomState
 
 __all__ = [
     "Checkpoint",
+    "MixingConfig",
     "OptimiserConfig",
     "Outcome",
     "Process",
@@ -28,6 +30,7 @@ __all__ = [
     "joined",
     "last_checkpoint",
     "load",
+    "mix",
     "read_weights",
     "sum_over_ranks",
     "train",
