@@ -67,7 +67,8 @@ class Mlp(nn.Module):
 
     def forward(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
         hidden = self.fc1(tokens)
-        if hidden.device.type != "cpu" or not torch.is_grad_enabled():
+        learns = torch.is_grad_enabled() and self.fc2.weight.requires_grad
+        if hidden.device.type != "cpu" or not learns:  # a frozen layer keeps `hidden` alone anyway
             return self.fc2(F.gelu(hidden))
         return _GeluLinear.apply(hidden, self.fc2.weight, self.fc2.bias)
 
