@@ -25,6 +25,7 @@ from internvideo.models import (
     MaskedEncoderConfig,
     UniFormer,
     UniFormerConfig,
+    UniFormerOutput,
     attend_once,
 )
 
@@ -113,15 +114,17 @@ class VideoClassifier(nn.Module):
 
     def represent(self, clip: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b *n d"]:
         """What the encoder gives to the head: one vector of a clip, or tokens to read."""
-        if isinstance(self.encoder, UniFormer):
-            output = self.encoder(clip)
+        return self.select(self.encoder(clip))
+
+    def select(self, output: Float[Tensor, "b n d"] | UniFormerOutput) -> Float[Tensor, "b *n d"]:
+        """Of all that encoder A or B gives, what the head reads."""
+        if isinstance(output, UniFormerOutput):
             if self.pool is None:
                 return output.pooled
             return torch.cat([output.pooled[:, None], output.tokens.flatten(1, 2)], dim=1)
-        tokens = self.encoder(clip)
         if self.pool is not None:
-            return tokens
-        return tokens.mean(1) if self.config.pooling == "mean" else tokens[:, 0]
+            return output
+        return output.mean(1) if self.config.pooling == "mean" else output[:, 0]
 
     def normalise(self, represented: Float[Tensor, "b *n d"]) -> Float[Tensor, "b d"]:
         """Turn what `represent` gives into features."""
