@@ -12,6 +12,14 @@ from internvideo.losses.contrastive import (
     sigmoid_loss,
 )
 from internvideo.losses.dual_softmax import dual_softmax_loss
+from internvideo.losses.evidential import (
+    Evidence,
+    EvidentialLoss,
+    evidential_loss,
+    evidential_probabilities,
+    evidential_terms,
+    evidential_uncertainty,
+)
 from internvideo.losses.reconstruction import (
     clip_statistics,
     per_sample_error,
@@ -24,6 +32,8 @@ from internvideo.losses.reconstruction import (
 
 __all__ = [
     "MAX_LOGIT_SCALE",
+    "Evidence",
+    "EvidentialLoss",
     "balanced_class_weights",
     "captioning_loss",
     "clamp_logit_scale",
@@ -32,6 +42,10 @@ __all__ = [
     "contrastive_loss",
     "count_targets",
     "dual_softmax_loss",
+    "evidential_loss",
+    "evidential_probabilities",
+    "evidential_terms",
+    "evidential_uncertainty",
     "matched_contrastive_loss",
     "per_sample_error",
     "pixel_targets",

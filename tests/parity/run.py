@@ -19,6 +19,7 @@ from tests.parity import (
     cases_captioning,
     cases_models,
     cases_multimodal,
+    cases_recognition,
     cases_tasks,
     cases_text,
     cases_training,
@@ -33,6 +34,7 @@ CHECKS: dict[str, Callable[[Case], None]] = {
     **cases_captioning.CHECKS,
     **cases_training.CHECKS,
     **cases_tasks.CHECKS,
+    **cases_recognition.CHECKS,
     **cases_text.CHECKS,
 }
 

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import math
 
+import pytest
 import torch
 
 from internvideo.metrics import (
     choice_scores,
+    confusion_matrix,
     mean_class_accuracy,
+    merge_views,
     prompt_probabilities,
     top_k_accuracy,
 )
@@ -80,3 +83,33 @@ def test_the_options_follow_a_permutation():
     got = choice_scores(video, options[:, order], SCALE)
 
     torch.testing.assert_close(got, choice_scores(video, options, SCALE)[:, order])
+
+
+def test_a_failed_row_is_wrong_however_many_answers_count():
+    assert top_k_accuracy(torch.full((1, 3), math.nan), torch.tensor([0]), k=5) == 0
+
+
+def test_answers_are_counted_by_class():
+    scores = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [math.nan, math.nan]])
+
+    counts = confusion_matrix(scores, torch.tensor([0, 1, 1, 1]))
+
+    assert counts.tolist() == [[1, 0], [1, 1]]
+
+
+@pytest.mark.parametrize("by", ["mean", "sum", "max"])
+def test_views_of_each_video_are_merged(by):
+    scores, video = random(7, 3), torch.tensor([0, 2, 0, 1, 2, 2, 1])
+
+    merged = merge_views(scores, video, 3, by=by)
+
+    for i in range(3):
+        own = scores[video == i]
+        obvious = own.amax(0).clamp(min=0) if by == "max" else getattr(own, by)(0)
+        assert merged[i].tolist() == pytest.approx(obvious.tolist())
+
+
+def test_a_video_without_views_has_no_answer():
+    merged = merge_views(random(1, 3), torch.tensor([0]), 2)
+
+    assert merged[1].isnan().all()
