@@ -69,7 +69,7 @@ def test_a_frame_that_cannot_be_decoded_is_named_after_those_before_it(cut_off):
         found = []
 
         with pytest.raises(DecodeError, match=r"frame \d+ of \d+ cannot be decoded .*; leave the"):
-            for index, _ in passing:  # noqa: PERF402
+            for index, _ in passing:
                 found.append(index)
 
     assert found == list(range(len(found)))
