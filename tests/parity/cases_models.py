@@ -21,11 +21,13 @@ from internvideo.models import (
     from_official_classifier,
     from_transformers,
     gather_tokens,
+    initialise_classifier,
     patchify,
     resize_positions,
     sine_table,
     split_of,
     to_official_classifier,
+    unwrap,
 )
 from internvideo.values import TokenGrid, Tubelet
 from tests.parity.case import Case
@@ -299,11 +301,92 @@ def _resized_table(case: Case, encoder: MaskedEncoderConfig) -> Tensor:
     return resize_positions(table, built, encoder.grid)
 
 
+def check_videomae_checkpoint_rules(case: Case) -> None:
+    config, expected = case.config, case.data["expected"]
+    mean = config["use_mean_pooling"]
+    encoder = MaskedEncoderConfig(
+        num_frames=config["all_frames"],
+        side_px=config["img_size"],
+        tubelet=_tubelet(config),
+        width=config["embed_dim"],
+        depth=config["depth"],
+        num_heads=config["num_heads"],
+        mlp_ratio=config["mlp_ratio"],
+        qkv_bias=config["qkv_bias"],
+        layer_scale_init=config["init_values"] or 0.0,
+        positions="learned" if config["use_learnable_pos_emb"] else "sine",
+        final_norm=not mean,
+    )
+    model = VideoClassifier(
+        VideoClassifierConfig(
+            encoder=encoder,
+            num_classes=config["num_classes"],
+            pooling="mean" if mean else "first",
+            init_scale=config["init_scale"],
+        )
+    )
+    wrapper, inputs = config.get("wrapped_under"), case.group("inputs")
+
+    report = initialise_classifier(model, unwrap({wrapper: inputs} if wrapper else inputs))
+
+    loaded, new, unused = (
+        sorted(name.removeprefix("encoder.") for name in names)
+        for names in (report.loaded, report.new, report.unused)
+    )
+    case.equal("keys_after_renaming", sorted([*loaded, *unused]), expected["keys_after_renaming"])
+    case.equal("model_keys_loaded", loaded, expected["model_keys_loaded"])
+    case.equal("model_keys_not_loaded", new, expected["model_keys_not_loaded"])
+    case.equal("unused_checkpoint_keys", unused, expected["unused_checkpoint_keys"])
+    state = to_official_classifier(model.state_dict())
+    for name in case.group("expected/state"):
+        case.close(f"state/{name}", state[name])
+
+
+def check_hf_videomae_classification(case: Case) -> None:
+    config = case.config["hf_config"]
+    clip = case.tensors["inputs/pixel_values"].transpose(1, 2)
+    mean = config["use_mean_pooling"]
+    encoder = MaskedEncoderConfig(
+        num_frames=config["num_frames"],
+        side_px=config["image_size"],
+        tubelet=_tubelet(config),
+        width=config["hidden_size"],
+        depth=config["num_hidden_layers"],
+        num_heads=config["num_attention_heads"],
+        mlp_ratio=config["intermediate_size"] / config["hidden_size"],
+        qkv_bias=config["qkv_bias"],
+        norm_eps=config.get("layer_norm_eps", 1e-12),
+        final_norm=not mean,
+    )
+    model = VideoClassifier(
+        VideoClassifierConfig(
+            encoder=encoder,
+            num_classes=config["num_labels"],
+            pooling="mean" if mean else "first",
+            norm_eps=1e-5,
+        )
+    ).eval()
+    model.load_state_dict(from_transformers(case.group("weights")))
+    blocks = [f"blocks.{i}" for i in range(encoder.depth)]
+    seen = _record(model.encoder, blocks)
+
+    with torch.no_grad():
+        logits = model(clip)
+
+    states = [seen[f"{blocks[0]} input"], *(seen[name] for name in blocks)]
+    recorded = [key for key in case.group("expected") if key.startswith("hidden_states.")]
+    for i in range(len(recorded)):
+        case.close(f"hidden_states.{i}", states[i])
+    case.close("logits", logits)
+
+
 CHECKS: dict[str, Callable[[Case], None]] = {
     "videomae_pretrain": check_videomae_pretrain,
     "videomae_masks": check_videomae_masks,
     "sine_position_table": check_sine_position_table,
     "shapes_videomae": check_shapes_videomae,
     "hf_videomae_pretraining": check_hf_videomae_pretraining,
+    "hf_videomae_classification": check_hf_videomae_classification,
     "videomae_finetune": check_videomae_finetune,
+    "videomae_checkpoint_rules": check_videomae_checkpoint_rules,
 }

@@ -10,6 +10,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from internvideo.heads import VideoClassifier, VideoClassifierConfig
 from internvideo.losses import contrastive_loss, matched_contrastive_loss
 from internvideo.models import (
     INTERNVIDEO_MM,
@@ -28,10 +29,12 @@ from internvideo.models import (
     UniFormerConfig,
     Viclip,
     ViclipConfig,
+    from_official_uniformer,
     from_transformers_clip,
     inflate_kernel,
     initialise_from_clip,
     load_weights,
+    to_official_uniformer,
     unit_length,
 )
 from internvideo.models.uniformer_blocks import convolve_on_grid
@@ -50,27 +53,11 @@ def _record(model: nn.Module, names: dict[str, str]) -> dict[str, Tensor]:
     return seen
 
 
-class UniFormerClassifier(nn.Module):
+def _classifier(config: UniFormerConfig, num_classes: int) -> VideoClassifier:
     """The published classifier: norm, dropout (nothing here) and a linear layer."""
-
-    def __init__(self, config: UniFormerConfig, num_classes: int) -> None:
-        super().__init__()
-        self.video = UniFormer(config)
-        self.head = nn.ModuleDict(
-            {"norm": nn.LayerNorm(config.width), "linear": nn.Linear(config.width, num_classes)}
-        )
-
-    def logits(self, pooled: Tensor) -> Tensor:
-        return self.head["linear"](self.head["norm"](pooled))
-
-    @staticmethod
-    def from_official(state: dict[str, Tensor]) -> dict[str, Tensor]:
-        read = UNIFORMER_V2.read(state)
-        return {k if k.startswith("head.") else f"video.{k}": v for k, v in read.items()}
-
-    def to_official(self) -> dict[str, Tensor]:
-        state = {k.removeprefix("video."): v for k, v in self.state_dict().items()}
-        return UNIFORMER_V2.write(state)
+    return VideoClassifier(
+        VideoClassifierConfig(encoder=config, num_classes=num_classes, pooling="query")
+    )
 
 
 def _uniformer_config(config: dict[str, Any]) -> UniFormerConfig:
@@ -93,10 +80,10 @@ def _uniformer_config(config: dict[str, Any]) -> UniFormerConfig:
 
 def check_uniformerv2(case: Case) -> None:
     config = _uniformer_config(case.config)
-    model = UniFormerClassifier(config, case.config["num_classes"]).eval()
-    load_weights(model, model.from_official(case.group("weights")))
-    _check_round_trip(case, model.to_official())
-    video = model.video
+    model = _classifier(config, case.config["num_classes"]).eval()
+    load_weights(model, from_official_uniformer(case.group("weights")))
+    _check_round_trip(case, to_official_uniformer(model.state_dict()))
+    video = model.encoder
     local = [
         f"blocks.{i}.local{j + 1}" for i in range(config.depth) for j in range(config.num_local)
     ]
@@ -110,7 +97,7 @@ def check_uniformerv2(case: Case) -> None:
 
     with torch.no_grad():
         output = video(case.tensors["inputs/video"])
-        logits = model.logits(output.pooled)
+        logits = model(case.tensors["inputs/video"])
         dpe = {j: args[1] for j, args in given.items()}
 
     case.close("hidden/ln_pre", seen["norm_pre"].flatten(0, 1))
@@ -438,11 +425,11 @@ def check_shapes_uniformerv2(case: Case) -> None:
         depth = UNIFORMERS[size].depth
         config = replace(UNIFORMERS[size], global_layers=tuple(range(depth - num_global, depth)))
         with torch.device("meta"):
-            model = UniFormerClassifier(config, keys["transformer.proj.2.bias"][0])
-        state = model.to_official()
+            model = _classifier(config, keys["transformer.proj.2.bias"][0])
+        state = to_official_uniformer(model.state_dict())
         _check_shapes(case, name, model, state)
-        parameters = {k.removeprefix("video."): v for k, v in model.named_parameters()}
-        buffers = state.keys() - UNIFORMER_V2.write(parameters).keys()
+        parameters = to_official_uniformer(dict(model.named_parameters()))
+        buffers = state.keys() - parameters.keys()
         case.equal(name, sorted(buffers), sorted(expected["buffers"]))
 
 

@@ -1,5 +1,14 @@
 """Weights: the names that others give them, strict loading, and merging."""
 
+from internvideo.models.weights.checkpoint_rules import (
+    StartReport,
+    classifier_weights,
+    from_official_uniformer,
+    initialise_classifier,
+    strip_prefixes,
+    to_official_uniformer,
+    unwrap,
+)
 from internvideo.models.weights.layouts import (
     INTERNVIDEO_MM,
     OPENAI_CLIP,
@@ -30,14 +39,21 @@ __all__ = [
     "VICLIP",
     "Layout",
     "LoadReport",
+    "StartReport",
     "average_weights",
+    "classifier_weights",
     "from_official_classifier",
+    "from_official_uniformer",
     "from_transformers",
     "from_transformers_clip",
     "inflate_kernel",
+    "initialise_classifier",
     "initialise_from_clip",
     "load_weights",
     "merge_with_clip",
     "multimodal_config_of",
+    "strip_prefixes",
     "to_official_classifier",
+    "to_official_uniformer",
+    "unwrap",
 ]

@@ -21,7 +21,7 @@ from internvideo.models.weights.layouts import OPENAI_CLIP
 from internvideo.values import TokenGrid
 
 # What encoder B has and CLIP has not.
-_NEW_TO_CLIP = (
+NEW_TO_CLIP = (
     r"(global_blocks\.|query_token$|balance$|mask_token$|logit_bias$|time_positions$"
     r"|captioner\.|\.local\d\.)"
 )
@@ -63,7 +63,7 @@ def initialise_from_clip(model: nn.Module, state: Mapping[str, Tensor]) -> LoadR
         ours = {k.removeprefix("video."): v for k, v in ours.items() if k.startswith("video.")}
     elif not hasattr(model, "norm_post"):  # ViCLIP's tower ends in its norm
         ours = {k.replace("norm_post.", "video.norm."): v for k, v in ours.items()}
-    return load_weights(model, ours, may_be_new=_NEW_TO_CLIP)
+    return load_weights(model, ours, may_be_new=NEW_TO_CLIP)
 
 
 @torch.no_grad()
