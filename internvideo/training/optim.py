@@ -19,7 +19,9 @@ from internvideo.errors import ConfigError
 
 _BLOCK = re.compile(r"(?:^|\.)blocks\.(\d+)\.")
 # Before the first block: what embeds tokens, and what is added to them.
-_EMBEDDING = re.compile(r"(?:^|\.)(patch_embed\.|pos_embed$|mask_token$|class_embedding$)")
+_EMBEDDING = re.compile(
+    r"(?:^|\.)(patch_embed\.|norm_pre\.|(pos_embed|mask_token|class_token|positions)$)"
+)
 _IN_BLOCK = re.compile(r"(?:^|\.)(?:(?:global_)?blocks|multimodal_layers)\.\d+\.")
 _NEVER_DECAYED = re.compile(
     r"(?:^|\.)(pos_embed|mask_token|positions|visual_queries|token_embed\.weight)$"
