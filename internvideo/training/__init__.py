@@ -1,6 +1,6 @@
 """The one loop: it drives anything that offers `losses(batch, generator)` and `evaluate()`."""
 
-from internvideo.training.checkpoint import Checkpoint, last_checkpoint, load, read_weights
+from internvideo.training.checkpoint import Checkpoint, last_checkpoint, load
 from internvideo.training.loop import Outcome, Progress, Trainable, TrainingConfig, train
 from internvideo.training.mixing import MixingConfig, mix
 from internvideo.training.optim import OptimiserConfig
@@ -13,6 +13,13 @@ from internvideo.training.parallel import (
     sum_over_ranks,
 )
 from internvideo.training.random_state import RandomState
+from internvideo.training.weight_files import (
+    check_sha256,
+    find_weights,
+    read_document,
+    read_weights,
+    sha256_of,
+)
 
 __all__ = [
     "Checkpoint",
@@ -24,6 +31,8 @@ __all__ = [
     "RandomState",
     "Trainable",
     "TrainingConfig",
+    "check_sha256",
+    "find_weights",
     "gather_objects",
     "gather_rows",
     "in_step",
@@ -31,7 +40,9 @@ __all__ = [
     "last_checkpoint",
     "load",
     "mix",
+    "read_document",
     "read_weights",
+    "sha256_of",
     "sum_over_ranks",
     "train",
 ]

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 import shutil
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -158,28 +157,6 @@ def load(folder: Path) -> Checkpoint:
     except (OSError, SafetensorError, json.JSONDecodeError) as error:
         raise CheckpointError(f"{folder}: the checkpoint is damaged ({error})") from error
     return Checkpoint(documents=documents, **tensors)
-
-
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """Read the tensors of a .safetensors file or a state dict; nothing in the file is executed.
-
-    Raises:
-        CheckpointError: If the file is missing, damaged, or holds more than tensors.
-    """
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, SafetensorError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        reason = (str(error).splitlines() or ["the file ends early"])[0]
-        raise CheckpointError(
-            f"{path}: cannot be read as weights ({reason}); expected a .safetensors file or a "
-            "state dict written by torch.save"
-        ) from error
-    state = found.get("state_dict", found) if isinstance(found, dict) else None
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise CheckpointError(f"{path}: holds no state dict (names with tensors)")
-    return state
 
 
 def last_checkpoint(folder: Path) -> Path | None:
