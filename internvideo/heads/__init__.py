@@ -7,6 +7,11 @@ from internvideo.heads.classify import (
     map_head_rows,
     rows_of_classes,
 )
+from internvideo.heads.coordinated import (
+    CoordinatedClassifier,
+    CoordinatedClassifierConfig,
+    CoordinatedScores,
+)
 from internvideo.heads.retrieval import (
     TokenWeights,
     equal_weights,
@@ -16,6 +21,9 @@ from internvideo.heads.retrieval import (
 
 __all__ = [
     "AttentivePooling",
+    "CoordinatedClassifier",
+    "CoordinatedClassifierConfig",
+    "CoordinatedScores",
     "TokenWeights",
     "VideoClassifier",
     "VideoClassifierConfig",
