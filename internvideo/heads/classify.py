@@ -29,6 +29,8 @@ from internvideo.models import (
     attend_once,
 )
 
+_DEVIATION_EPS = 0.01  # of pixels in [0, 1]; that of the pretraining
+
 
 def _family(encoder: Any) -> str:
     """Tell a configuration of encoder A from one of B, also as a JSON value."""
@@ -53,6 +55,9 @@ class VideoClassifierConfig:
     # mean pooling (there is no class token); "query", the vector that B pools its tokens to;
     # "attentive", what a learned query reads from all tokens of either.
     pooling: Literal["mean", "first", "query", "attentive"] = "mean"
+    # "clip": measure each clip from its mean colour, in units of its own deviation, as masked
+    # pretraining with target "clip" did; the clip is then given as pixels in [0, 1].
+    units: Literal["fixed", "clip"] = "fixed"
     dropout: float = 0.0
     init_scale: float = 0.001  # start near equal scores for all classes
     norm_eps: float | None = None  # of the norm before the head; None: the encoder's
@@ -114,6 +119,8 @@ class VideoClassifier(nn.Module):
 
     def represent(self, clip: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b *n d"]:
         """What the encoder gives to the head: one vector of a clip, or tokens to read."""
+        if self.config.units == "clip":
+            clip = in_own_units(clip)
         return self.select(self.encoder(clip))
 
     def select(self, output: Float[Tensor, "b n d"] | UniFormerOutput) -> Float[Tensor, "b *n d"]:
@@ -133,6 +140,15 @@ class VideoClassifier(nn.Module):
     def classify(self, features: Float[Tensor, "b d"]) -> Float[Tensor, "b y"]:
         return self.head(self.dropout(features))
 
+    def train(self, mode: bool = True) -> VideoClassifier:
+        """Switch between training and evaluation; a part that is frozen as a whole stays in the
+        latter, so that nothing of it is dropped and its batch norms keep their statistics."""
+        super().train(mode)
+        for part in (self.encoder, *self.encoder.blocks):
+            if not any(parameter.requires_grad for parameter in part.parameters()):
+                part.eval()
+        return self
+
 
 class AttentivePooling(nn.Module):
     """A learned query attends once to normalised tokens."""
@@ -146,7 +162,14 @@ class AttentivePooling(nn.Module):
         self.attn.apply(_initialise)
 
     def forward(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b d"]:
-        return attend_once(self.attn, self.query.expand(len(tokens), -1), self.norm(tokens))
+        return attend_once(self.attn, self.query.expand(tokens.shape[0], -1), self.norm(tokens))
+
+
+def in_own_units(clip: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b c t h w"]:
+    """Subtract a clip's mean colour and divide by its deviation over all channels."""
+    centred = clip - clip.mean((2, 3, 4), keepdim=True)
+    deviation = centred.square().mean((1, 2, 3, 4), keepdim=True).sqrt() + _DEVIATION_EPS
+    return centred / deviation
 
 
 def map_head_rows(weights: Mapping[str, Tensor], rows: Sequence[int]) -> dict[str, Tensor]:

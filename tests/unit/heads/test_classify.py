@@ -17,7 +17,9 @@ from internvideo.heads import (
     map_head_rows,
     rows_of_classes,
 )
-from internvideo.models import MaskedEncoderConfig, UniFormerConfig
+from internvideo.heads.classify import in_own_units
+from internvideo.losses import clip_statistics
+from internvideo.models import MaskedEncoderConfig, UniFormerConfig, patchify, patchify_frames
 from internvideo.values import Tubelet
 
 ENCODER_A = MaskedEncoderConfig(
@@ -99,6 +101,35 @@ def test_attentive_pooling_is_attention_with_one_learned_query():
     shares = (einsum(query, key, "a e, b a n e -> b a n") / 2).softmax(-1)
     read = rearrange(einsum(shares, value, "b a n, b a n e -> b a e"), "b a e -> b (a e)")
     torch.testing.assert_close(pooled, pool.attn.proj(read))
+
+
+def test_own_units_are_those_of_masked_pretraining():
+    frames = torch.randint(0, 256, (2, 4, 16, 16, 3), dtype=torch.uint8)
+    patches = patchify_frames(frames, ENCODER_A.tubelet)
+    mean, deviation = clip_statistics(patches)
+    expected = (patches / 255 - mean) / deviation
+
+    clip = rearrange(frames, "b t h w c -> b c t h w") / 255
+
+    torch.testing.assert_close(patchify(in_own_units(clip), ENCODER_A.tubelet), expected)
+
+
+def test_brightness_and_contrast_do_not_matter_in_own_units():
+    torch.manual_seed(0)
+    config = VideoClassifierConfig(encoder=ENCODER_A, units="clip", init_scale=1.0)
+    model, clip = VideoClassifier(config), torch.rand(2, 3, 4, 16, 16)
+
+    torch.testing.assert_close(model(clip / 2 + 0.3), model(clip), rtol=0.02, atol=0.01)
+
+
+def test_frozen_blocks_stay_as_in_evaluation():
+    model = VideoClassifier(VideoClassifierConfig(encoder=ENCODER_B, pooling="query"))
+    model.encoder.blocks[0].requires_grad_(False)
+
+    model.eval().train()
+
+    assert [block.training for block in model.encoder.blocks] == [False, True]
+    assert not model.encoder.blocks[0].drop_path.training
 
 
 @pytest.mark.parametrize("encoder", [ENCODER_A, ENCODER_B])
