@@ -10,6 +10,7 @@ from internvideo.data.mixture import MixedLoader, Turns
 from internvideo.data.opening import FIRST, OpenedData, Source, open_data
 from internvideo.data.shard_writer import ShardSummary, write_shards
 from internvideo.data.shards import index_shards
+from internvideo.data.views import ViewDataset, ViewPlan
 
 __all__ = [
     "ANNOTATIONS",
@@ -25,6 +26,8 @@ __all__ = [
     "Source",
     "Turns",
     "VideoData",
+    "ViewDataset",
+    "ViewPlan",
     "index_shards",
     "manifest_from_folder",
     "open_data",

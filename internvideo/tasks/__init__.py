@@ -1,5 +1,11 @@
 """Downstream tasks, each evaluated by its official protocol."""
 
+from internvideo.tasks.action_recognition import (
+    ActionRecognition,
+    ActionRecognitionResult,
+    ClassResult,
+    ensemble,
+)
 from internvideo.tasks.captioning import Captioning, CaptioningResult, slot_accuracy
 from internvideo.tasks.embedding import (
     Captioner,
@@ -12,30 +18,45 @@ from internvideo.tasks.embedding import (
     see_clips,
 )
 from internvideo.tasks.multiple_choice import MultipleChoice, MultipleChoiceResult
+from internvideo.tasks.open_set import OpenSetRecognition, OpenSetResult
 from internvideo.tasks.recogniser import Recogniser, RecognitionModel
 from internvideo.tasks.retrieval import Retrieval, RetrievalResult
 from internvideo.tasks.video_text import VideoTextModel
 from internvideo.tasks.zero_shot_recognition import RecognitionResult, ZeroShotRecognition
 
-Task = ZeroShotRecognition | Retrieval | MultipleChoice | Captioning
+Task = (
+    ZeroShotRecognition
+    | Retrieval
+    | MultipleChoice
+    | Captioning
+    | ActionRecognition
+    | OpenSetRecognition
+)
 
 TASKS: dict[str, type[Task]] = {
     "zero-shot-recognition": ZeroShotRecognition,
     "retrieval": Retrieval,
     "multiple-choice": MultipleChoice,
     "captioning": Captioning,
+    "action-recognition": ActionRecognition,
+    "open-set": OpenSetRecognition,
 }
 
 __all__ = [
     "TASKS",
+    "ActionRecognition",
+    "ActionRecognitionResult",
     "Captioner",
     "Captioning",
     "CaptioningResult",
+    "ClassResult",
     "EmbeddedVideos",
     "Embedder",
     "FailedVideo",
     "MultipleChoice",
     "MultipleChoiceResult",
+    "OpenSetRecognition",
+    "OpenSetResult",
     "RecognitionModel",
     "RecognitionResult",
     "Recogniser",
@@ -47,6 +68,7 @@ __all__ = [
     "ZeroShotRecognition",
     "embed_sentences",
     "embed_videos",
+    "ensemble",
     "see_clips",
     "slot_accuracy",
 ]

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 
-from internvideo.data import ClipDataset, ClipLoader, VideoData, sample_seed
+from internvideo.data import ClipLoader, VideoData, ViewDataset, ViewPlan, sample_seed
 from internvideo.errors import ConfigError, TrainingError
 from internvideo.values import Annotations, Record
 
@@ -114,9 +114,13 @@ def see_clips(
     viewer: Viewer,
     viewing: Viewing,
     *,
+    plan: ViewPlan | None = None,
     progress: Progress | None = None,
 ) -> Seen[Answer]:
     """Decode every different clip of the records once and ask for the answers of each batch.
+
+    With a plan each clip comes as all its views, next to each other, and `answer` gives one answer
+    for all of them; batches then hold as many whole clips as `viewing.batch_size` has room for.
 
     Raises:
         ConfigError: Without records.
@@ -128,15 +132,18 @@ def see_clips(
     of_record = [places[record.clip] for record in records]
     if not clips:
         raise ConfigError("there are no records to evaluate on; check the split")
-    dataset = ClipDataset(
+    plan = plan or ViewPlan()
+    dataset = ViewDataset(
         Annotations(records=clips),
         viewing.data(str(clips[0].video.parent)),
+        plan,
         num_frames=viewer.num_frames,
         side_px=viewer.side_px,
-        training=False,
         seed=viewing.seed,
     )
-    loader = ClipLoader(dataset, batch_size=viewing.batch_size, num_workers=viewing.num_workers)
+    views = plan.num_views
+    batch_size = max(1, viewing.batch_size // views) * views
+    loader = ClipLoader(dataset, batch_size=batch_size, num_workers=viewing.num_workers)
     # Sources do not tell clips of one video apart; the seed of a sample belongs to it alone.
     place_of_seed = {sample_seed(viewing.seed, 0, i, 0): i for i in range(len(clips))}
     answers: list[Answer | None] = [None] * len(clips)
@@ -144,7 +151,7 @@ def see_clips(
     for batch in loader.once():
         frames = _shuffled(batch.frames, batch.seeds) if viewing.shuffled else batch.frames
         with torch.no_grad():
-            for seed, given in zip(batch.seeds.tolist(), answer(frames), strict=True):
+            for seed, given in zip(batch.seeds[::views].tolist(), answer(frames), strict=True):
                 answers[place_of_seed[seed]] = given
                 done.add(place_of_seed[seed])
         if progress is not None:
@@ -191,19 +198,27 @@ def embed_videos(
         return embedder.embed_clips(frames).detach().float().cpu()
 
     seen = see_clips(embed, records, embedder, viewing, progress=progress)
+    rows, failed = stack_answers(seen, what="embedding")
+    return EmbeddedVideos(
+        clips=seen.clips, embeddings=rows, of_record=seen.of_record, failed=failed
+    )
+
+
+def stack_answers(
+    seen: Seen[Tensor], *, what: str
+) -> tuple[Float[Tensor, "v e"], tuple[FailedVideo, ...]]:
+    """Rows of all clips, with NaN where there is none or not all of it is finite.
+
+    The latter have failed as well; `what` names what is not finite in their reason.
+    """
     missing = next(torch.full_like(row, torch.nan) for row in seen.answers if row is not None)
     rows = [missing if row is None or not row.isfinite().all() else row for row in seen.answers]
     odd = tuple(
-        FailedVideo(path=str(clip.video), reason=f"{clip.video}: its embedding is not finite")
+        FailedVideo(path=str(clip.video), reason=f"{clip.video}: its {what} is not finite")
         for clip, answer, row in zip(seen.clips, seen.answers, rows, strict=True)
         if answer is not None and row is missing
     )
-    return EmbeddedVideos(
-        clips=seen.clips,
-        embeddings=torch.stack(rows),
-        of_record=seen.of_record,
-        failed=(*seen.failed, *odd),
-    )
+    return torch.stack(rows), (*seen.failed, *odd)
 
 
 def embed_sentences(
