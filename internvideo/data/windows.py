@@ -29,11 +29,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WindowConfig:
-    """Which windows; the default rate is about that of every fourth frame, as models train."""
+    """Which windows; the default rate is near that of every fourth frame, as models train."""
 
     num_frames: int = 16
     stride_frames: int = 16
-    rate_fps: float | int | Literal["native"] = 7.5
+    rate_fps: float | int | Literal["native"] = 8.0
 
     def __post_init__(self) -> None:
         if min(self.num_frames, self.stride_frames) < 1:
@@ -45,6 +45,40 @@ class WindowConfig:
             raise ConfigError(
                 f'rate_fps is {self.rate_fps}; give frames per second, or "native" for all frames'
             )
+
+
+def windows_in_seconds(
+    *,
+    usual_frames: int,
+    rate_fps: float | int | Literal["native"] | None = None,
+    window_frames: int | None = None,
+    window_s: float | int | None = None,
+    stride_frames: int | None = None,
+    stride_s: float | int | None = None,
+) -> WindowConfig:
+    """Windows from what is given of rate, frames and seconds; strides default to no overlap.
+
+    Raises:
+        ConfigError: Where they contradict each other or seconds make no whole number of frames.
+    """
+    frames = usual_frames if window_frames is None else window_frames
+    if window_s is not None and rate_fps is None:
+        rate_fps = frames / _positive(window_s, "window_s")
+    rate = 8.0 if rate_fps is None else rate_fps
+    if window_s is not None:
+        in_seconds = _whole(window_s, rate, "window")
+        if window_frames not in (None, in_seconds):
+            raise ConfigError(
+                f"a window of {window_s} s at {rate} frames per second has {in_seconds} frames, "
+                f"not {window_frames}; leave one of the three out"
+            )
+        frames = in_seconds
+    if stride_s is not None and stride_frames is not None:
+        raise ConfigError("the stride is given in frames and in seconds; leave one out")
+    stride = frames if stride_frames is None else stride_frames
+    if stride_s is not None:
+        stride = _whole(stride_s, rate, "stride")
+    return WindowConfig(num_frames=frames, stride_frames=stride, rate_fps=rate)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -154,3 +188,24 @@ def _ahead(items: Iterator[T]) -> Iterator[T]:
         while (item := coming.result()) is not None:
             coming = thread.submit(next, items, None)
             yield item
+
+
+def _positive(seconds: float | int, name: str) -> float | int:
+    if not 0 < seconds < float("inf"):
+        raise ConfigError(f"{name} is {seconds}; give a positive number of seconds")
+    return seconds
+
+
+def _whole(seconds: float | int, rate: float | int | Literal["native"], what: str) -> int:
+    if rate == "native":
+        raise ConfigError(
+            f"a {what} in seconds needs a rate; give frames per second, or the {what} in frames"
+        )
+    count = _positive(seconds, f"{what}_s") * rate
+    if abs(count - round(count)) > 1e-6 * count or count < 0.5:
+        near = max(1, round(count))
+        raise ConfigError(
+            f"a {what} of {seconds} s is {count:.4g} frames at {rate:.4g} per second; choose "
+            f"{near / rate:.4g} s ({near} frames) or another rate"
+        )
+    return round(count)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from internvideo.data.windows import WindowConfig, cut_windows, read_windows
+from internvideo.data.windows import WindowConfig, cut_windows, read_windows, windows_in_seconds
 from internvideo.errors import ConfigError
 from internvideo.video import open_video
 from internvideo.video.transforms import resize
@@ -126,3 +126,36 @@ def test_a_picture_is_one_window(tmp_path):
 
     assert batch.shape == (1, 3, 16, 16, 3)
     assert batch[0, 2, 5, 5].tolist() == [9, 8, 7]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, (16, 16, 8.0)),
+        ({"rate_fps": 4}, (16, 16, 4)),
+        ({"window_s": 4}, (16, 16, 4.0)),
+        ({"window_s": 1, "rate_fps": 30}, (30, 30, 30)),
+        ({"window_s": 2, "stride_s": 0.5}, (16, 4, 8.0)),
+        ({"window_frames": 8, "stride_frames": 2}, (8, 2, 8.0)),
+        ({"rate_fps": "native", "stride_frames": 4}, (16, 4, "native")),
+    ],
+)
+def test_windows_follow_from_what_is_given(given, expected):
+    config = windows_in_seconds(usual_frames=16, **given)
+
+    assert (config.num_frames, config.stride_frames, config.rate_fps) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"stride_s": 0.3}, "a stride of 0.3 s is 2.4 frames at 8 per second; choose 0.25 s (2 fr"),
+        ({"window_s": 0}, "window_s is 0; give a positive number of seconds"),
+        ({"window_s": 2, "rate_fps": 8, "window_frames": 8}, "8 frames per second has 16 frames"),
+        ({"stride_s": 1, "stride_frames": 8}, "given in frames and in seconds; leave one out"),
+        ({"stride_s": 1, "rate_fps": "native"}, "a stride in seconds needs a rate; give frames"),
+    ],
+)
+def test_windows_that_contradict_themselves_are_refused(given, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        windows_in_seconds(usual_frames=16, **given)
