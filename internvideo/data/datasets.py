@@ -10,7 +10,9 @@ Differs from the released loader: a video that cannot be decoded is replaced by 
 from __future__ import annotations
 
 import inspect
+import logging
 import os
+import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -27,6 +29,7 @@ from internvideo.data.draws import Purpose, draw, generator, sample_seed
 from internvideo.errors import ConfigError, DecodeError, TrainingError, unknown_name
 from internvideo.values import Annotations, Record
 from internvideo.video import open_video, storage
+from internvideo.video.augment import AugmentConfig, distort, erase
 from internvideo.video.sampling import pretraining_window, uniform_test, uniform_training
 from internvideo.video.transforms import (
     Crop,
@@ -37,12 +40,16 @@ from internvideo.video.transforms import (
     resize,
 )
 
+logger = logging.getLogger(__name__)
+
 # Enough that a set at its limit of broken files is never given up by chance: 0.9 ** 200 < 1e-9.
 _NUM_CANDIDATES = 200
 # Smallest crop as a part of the decoded short side, so that no crop is enlarged: the smallest
 # scale of multi-scale cropping; 224 of 256 for the random-resized crop, whose own limit (0.08 of
 # the area) would need frames 3.5 times as wide as the crop.
 _SMALLEST_CROP = {"multi-scale": 0.66, "random-resized": 224 / 256, "centre": 1.0}
+# Words of class names that are another class in the mirror.
+_SIDES = re.compile(r"(?<![a-z])(left|right|(anti-?|counter-?)?clockwise)(?![a-z])", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,6 +70,8 @@ class VideoData:
     A clip is a window of frames `stride_frames` apart ("dense"), or one frame of each of as many
     equal segments of the whole video ("segments"): drawn in training, the middle in evaluation.
     Evaluation sees the middle `eval_crop` of the short side (officially 224/256 for zero-shot).
+    With a `stride_range` training draws the stride of each dense window from it, both ends
+    included. `augment` changes each training view further, by a draw of its own.
     """
 
     source: str
@@ -76,9 +85,11 @@ class VideoData:
     held_back_share: float = 0.1
     sampling: Literal["dense", "segments"] = "dense"
     stride_frames: int = 4
+    stride_range: tuple[int, int] | None = None
     eval_crop: float = 1.0
     crop: Literal["multi-scale", "random-resized", "centre"] = "multi-scale"
     flip: bool = False
+    augment: AugmentConfig | None = None
     views_per_video: int = 1
     short_side_px: int | None = None
     cache_mb: int = 0
@@ -110,6 +121,12 @@ class VideoData:
                 raise ConfigError(f"data.{name} is {getattr(self, name)}, expected a share below 1")
         if not 0 < self.eval_crop <= 1:
             raise ConfigError(f"data.eval_crop is {self.eval_crop}, expected above 0 and at most 1")
+        least, most = self.stride_range or (1, 1)
+        if not 1 <= least <= most or (self.stride_range and self.sampling != "dense"):
+            raise ConfigError(
+                f"data.stride_range is {least} to {most} with {self.sampling} sampling, expected 1 "
+                "or more, rising, and dense windows (segments have no stride)"
+            )
 
     @property
     def source_path(self) -> Path:
@@ -212,6 +229,8 @@ class ClipDataset:
         self.is_captioned = all(_sentences(record) for record in self.records)
         # Wrong captions that every record has.
         self.num_negatives = min(max(0, len(r.candidates) - 1) for r in self.records)
+        if training and config.flip and self.is_labelled:
+            _warn_of_sides(self.classes)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -296,12 +315,15 @@ class ClipDataset:
             else:
                 picks = uniform_test(available, clip_frames=self.num_frames)
             return picks.tolist()
-        span = self.num_frames * self.config.stride_frames
-        free = max(0, available - span)
+        stride = self.config.stride_frames
+        if self.training and self.config.stride_range:
+            least, most = self.config.stride_range
+            stride = int(rng.integers(least, most + 1))
+        free = max(0, available - self.num_frames * stride)
         return pretraining_window(
             available,
             clip_frames=self.num_frames,
-            stride_frames=self.config.stride_frames,
+            stride_frames=stride,
             start=int(rng.integers(free + 1)) if self.training else free // 2,
         ).tolist()
 
@@ -313,8 +335,15 @@ class ClipDataset:
         self, frames: UInt8[Tensor, "t h w 3"], rng: np.random.Generator
     ) -> UInt8[Tensor, "t s s 3"]:
         crop = self._crop(*frames.shape[1:3], rng)
+        augment = self.config.augment if self.training else None
+        if augment and not augment.after_crop:
+            frames = distort(frames, augment, rng)
         view = resize(crop.of(frames), self.side_px, self.side_px)
-        return random_flip(view, rng) if self.training and self.config.flip else view
+        if self.training and self.config.flip:
+            view = random_flip(view, rng)
+        if augment and augment.after_crop:
+            view = distort(view, augment, rng)
+        return erase(view, augment, rng) if augment else view
 
     def _crop(self, height: int, width: int, rng: np.random.Generator) -> Crop:
         if not self.training:
@@ -331,6 +360,18 @@ def _sentences(record: Record) -> tuple[str, ...]:
     if record.candidates and record.answer is not None:
         return (record.answer,)
     return record.captions
+
+
+def _warn_of_sides(classes: tuple[str, ...]) -> None:
+    sided = [name for name in classes if _SIDES.search(name)]
+    if sided:
+        logger.warning(
+            "data.flip mirrors training clips, but %d of %d classes tell left from right, such as "
+            "%r; set data.flip=false",
+            len(sided),
+            len(classes),
+            sided[0],
+        )
 
 
 def _held_back(records: tuple[Record, ...], source: Path, share: float) -> set[Path]:

@@ -71,6 +71,11 @@ def test_without_splits_a_fixed_share_of_the_videos_is_held_back(tiny_videos):
         ({"stride_frames": 0}, "data.stride_frames is 0, expected 1 or more"),
         ({"eval_crop": 0.0}, "data.eval_crop is 0.0, expected above 0 and at most 1"),
         ({"views_per_video": 0}, "data.views_per_video is 0, expected 1 or more"),
+        (
+            {"stride_range": (3, 2)},
+            "data.stride_range is 3 to 2 with dense sampling, expected 1 or",
+        ),
+        ({"stride_range": (1, 2), "sampling": "segments"}, "expected 1 or more, .* dense windows"),
         ({"max_broken_share": 1.5}, "data.max_broken_share is 1.5, expected a share below 1"),
         ({"options": {"fold": 1}}, "unknown option of the manifest reader 'fold'"),
         ({"format": "ucf101", "columns": {"path": "f"}}, "option of the ucf101 reader 'columns'"),
