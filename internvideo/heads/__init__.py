@@ -4,6 +4,7 @@ from internvideo.heads.classify import (
     AttentivePooling,
     VideoClassifier,
     VideoClassifierConfig,
+    in_own_units,
     map_head_rows,
     rows_of_classes,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "VideoClassifier",
     "VideoClassifierConfig",
     "equal_weights",
+    "in_own_units",
     "map_head_rows",
     "mean_frame_similarity",
     "rows_of_classes",

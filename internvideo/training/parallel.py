@@ -44,7 +44,7 @@ class Process:
 def joined(device: str = "auto") -> Iterator[Process]:
     """Join the run's process group where torchrun started several, and leave it at the end."""
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
-    chosen = _choose_device(device)
+    chosen = choose_device(device)
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
     if world_size == 1:
@@ -59,7 +59,8 @@ def joined(device: str = "auto") -> Iterator[Process]:
         dist.destroy_process_group()
 
 
-def _choose_device(name: str) -> torch.device:
+def choose_device(name: str) -> torch.device:
+    """The device of a name; "auto" is the best there is."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
