@@ -1,4 +1,4 @@
-"""`internvideo data ...`: check, list, pack or generate videos."""
+"""`internvideo data ...`: check, list, merge, pack or generate videos."""
 
 from __future__ import annotations
 
@@ -130,6 +130,94 @@ class Shards:
         for name, reason in summary.left_out:
             print(f"left out  {name}: {reason}")
         print(f"{self.out}: {summary}")
+        return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kinetics710:
+    """Merge Kinetics-400, 600 and 700 into one data set without what any of them tests on.
+
+    Each folder of lists holds the official train.csv, val.csv and test.csv; it may hold the names
+    of its classes as label_map_k400.txt (k600, k700) or classes.txt. The result trains as format
+    kinetics710.
+
+    Example: internvideo data kinetics710 --k400 lists/k400 --k600 lists/k600 --k700 lists/k700
+    --out k710
+    """
+
+    k400: Path
+    """Folder of the lists of Kinetics-400."""
+    k600: Path
+    """Folder of the lists of Kinetics-600."""
+    k700: Path
+    """Folder of the lists of Kinetics-700."""
+    out: Path
+    """New folder for the lists, the label map, the class maps and report.json."""
+    k400_videos: Path | None = None
+    """Folder of its videos; default the folder of its lists."""
+    k600_videos: Path | None = None
+    """Folder of its videos; default the folder of its lists."""
+    k700_videos: Path | None = None
+    """Folder of its videos; default the folder of its lists."""
+    layout: str | None = None
+    """Path of a video in its folder, such as {label}/{youtube_id}_{start:06d}_{end:06d}.mp4."""
+    order: str = "union"
+    """Rows as they come (union), or as published (mmaction2, internvideo, videomae-v2)."""
+    maps: Path | None = None
+    """Folder with the files of a published order."""
+    label_maps: Path | None = None
+    """Folder with label_map_k400.txt, label_map_k600.txt and label_map_k700.txt."""
+    renamed: Path | None = None
+    """Csv with older and newer names of classes (header old,new); default the fifteen of K710."""
+    only_existing: bool = False
+    """Leave out clips whose file is not there."""
+    json: bool = False
+    """Print the report as JSON."""
+
+    def run(self) -> int:
+        from internvideo.cli.terminal import print_json
+        from internvideo.data import (
+            RENAMED,
+            build_kinetics710,
+            check_is_free,
+            find_vintage,
+            read_class_maps,
+            read_renamed,
+            write_kinetics710,
+        )
+
+        check_is_free(self.out)
+        if self.order != "union" and self.maps is None:
+            raise ConfigError(f"where are the files of order {self.order!r}? give --maps FOLDER")
+        places = {
+            "k400": (self.k400, self.k400_videos),
+            "k600": (self.k600, self.k600_videos),
+            "k700": (self.k700, self.k700_videos),
+        }
+        vintages = [
+            find_vintage(name, lists, videos, label_maps=self.label_maps, layout=self.layout)
+            for name, (lists, videos) in places.items()
+        ]
+        renamed = read_renamed(self.renamed) if self.renamed else RENAMED
+        maps = None if self.order == "union" else read_class_maps(self.maps or "", self.order)
+        built = build_kinetics710(
+            vintages, maps=maps, renamed=renamed, only_existing=self.only_existing
+        )
+        write_kinetics710(built, self.out)
+        report = built.report
+        if self.json:
+            print_json(report)
+            return 0
+        for name, vintage in report["vintages"].items():
+            for split in ("train", "val"):
+                counts = vintage[split]
+                dropped = [f"{count} {reason}" for reason, count in counts["dropped"].items()]
+                left_out = f" ({', '.join(dropped)})" if dropped else ""
+                print(f"{name} {split:<5}  {counts['kept']} of {counts['read']} kept{left_out}")
+        print(
+            f"{self.out}: {report['train']} videos to train on, {report['val']} to validate on, "
+            f"{report['classes']} classes"
+        )
         return 0
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, get_args
 
 from tyro.conf import subcommand
 
-from internvideo.cli.data import Init, Playground, Scan, Shards
+from internvideo.cli.data import Init, Kinetics710, Playground, Scan, Shards
 from internvideo.cli.demo import Demo
 from internvideo.cli.inspect import Doctor, List, Show
 from internvideo.cli.train import Train
@@ -16,8 +16,9 @@ Data = Annotated[
     Annotated[Scan, subcommand("scan")]
     | Annotated[Init, subcommand("init")]
     | Annotated[Shards, subcommand("shards")]
+    | Annotated[Kinetics710, subcommand("kinetics710")]
     | Annotated[Playground, subcommand("playground")],
-    subcommand("data", description="Check, list, pack or generate videos."),
+    subcommand("data", description="Check, list, merge, pack or generate videos."),
 ]
 
 Verb = (

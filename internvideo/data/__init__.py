@@ -3,6 +3,14 @@
 from internvideo.data.annotations import ANNOTATIONS, manifest_from_folder, write_manifest
 from internvideo.data.broken import BrokenVideos
 from internvideo.data.cache import FrameCache
+from internvideo.data.class_maps import (
+    RENAMED,
+    ROW_ORDERS,
+    ClassMaps,
+    read_class_maps,
+    read_renamed,
+    unite_classes,
+)
 from internvideo.data.datasets import ClipDataset, Sample, VideoData
 from internvideo.data.draws import sample_seed
 from internvideo.data.feature_files import (
@@ -13,6 +21,14 @@ from internvideo.data.feature_files import (
     read_features,
     side_car,
     write_features,
+)
+from internvideo.data.kinetics710 import (
+    Kinetics710,
+    Vintage,
+    build_kinetics710,
+    check_is_free,
+    find_vintage,
+    write_kinetics710,
 )
 from internvideo.data.loading import ClipLoader
 from internvideo.data.mixture import MixedLoader, Turns
@@ -31,12 +47,16 @@ from internvideo.data.windows import (
 __all__ = [
     "ANNOTATIONS",
     "FIRST",
+    "RENAMED",
+    "ROW_ORDERS",
     "BrokenVideos",
+    "ClassMaps",
     "ClipDataset",
     "ClipLoader",
     "FeatureFormat",
     "FeatureType",
     "FrameCache",
+    "Kinetics710",
     "MixedLoader",
     "OpenedData",
     "Sample",
@@ -44,22 +64,30 @@ __all__ = [
     "Source",
     "Turns",
     "VideoData",
-    "ViewDataset",
-    "ViewPlan",
     "WindowConfig",
     "Windows",
     "cut_windows",
     "described",
+    "ViewDataset",
+    "ViewPlan",
+    "Vintage",
+    "build_kinetics710",
+    "check_is_free",
+    "find_vintage",
     "index_shards",
     "is_complete",
     "manifest_from_folder",
     "open_data",
+    "read_class_maps",
+    "read_renamed",
     "read_features",
     "read_windows",
     "sample_seed",
     "side_car",
     "windows_in_seconds",
     "write_features",
+    "unite_classes",
+    "write_kinetics710",
     "write_manifest",
     "write_shards",
 ]

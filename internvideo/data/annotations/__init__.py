@@ -8,7 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from internvideo.data.annotations.choices import read_lsmdc_choice, read_msrvtt_choice
-from internvideo.data.annotations.lists import read_frame_list, read_list, read_pretraining_list
+from internvideo.data.annotations.lists import (
+    read_frame_list,
+    read_kinetics710,
+    read_list,
+    read_pretraining_list,
+)
 from internvideo.data.annotations.manifest import (
     manifest_from_folder,
     read_folder,
@@ -44,6 +49,7 @@ ANNOTATIONS: dict[str, Callable[..., Annotations]] = {
     "folder": read_folder,
     "videos": read_videos,
     "kinetics": read_kinetics,
+    "kinetics710": read_kinetics710,
     "ucf101": read_ucf101,
     "hmdb51": read_hmdb51,
     "something-something": read_something,
@@ -75,6 +81,7 @@ __all__ = [
     "read_image_text_folder",
     "read_image_text_list",
     "read_kinetics",
+    "read_kinetics710",
     "read_list",
     "read_lsmdc",
     "read_lsmdc_choice",

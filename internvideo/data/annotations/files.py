@@ -78,6 +78,14 @@ def class_names(path: str | Path) -> tuple[str, ...]:
     return tuple(line for _, line in lines(Path(path)))
 
 
+def named_classes(path: Path, classes: tuple[str, ...] | str) -> tuple[str, ...]:
+    """Take class names as they are, or read the file of them: beside `path`, or where it is."""
+    if not isinstance(classes, str):
+        return classes
+    beside = (path if path.is_dir() else path.parent) / classes
+    return class_names(beside if beside.exists() else classes)
+
+
 def wrong(path: Path, line: int, problem: str) -> AnnotationError:
     """Build the error for one line."""
     return AnnotationError(f"{path}, line {line}: {problem}")

@@ -22,7 +22,7 @@ from internvideo.video import IMAGE_SUFFIXES
 
 _log = logging.getLogger(__name__)
 _ENDINGS = VIDEO_SUFFIXES | IMAGE_SUFFIXES
-_SPLIT_WORDS = {**SPLITS, "training": "train", "validate": "val"}
+_SPLIT_WORDS = {**SPLITS, "training": "train", "testing": "test"}
 
 
 class Gathering:

@@ -5,6 +5,7 @@ Lines are split from the right, so that paths may contain spaces.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from internvideo.data.annotations import files
@@ -15,9 +16,12 @@ FRAME_TEMPLATE = "img_{:05}.jpg"
 
 
 def read_list(
-    path: str | Path, *, root: str | Path | None = None, classes: tuple[str, ...] = ()
+    path: str | Path, *, root: str | Path | None = None, classes: tuple[str, ...] | str = ()
 ) -> Annotations:
-    """Read `path label` (VideoMAE) or `path,label` (UniFormerV2) lines without a header."""
+    """Read `path label` (VideoMAE) or `path,label` (UniFormerV2) lines without a header.
+
+    `classes` are the names in the order of their ids, or the file of them.
+    """
     path = Path(path)
     rows = []
     comma = _is_comma_separated(path)
@@ -30,15 +34,27 @@ def read_list(
                 f"expected a path, {'a comma' if comma else 'a space'} and a label, found {text!r}",
             )
         rows.append((line, video.strip().strip('"'), label.strip()))
-    classes, labels = files.resolve_labels(
-        path, [(line, label) for line, _, label in rows], classes
+    names, labels = files.resolve_labels(
+        path, [(line, label) for line, _, label in rows], files.named_classes(path, classes)
     )
     home = Path(root or path.parent)
     records = tuple(
         Record(video=home / video, labels=label)
         for (_, video, _), label in zip(rows, labels, strict=True)
     )
-    return Annotations(records=records, classes=classes)
+    return Annotations(records=records, classes=names)
+
+
+def read_kinetics710(path: str | Path, *, root: str | Path | None = None) -> Annotations:
+    """Read the folder that `internvideo data kinetics710` makes: its lists and its label map."""
+    path = Path(path)
+    classes = files.class_names(path / "label_map_k710.txt")
+    lists = {
+        split: read_list(path / f"{split}.csv", root=root, classes=classes)
+        for split in ("train", "val")
+    }
+    records = (replace(r, split=split) for split, part in lists.items() for r in part.records)
+    return Annotations(records=tuple(records), classes=classes)
 
 
 def read_frame_list(

@@ -20,7 +20,13 @@ from internvideo.values import Annotations, Record
 
 COLUMNS = ("path", "label", "caption", "start_s", "end_s", "split")
 # As folders (`train/juggling/a.mp4`) and as names of lists; the first spelling of each is ours.
-SPLITS = {"train": "train", "val": "val", "validation": "val", "test": "test"}
+SPLITS = {
+    "train": "train",
+    "val": "val",
+    "test": "test",
+    "validation": "val",
+    "validate": "val",
+}
 VIDEO_SUFFIXES = frozenset(
     f".{name}"
     for name in (
@@ -35,7 +41,7 @@ def read_manifest(
     *,
     root: str | Path | None = None,
     columns: Mapping[str, str] | None = None,
-    classes: tuple[str, ...] = (),
+    classes: tuple[str, ...] | str = (),
 ) -> Annotations:
     """Read a manifest, or any csv with a header once `columns` says what its columns are.
 
@@ -43,7 +49,8 @@ def read_manifest(
         path: The csv file.
         root: Folder that paths are relative to; the file's own without it.
         columns: Our name to the file's, such as `{"path": "file", "label": "class"}`.
-        classes: Class names in the order of their ids; without them those found, sorted.
+        classes: Class names in the order of their ids, or the file of them; without it those
+            found, sorted.
     """
     path = Path(path)
     root = path.parent if root is None else Path(root)
@@ -60,8 +67,10 @@ def read_manifest(
         cells.append((line, cell))
     if not cells:
         raise AnnotationError(f"{path}: has a header and no record")
-    classes, labels = files.resolve_labels(
-        path, [(line, cell.get("label", "")) for line, cell in cells], classes
+    names, labels = files.resolve_labels(
+        path,
+        [(line, cell.get("label", "")) for line, cell in cells],
+        files.named_classes(path, classes),
     )
     records = []
     for (line, cell), label in zip(cells, labels, strict=True):
@@ -76,7 +85,7 @@ def read_manifest(
                 split=cell.get("split") or None,
             )
         )
-    return Annotations(records=tuple(records), classes=classes)
+    return Annotations(records=tuple(records), classes=names)
 
 
 def read_folder(path: str | Path, *, root: str | Path | None = None) -> Annotations:
@@ -99,8 +108,8 @@ def read_videos(path: str | Path, *, root: str | Path | None = None) -> Annotati
 def manifest_from_folder(folder: str | Path) -> Annotations:
     """Find all videos under a folder; the folder they lie in is their class.
 
-    Where some lie in no class folder, none gets a label. Folders named `train`, `val`,
-    `validation` or `test` at the top are splits.
+    Where some lie in no class folder, none gets a label. Folders named as in `SPLITS`
+    at the top are splits.
     """
     folder = Path(folder)
     if not folder.is_dir():

@@ -7,6 +7,7 @@ None of them says how the files are stored, so the layouts in use are tried on t
 
 from __future__ import annotations
 
+import glob
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
@@ -23,6 +24,7 @@ KINETICS_LAYOUTS = (
     f"{{label}}/{_CLIP}",
     f"{{split}}/{{label}}/{_CLIP}",
     _CLIP,
+    f"*/{_CLIP}",
 )
 HMDB51_LAYOUTS = ("{label}/{name}.avi", "{label}/{name}.mp4", "{label}/{name}", "{name}")
 UCF101_LAYOUTS = ("{name}",)
@@ -34,7 +36,7 @@ def read_kinetics(
     *,
     root: str | Path | None = None,
     layout: str | None = None,
-    classes: tuple[str, ...] = (),
+    classes: tuple[str, ...] | str = (),
 ) -> Annotations:
     """Read an official Kinetics csv, or all those of a folder; the videos are the trimmed clips.
 
@@ -44,7 +46,8 @@ def read_kinetics(
         root: Folder of the videos; that of the csv without it.
         layout: Path of a video below `root` in the fields `label`, `youtube_id`, `start`, `end`,
             `split`; without it the first of `KINETICS_LAYOUTS` that finds a file.
-        classes: Class names in the order of their ids; without them those found, sorted.
+        classes: Class names in the order of their ids, or the file of them; without it those
+            found, sorted.
     """
     path = Path(path)
     tables = sorted(path.glob("*.csv")) if path.is_dir() else [path]
@@ -53,18 +56,19 @@ def read_kinetics(
     clips: list[dict[str, str | int]] = []
     found = []
     for table in tables:
-        for line, clip in _kinetics_rows(table):
+        for line, clip in kinetics_rows(table):
             clips.append(clip)
             found.append((line, str(clip["label"])))
-    classes, labels = files.resolve_labels(tables[-1], found, classes)
-    videos = _videos(
+    names = files.named_classes(path, classes)
+    names, labels = files.resolve_labels(tables[-1], found, names)
+    videos = place_videos(
         root or (path if path.is_dir() else path.parent), layout, KINETICS_LAYOUTS, clips
     )
     records = tuple(
         Record(video=video, labels=label, split=str(clip["split"]) or None)
         for video, label, clip in zip(videos, labels, clips, strict=True)
     )
-    return Annotations(records=records, classes=classes)
+    return Annotations(records=records, classes=names)
 
 
 def read_ucf101(
@@ -140,14 +144,15 @@ def read_something(
             )
     if not records:
         raise AnnotationError(f"{path}: no entries in train.json, validation.json or test.json")
-    videos = _videos(root or path, layout, SOMETHING_LAYOUTS, entries)
+    videos = place_videos(root or path, layout, SOMETHING_LAYOUTS, entries)
     return Annotations(
         records=tuple(Record(video=v, **r) for v, r in zip(videos, records, strict=True)),
         classes=classes,
     )
 
 
-def _kinetics_rows(table: Path) -> Iterable[tuple[int, dict[str, str | int]]]:
+def kinetics_rows(table: Path) -> Iterable[tuple[int, dict[str, str | int]]]:
+    """Yield line and fields of every clip of one official csv: label, id, times, split."""
     rows = files.csv_rows(table)
     line, header = next(rows)
     for name in ("youtube_id", "time_start", "time_end"):
@@ -223,27 +228,41 @@ def _named(
     records = tuple(
         Record(video=video, labels=(label,), split=split)
         for video, (_, label, split) in zip(
-            _videos(root, None, layouts, fields), entries, strict=True
+            place_videos(root, None, layouts, fields), entries, strict=True
         )
     )
     return Annotations(records=records, classes=classes)
 
 
-def _videos(
+def place_videos(
     root: str | Path,
     layout: str | None,
     layouts: Sequence[str],
     entries: Sequence[Mapping[str, str | int]],
 ) -> list[Path]:
-    """Place every entry's video below `root` by the layout given, or the first that finds one."""
+    """Place every entry's video below `root` by the layout given, or the first that finds one.
+
+    A layout that begins with `*/` finds a file of that name in any folder right below `root`.
+    """
     root = Path(root)
-    tried = islice(entries, 20)  # some clips of every web data set are missing
-    hits = ((form, entry) for entry in tried for form in layouts)
-    form = layout or next(
-        (form for form, entry in hits if (root / form.format(**entry)).exists()), layouts[0]
-    )
+    forms = (layout,) if layout else layouts
+    # Some clips of every web data set are missing.
+    hits = ((form, entry) for entry in islice(entries, 20) for form in forms)
     try:
-        return [root / form.format(**entry) for entry in entries]
-    except (KeyError, ValueError) as error:
+        form = next(
+            (form for form, entry in hits if _is_there(root, form.format(**entry))), forms[0]
+        )
+        names = [form.format(**entry) for entry in entries]
+    except (KeyError, ValueError, IndexError) as error:
         known = ", ".join(entries[0])
-        raise AnnotationError(f"layout {form!r}: {error}; its fields are {known}") from None
+        raise AnnotationError(f"layout {layout!r}: {error}; its fields are {known}") from None
+    if not form.startswith("*/"):
+        return [root / name for name in names]
+    found = {f"*/{path.name}": path for path in sorted(root.glob("*/*"))}
+    return [found.get(name, root / name.removeprefix("*/")) for name in names]
+
+
+def _is_there(root: Path, name: str) -> bool:
+    if not name.startswith("*/"):
+        return (root / name).exists()
+    return any(root.glob("*/" + glob.escape(name.removeprefix("*/"))))
