@@ -99,8 +99,9 @@ class Trainable(Protocol):
 
     def losses(self, batch: Any, generator: torch.Generator) -> dict[str, Tensor]:
         """Named means over the micro-batch, those of `loss_weights` or some of them (the same in
-        the whole step and on all ranks). Other names are only logged; one called `trivial` is the
-        loss of predicting without having learned anything."""
+        the whole step and on all ranks). Other names are only logged, in their own group if they
+        have one (`gate/...`); one called `trivial` is the loss of predicting without having learned
+        anything."""
         ...
 
     def evaluate(self) -> dict[str, float]:
@@ -272,7 +273,8 @@ class _Loop:
                     if name in losses
                 )
                 self.scaler.scale(total / len(batches)).backward()
-            self.window.add({f"loss/{k}": v.detach() / len(batches) for k, v in losses.items()})
+            named = {k if "/" in k else f"loss/{k}": v for k, v in losses.items()}
+            self.window.add({k: v.detach() / len(batches) for k, v in named.items()})
         for optimiser in self.optimisers:
             self.scaler.unscale_(optimiser)
         parameters = [p for p in self.stage.model.parameters() if p.grad is not None]

@@ -73,6 +73,18 @@ def test_a_finished_run_reduces_its_loss(tmp_path):
     assert losses[-1] < 0.1 * losses[0]
 
 
+def test_a_value_with_a_group_of_its_own_is_no_loss(tmp_path):
+    class Gated(Toy):
+        def losses(self, batch, generator):
+            return super().losses(batch, generator) | {"gate/first": torch.tensor(0.25)}
+
+    config = toy_config()
+    fit(tmp_path, config, stage=Gated(config))
+
+    gates = [line["gate/first"] for line in metrics(tmp_path) if "loss/square" in line]
+    assert gates == [0.25] * len(gates) and gates
+
+
 def test_muon_moves_the_matrices_of_blocks_alone(tmp_path):
     ends = []
     for muon in (None, 2.0):
