@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from internvideo.errors import ConfigError
-from internvideo.heads.classify import VideoClassifier, VideoClassifierConfig
+from internvideo.heads.classify import VideoClassifier, VideoClassifierConfig, in_own_units
 from internvideo.models import (
     CoordinatedOutput,
     Coordination,
@@ -131,8 +131,8 @@ class CoordinatedClassifier(nn.Module):
         return self.coordination.read(
             a,
             b,
-            _standardised(clip, config.masked_mean, config.masked_std),
-            _standardised(frames, config.multimodal_mean, config.multimodal_std),
+            _as_trained(clip, config.masked, config.masked_mean, config.masked_std),
+            _as_trained(frames, config.multimodal, config.multimodal_mean, config.multimodal_std),
         )
 
     def coordinate(self, features: FrozenFeatures) -> CoordinatedOutput:
@@ -183,8 +183,10 @@ class CoordinatedClassifier(nn.Module):
         return self
 
 
-def _standardised(
-    clip: Float[Tensor, "b c t h w"], mean: Colour, std: Colour
+def _as_trained(
+    clip: Float[Tensor, "b c t h w"], config: VideoClassifierConfig, mean: Colour, std: Colour
 ) -> Float[Tensor, "b c t h w"]:
+    """Give a clip in [0, 1] the units that a classifier was trained in."""
     shift, scale = (clip.new_tensor(values)[:, None, None, None] for values in (mean, std))
-    return (clip - shift) / scale
+    clip = (clip - shift) / scale
+    return in_own_units(clip) if config.units == "clip" else clip

@@ -131,6 +131,18 @@ class FrozenFeatures:
             context={layer: tokens[clips] for layer, tokens in self.context.items()},
         )
 
+    @classmethod
+    def join(cls, parts: Sequence[FrozenFeatures]) -> FrozenFeatures:
+        """The features of all clips of the parts, in order."""
+        first = parts[0]
+        return cls(
+            tokens=torch.cat([part.tokens for part in parts]),
+            first_block=first.first_block,
+            context={
+                layer: torch.cat([part.context[layer] for part in parts]) for layer in first.context
+            },
+        )
+
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class CoordinatedOutput:
