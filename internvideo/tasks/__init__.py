@@ -17,6 +17,12 @@ from internvideo.tasks.embedding import (
     embed_videos,
     see_clips,
 )
+from internvideo.tasks.features import (
+    Extracted,
+    FeatureEncoder,
+    FeatureExtraction,
+    VideoFeatures,
+)
 from internvideo.tasks.multiple_choice import MultipleChoice, MultipleChoiceResult
 from internvideo.tasks.open_set import OpenSetRecognition, OpenSetResult
 from internvideo.tasks.recogniser import Recogniser, RecognitionModel
@@ -52,17 +58,21 @@ __all__ = [
     "ClassResult",
     "EmbeddedVideos",
     "Embedder",
+    "Extracted",
     "FailedVideo",
+    "FeatureEncoder",
+    "FeatureExtraction",
     "MultipleChoice",
     "MultipleChoiceResult",
     "OpenSetRecognition",
     "OpenSetResult",
+    "Recogniser",
     "RecognitionModel",
     "RecognitionResult",
-    "Recogniser",
     "Retrieval",
     "RetrievalResult",
     "Task",
+    "VideoFeatures",
     "VideoTextModel",
     "Viewing",
     "ZeroShotRecognition",
