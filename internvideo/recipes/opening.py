@@ -79,6 +79,7 @@ def _described(run: Run) -> tuple[str, ModelConfig, Preprocessing]:
             side_px=encoder.side_px,
             mean=encoder.pixel_mean,
             std=encoder.pixel_std,
+            in_clip_units=stage.target == "clip",
             **seen,
         )
         config = AutoencoderConfig(encoder=encoder, decoder=stage.decoder)

@@ -89,6 +89,9 @@ class Preprocessing:
     crop: float = 1.0
     sampling: Literal["dense", "segments"] = "dense"
     stride_frames: int = 4
+    # Pixels are measured from their clip's mean colour in its own deviation, not by mean and std
+    # (target "clip" of masked pretraining).
+    in_clip_units: bool = False
 
     def __post_init__(self) -> None:
         if min(self.num_frames, self.side_px, self.stride_frames) < 1 or not 0 < self.crop <= 1:
