@@ -14,7 +14,17 @@ from tests.architecture.arrows import NAME, PACKAGE, folders, sources
 ROOT = PACKAGE.parent
 # A function that seems to need one of these belongs to a concept that has no name yet.
 NAMELESS = {"utils", "util", "common", "helpers", "helper", "misc", "core"}
-OPTIONAL = ("transformers", "tensorboard", "tyro", "fastapi", "matplotlib", "pytest")
+OPTIONAL = (
+    "transformers",
+    "onnxscript",
+    "onnxruntime",
+    "huggingface_hub",
+    "tensorboard",
+    "tyro",
+    "fastapi",
+    "matplotlib",
+    "pytest",
+)
 MACHINE_PATH = re.compile(r"(?<![\w.~>}-])/(?:work|tmp|home|root|Users|mnt)/")
 TEXT = {".py", ".md", ".toml", ".txt", ".sh", ".css", ".html", ".yml", ".json", ".csv"}
 
