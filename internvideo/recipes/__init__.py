@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from internvideo.errors import unknown_name
 from internvideo.recipes.execute import execute, load_model, load_video_text
+from internvideo.recipes.export import export_model
+from internvideo.recipes.hub import push_to_hub
 from internvideo.recipes.masked_pretraining import (
     mae_base_hybrid,
     mae_base_k400,
@@ -55,11 +57,13 @@ __all__ = [
     "Pretrained",
     "Run",
     "execute",
+    "export_model",
     "from_document",
     "load_model",
     "load_pretrained",
     "load_video_text",
     "override",
+    "push_to_hub",
     "read_run",
     "recipe",
     "save_pretrained",
