@@ -1,0 +1,325 @@
+"""Stage 4: coordination of two trained classifiers, encoder A's and encoder B's, of equal classes.
+
+Source: InternVideo, sections 3.2 and 4.1 (arXiv:2212.03191); models/coordination.py says more.
+A batch arrives as bytes (b, t, h, w, 3) with one label each. With `kept_epochs` the clips of so
+many epochs are read before the first step, what the frozen encoders make of them stays in memory,
+and a step costs what the modules cost.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from internvideo.data import FIRST, Source, VideoData, open_data
+from internvideo.errors import CheckpointError, ConfigError
+from internvideo.heads import (
+    CoordinatedClassifier,
+    CoordinatedClassifierConfig,
+    CoordinatedScores,
+    VideoClassifier,
+    map_head_rows,
+    rows_of_classes,
+)
+from internvideo.losses import classification_loss
+from internvideo.metrics import ranks
+from internvideo.models import FrozenFeatures
+from internvideo.training import TrainingConfig, gather_objects, in_step
+from internvideo.values import ClipBatch, Share, TokenGrid
+
+logger = logging.getLogger(__name__)
+
+# The answers that are compared; the first four need no training.
+ANSWERS = (
+    "A",
+    "B",
+    "mean",
+    "mean_probability",
+    "coordinated_A",
+    "coordinated_B",
+    "coordinated",
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CoordinationTraining:
+    """What is coordinated and how; the defaults are the paper's where it says anything.
+
+    `masked` and `multimodal` are runs (or checkpoints) of post-pretraining, of encoder A and of
+    encoder B. Their classifiers' configurations replace those of `pair`, in run.json too.
+    `kept_epochs` trades memory and variety (of windows and augmentation) for time; 0 keeps nothing.
+    """
+
+    kind: Literal["coordination"] = "coordination"
+    masked: str | None = None
+    multimodal: str | None = None
+    pair: CoordinatedClassifierConfig = field(default_factory=CoordinatedClassifierConfig)
+    label_smoothing: float = 0.0
+    kept_epochs: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.label_smoothing < 1:
+            raise ConfigError(f"label_smoothing is {self.label_smoothing}; expected 0 to below 1")
+        if self.kept_epochs < 0:
+            raise ConfigError(f"kept_epochs is {self.kept_epochs}; it must not be negative")
+
+    @property
+    def grid(self) -> TokenGrid:
+        """Tokens of a clip in encoder A."""
+        return self.pair.encoders[0].grid
+
+    @property
+    def num_parameters(self) -> int:
+        with torch.device("meta"):
+            model = CoordinatedClassifier(self.pair)
+        return sum(parameter.numel() for parameter in model.parameters())
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class TrainedClassifier:
+    """A classifier to start from: its weights, the class of each row of its head, its place."""
+
+    weights: Mapping[str, Tensor]
+    classes: tuple[str, ...]
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class FeatureBatch:
+    """What a step or an evaluation works on."""
+
+    features: FrozenFeatures
+    labels: Int64[Tensor, " b"]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+class CoordinationStage:
+    """The stage as the training loop sees it; see `internvideo.training.Trainable`."""
+
+    def __init__(
+        self,
+        config: CoordinationTraining,
+        data: VideoData,
+        training: TrainingConfig,
+        *,
+        classifiers: tuple[TrainedClassifier, TrainedClassifier],
+        seed: int,
+        share: Share,
+        device: torch.device,
+        folder: Path,
+        others: Mapping[str, Source] | None = None,
+    ) -> None:
+        if config.kept_epochs and others:
+            raise ConfigError("kept_epochs is for one source of data; leave out other_sources")
+        self.config, self.device, self.share = config, device, share
+        self.loss_weights = {"classification": 1.0}
+        self.videos_per_step = training.batch_size // data.views_per_video
+        self.training_flops_per_clip = None
+        a, _ = config.pair.encoders
+        self.data = open_data(
+            data,
+            others=others,
+            num_frames=a.num_frames,
+            side_px=a.side_px,
+            batch_size=training.batch_size,
+            accumulation=training.accumulation,
+            share=share,
+            seed=seed,
+            pin_memory=device.type == "cuda",
+            broken_file=folder / "broken.jsonl",
+        )
+        self.classes = self.data.classes
+        self._check_labels()
+        torch.manual_seed(seed)
+        self.model = CoordinatedClassifier(config.pair)
+        for branch, start in zip(
+            (self.model.masked, self.model.multimodal), classifiers, strict=True
+        ):
+            _fill(branch, start, self.classes)
+        self.model.to(device).eval()
+        self.kept: KeptFeatures | None = None
+        if config.kept_epochs:
+            self.kept = KeptFeatures(
+                self._read_epochs(config.kept_epochs),
+                batch_size=training.batch_size // (share.count * training.accumulation),
+                accumulation=training.accumulation,
+                seed=seed,
+            )
+        # Before any step the pair gives what each encoder gives alone.
+        self.alone = self._found()
+        self.found = self.alone
+
+    def batches(self, first_step: int) -> Iterator[Sequence[ClipBatch | FeatureBatch]]:
+        return (self.kept or self.data).batches(first_step)
+
+    def prepare(
+        self, batches: Sequence[ClipBatch | FeatureBatch]
+    ) -> Sequence[ClipBatch | FeatureBatch]:
+        return batches
+
+    def losses(
+        self, batch: ClipBatch | FeatureBatch, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """Cross-entropy of the fused scores; gates and shares of the fusion beside it."""
+        batch = batch if isinstance(batch, FeatureBatch) else self._read(batch)
+        fused = self.model.score(batch.features).fused
+        loss = classification_loss(fused, batch.labels, label_smoothing=self.config.label_smoothing)
+        openness = {name: value.detach() for name, value in self.model.openness().items()}
+        return {"classification": loss, **openness}
+
+    def evaluate(self) -> dict[str, float]:
+        """Accuracy of every answer on all held-back videos; one not decoded is never right."""
+        self.found = self._found()
+        total = len(self.data.held_back.dataset.records)
+        right = {name: float(self.right(name).sum()) / total for name in ANSWERS}
+        return {f"top1/{name}": share for name, share in right.items()} | {
+            "clips": float(total),
+            "failed": float(total - len(self.found.labels)),
+        }
+
+    def right(self, answer: str) -> Bool[Tensor, " n"]:
+        """Whether one of `ANSWERS` was right, by held-back clip, as last evaluated."""
+        return ranks(self.found_scores(answer), self.found.labels) == 0
+
+    def found_scores(self, answer: str) -> Float[Tensor, "n y"]:
+        """Scores of the held-back clips, as last evaluated."""
+        alone, found = self.alone.scores, self.found.scores
+        match answer:
+            case "A" | "coordinated_A":
+                return (alone if answer == "A" else found).masked
+            case "B" | "coordinated_B":
+                return (alone if answer == "B" else found).multimodal
+            case "mean":
+                return (alone.masked + alone.multimodal) / 2
+            case "mean_probability":
+                return (alone.masked.softmax(1) + alone.multimodal.softmax(1)) / 2
+            case _:
+                return found.fused
+
+    def documents(self) -> dict[str, Any]:
+        return {"data": self.data.facts, "labels": list(self.classes)}
+
+    def state(self) -> Any:
+        return self.data.state()
+
+    def restore(self, state: Any) -> None:
+        self.data.restore(state)
+
+    @torch.no_grad()
+    def _read(self, batch: ClipBatch) -> FeatureBatch:
+        assert batch.labels is not None
+        frames = batch.frames.to(self.device, non_blocking=True)
+        clip = frames.permute(0, 4, 1, 2, 3).float() / 255  # b t h w c -> b c t h w
+        return FeatureBatch(
+            features=self.model.read(clip), labels=batch.labels.to(self.device, non_blocking=True)
+        )
+
+    def _read_epochs(self, count: int) -> Iterator[FeatureBatch]:
+        """This rank's clips of the first epochs, to the end of the last one's last step."""
+        num_steps = count * self.data.train[FIRST].steps_per_epoch
+        with contextlib.closing(self.data.train[FIRST].batches(0)) as steps:
+            for batches in itertools.islice(steps, num_steps):
+                yield from map(self._read, batches)
+
+    @torch.no_grad()
+    def _found(self) -> _Found:
+        """Score all held-back clips, those of all ranks together."""
+        parts: list[tuple[CoordinatedScores, Tensor]] = []
+        for batch, counted in in_step(self.data.held_back.once(), self.device):
+            read = self._read(batch)
+            scores = self.model.score(read.features)
+            if counted:
+                on_cpu = CoordinatedScores(*(part.float().cpu() for part in scores))
+                parts.append((on_cpu, read.labels.cpu()))
+        parts = [part for rank in gather_objects(parts) for part in rank]
+        if not parts:
+            logger.warning("none of the held-back videos can be decoded: nothing is evaluated")
+            nothing = torch.zeros(0, len(self.classes))
+            parts = [(CoordinatedScores(nothing, nothing, nothing), torch.zeros(0).long())]
+        scores = [torch.cat(branch) for branch in zip(*(s for s, _ in parts), strict=True)]
+        return _Found(
+            scores=CoordinatedScores(*scores), labels=torch.cat([labels for _, labels in parts])
+        )
+
+    def _check_labels(self) -> None:
+        for loader in (*self.data.train.values(), self.data.held_back):
+            dataset = loader.dataset
+            bare = next((r for r in dataset.records if len(r.labels) != 1), None)
+            if bare is not None:
+                raise ConfigError(
+                    f"{dataset.config.source}: {bare.video} has {len(bare.labels)} labels; "
+                    "coordination needs exactly one for each video"
+                )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Found:
+    """Scores of held-back clips, on the processor."""
+
+    scores: CoordinatedScores
+    labels: Int64[Tensor, " n"]
+
+
+class KeptFeatures:
+    """Frozen features in memory, in an order that depends on the seed alone."""
+
+    def __init__(
+        self, parts: Iterable[FeatureBatch], *, batch_size: int, accumulation: int = 1, seed: int
+    ) -> None:
+        kept = list(parts)
+        if not kept:
+            raise ConfigError("there are no clips whose features could be kept")
+        self.batch_size, self.accumulation, self.seed = batch_size, accumulation, seed
+        self.labels = torch.cat([part.labels for part in kept])
+        self.features = FrozenFeatures.join([part.features for part in kept])
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batches(self, first_step: int) -> Iterator[list[FeatureBatch]]:
+        """Micro-batches of every step from `first_step` on, without end."""
+        at = first_step * self.accumulation * self.batch_size
+        while True:
+            step = []
+            for _ in range(self.accumulation):
+                places = [divmod(place, len(self)) for place in range(at, at + self.batch_size)]
+                orders = {epoch: self._order(epoch) for epoch in {e for e, _ in places}}
+                index = torch.stack([orders[epoch][place] for epoch, place in places])
+                step.append(FeatureBatch(features=self.features[index], labels=self.labels[index]))
+                at += self.batch_size
+            yield step
+
+    def _order(self, epoch: int) -> Int64[Tensor, " n"]:
+        generator = torch.Generator().manual_seed(2**20 * self.seed + epoch)
+        return torch.randperm(len(self), generator=generator).to(self.labels.device)
+
+
+def _fill(classifier: VideoClassifier, start: TrainedClassifier, classes: Sequence[str]) -> None:
+    """Give a branch the weights it starts from, its head's rows in the order of our classes."""
+    if set(start.classes) != set(classes):
+        theirs, ours = set(start.classes) - set(classes), set(classes) - set(start.classes)
+        raise CheckpointError(
+            f"{start.source}: was trained on other classes than the data have; only there: "
+            f"{_some(theirs)}; only in the data: {_some(ours)}"
+        )
+    weights = map_head_rows(start.weights, rows_of_classes(classes, start.classes))
+    try:
+        classifier.load_state_dict(weights)
+    except RuntimeError as error:
+        raise CheckpointError(f"{start.source}: does not fit stage.pair: {error}") from error
+
+
+def _some(names: set[str]) -> str:
+    shown = ", ".join(map(repr, sorted(names)[:3])) or "none"
+    return f"{shown} and {len(names) - 3} more" if len(names) > 3 else shown
