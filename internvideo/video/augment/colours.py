@@ -17,8 +17,6 @@ from torch import Tensor
 Frames = UInt8[Tensor, "t h w 3"]
 
 _LEVELS = torch.arange(256)
-# Weights of red, green and blue in a grey level, in parts of 2 ** 16.
-_GREY = torch.tensor([19595.0, 38470.0, 7471.0])
 
 
 def invert(frames: Frames) -> Frames:
@@ -90,15 +88,16 @@ def equalize(frames: Frames) -> Frames:
 
 
 def _grey(frames: Frames) -> Float[Tensor, "t h w"]:
-    """Grey levels; the sums are whole numbers that float32 holds exactly."""
-    return ((frames.float() @ _GREY + 2**15) / 2**16).floor_()
+    """Grey levels, by weights in parts of 2 ** 16."""
+    red, green, blue = frames.int().unbind(3)
+    return ((19595 * red + 38470 * green + 7471 * blue + 2**15) >> 16).float()
 
 
 def _away_from(
     anchor: Float[Tensor, "*a"], levels: Num[Tensor, "*l"], factor: float
 ) -> Float[Tensor, "*r"]:
     """Multiply distances from an anchor; whole levels come of it by cutting off."""
-    return (anchor + factor * (levels - anchor)).clamp_(0, 255)
+    return (levels - anchor).mul_(factor).add_(anchor).clamp_(0, 255)
 
 
 def _look_up(frames: Frames, tables: Num[Tensor, "*#tc 256"]) -> Frames:

@@ -79,15 +79,15 @@ def _taps(
     """Which pixels along one axis count, and how much; beyond the border those at the border."""
     place = old - 0.5
     before = place.floor()
-    d = (place - before)[:, None]
+    d = (place - before)[:, None].float()
     if not d.any():
         offsets, weights = [0], torch.ones_like(d)
     elif interpolation == "bilinear":
         offsets, weights = [0, 1], torch.cat([1 - d, d], dim=1)
     else:
         # Cubic convolution (Keys 1981) with a = -1, where torch's own has -0.75.
-        powers = torch.cat([torch.ones_like(d), d, d**2, d**3], dim=1)
-        cubic = [[0, -1, 2, -1], [1, 0, -2, 1], [0, 1, 1, -1], [0, 0, -1, 1]]
-        offsets, weights = [-1, 0, 1, 2], powers @ torch.tensor(cubic, dtype=d.dtype).T
+        d2, d3 = d**2, d**3
+        cubic = [2 * d2 - d - d3, 1 - 2 * d2 + d3, d + d2 - d3, d3 - d2]
+        offsets, weights = [-1, 0, 1, 2], torch.cat(cubic, dim=1)
     places = before.long()[:, None] + torch.tensor(offsets)
-    return places.clamp(0, size - 1), weights.float()
+    return places.clamp(0, size - 1), weights
