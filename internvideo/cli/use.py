@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import Positional, UseAppendAction, arg
 
+from internvideo.cli.recognition import load_classifier, prediction, write_recognition_page
 from internvideo.errors import ConfigError, unknown_name
 
 if TYPE_CHECKING:
-    from internvideo.tasks import VideoTextModel, Viewing
-    from internvideo.values import Annotations
+    from internvideo.tasks import Task, VideoTextModel, Viewing
+    from internvideo.values import Annotations, Record
+
+CLASSIFYING = ("action-recognition", "open-set")  # tasks of a classifier
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +28,8 @@ class Evaluate:
     checkpoint: Positional[Path]
     """A run, or one of its checkpoints."""
     task: str
-    """retrieval, multiple-choice, zero-shot-recognition or captioning."""
+    """action-recognition, open-set, zero-shot-recognition, retrieval, multiple-choice or
+    captioning."""
     data: str
     """Annotation file or folder, looked for below --root first."""
     format: str = "manifest"
@@ -36,6 +40,16 @@ class Evaluate:
     """Only the records of this split; default "test" where the file names one, else all."""
     crop: float | None = None
     """Share of the short side that is seen; default as the model was evaluated in training."""
+    clips: int = 1
+    """Clips of each video that are looked at (action-recognition, open-set)."""
+    crops: int = 1
+    """Crops of each clip, along its longer side (action-recognition, open-set)."""
+    averaged: bool = False
+    """Take the moving average of the weights (action-recognition, open-set)."""
+    unknown: str | None = None
+    """Videos of no known class: a folder, or annotations of the same format (open-set)."""
+    training: str | None = None
+    """Training videos, of which a threshold shall accept 95 % (open-set)."""
     shuffled: bool = False
     """Shuffle the frames of every clip: what is lost was read from time."""
     prompts: str = "actionclip"
@@ -44,6 +58,8 @@ class Evaluate:
     """Captions considered at a time in captioning."""
     batch_size: int = 16
     """Clips at a time."""
+    workers: int = 0
+    """Processes that decode; 0 decodes between batches."""
     out: Path | None = None
     """Write a page with pictures here."""
     device: str = "auto"
@@ -56,16 +72,25 @@ class Evaluate:
         from internvideo.tasks import Viewing
 
         task = _task(self.task, Viewing(), prompts=self.prompts)
-        annotations = self._annotations()
-        model = _model(self.checkpoint, self.device, beams=self.beams)
-        crop = model.crop if self.crop is None else self.crop
-        viewing = Viewing(crop=crop, batch_size=self.batch_size, shuffled=self.shuffled)
+        self._check()
+        annotations, others = self._read(self.data, split=self.split), self._others()
+        model = _model(task, self.checkpoint, self.device, beams=self.beams, averaged=self.averaged)
+        viewing = replace(
+            _viewing(model, self.crop),
+            batch_size=self.batch_size,
+            shuffled=self.shuffled,
+            num_workers=self.workers,
+        )
         task = replace(task, viewing=viewing)
+        if self.task in CLASSIFYING:
+            task = replace(task, num_clips=self.clips, num_crops=self.crops)
         if self.out is not None:  # what cannot be written should fail now, not after hours
             self.out.parent.mkdir(parents=True, exist_ok=True)
         with progress(self.task) as tell:
-            result = task.evaluate(model, annotations, progress=tell)
-        if self.out is not None:
+            result = task.evaluate(model, annotations, progress=tell, **others)
+        if self.out is not None and self.task == "action-recognition":
+            write_recognition_page(self.out, model, result, viewing)
+        elif self.out is not None:
             _write_page(self.out, self.task, result)
         scores = {
             **result.scores,
@@ -84,16 +109,37 @@ class Evaluate:
             print(f"open {self.out}")
         return 0
 
-    def _annotations(self) -> Annotations:
+    def _check(self) -> None:
+        _check_views(self)
+        if self.task != "open-set" and (self.unknown or self.training):
+            raise ConfigError("--unknown and --training are for open-set; leave them out")
+        if self.task == "open-set" and not self.unknown:
+            raise ConfigError("open-set needs videos of no known class; name them with --unknown")
+
+    def _others(self) -> dict[str, tuple[Record, ...]]:
+        """Further videos that the task wants, by the names of its arguments."""
+        from internvideo.data import ANNOTATIONS
+
+        others = {}
+        if self.unknown and Path(self.unknown).is_dir():
+            others["unknown"] = ANNOTATIONS["videos"](self.unknown).records
+        elif self.unknown:
+            others["unknown"] = self._read(self.unknown).records
+        if self.training:
+            others["training"] = self._read(self.training, usual="train").records
+        return others
+
+    def _read(self, source: str, *, split: str | None = None, usual: str = "test") -> Annotations:
+        """Read the records of the split named, else of the usual one if it is there, else all."""
         from internvideo.data import VideoData
 
-        read = VideoData(source=self.data, format=self.format, root=self.root).read()
+        read = VideoData(source=source, format=self.format, root=self.root).read()
         splits = sorted({record.split for record in read.records if record.split})
-        split = self.split or ("test" if "test" in splits else None)
+        split = split or (usual if usual in splits else None)
         if split is None:
             return read
         if split not in splits:
-            raise unknown_name(f"split of {self.data}", split, splits or ["(none)"])
+            raise unknown_name(f"split of {source}", split, splits or ["(none)"])
         return read.of_split(split)
 
 
@@ -105,11 +151,18 @@ class Predict:
     """
 
     task: Positional[str]
-    """zero-shot-recognition, retrieval, multiple-choice or captioning."""
+    """action-recognition, open-set, zero-shot-recognition, retrieval, multiple-choice or
+    captioning."""
     video: Positional[Path]
     """A video or image; for retrieval also a folder, of which each text finds the best."""
     model: Path
     """A run, or one of its checkpoints."""
+    clips: int = 1
+    """Clips that are looked at (action-recognition, open-set)."""
+    crops: int = 1
+    """Crops of each clip, along its longer side (action-recognition, open-set)."""
+    averaged: bool = False
+    """Take the moving average of the weights (action-recognition, open-set)."""
     text: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="TEXT")] = ()
     """A class name, sentence or option to choose from; give it once for each."""
     prompts: str = "actionclip"
@@ -131,10 +184,12 @@ class Predict:
 
         task = _task(self.task, Viewing(), prompts=self.prompts)
         self._check()
-        model = _model(self.model, self.device, beams=self.beams)
-        crop = model.crop if self.crop is None else self.crop
-        task = replace(task, viewing=Viewing(crop=crop))
-        if self.task == "captioning":
+        model = _model(task, self.model, self.device, beams=self.beams, averaged=self.averaged)
+        task = replace(task, viewing=_viewing(model, self.crop))
+        if self.task in CLASSIFYING:
+            task = replace(task, num_clips=self.clips, num_crops=self.crops)
+            answers = prediction(task, model, self.video, self.top)
+        elif self.task == "captioning":
             answers = {"caption": task.predict(model, self.video)}
         elif self.video.is_dir():
             answers = {"found": self._found(model, task)}
@@ -149,9 +204,12 @@ class Predict:
         return 0
 
     def _check(self) -> None:
+        _check_views(self)
         if self.task == "captioning" and self.text:
             raise ConfigError("captioning writes its own text; leave out --text")
-        if self.task != "captioning" and not self.text:
+        if self.task in CLASSIFYING and self.text:
+            raise ConfigError(f"{self.task} knows its own classes; leave out --text")
+        if self.task not in (*CLASSIFYING, "captioning") and not self.text:
             raise ConfigError(f"{self.task} chooses among texts; give them with --text, one each")
         if not all(text.strip() for text in self.text):
             raise ConfigError("one --text is empty; give it words or leave it out")
@@ -185,15 +243,34 @@ def _task(name: str, viewing: Viewing, *, prompts: str) -> Any:
     return replace(task, prompts=prompts) if isinstance(task, ZeroShotRecognition) else task
 
 
-def _model(checkpoint: Path, device: str, *, beams: int) -> VideoTextModel:
+def _check_views(options: Evaluate | Predict) -> None:
+    asked = options.clips != 1 or options.crops != 1 or options.averaged
+    if asked and options.task not in CLASSIFYING:
+        names = " and ".join(CLASSIFYING)
+        raise ConfigError(f"--clips, --crops and --averaged are for {names}; leave them out")
+
+
+def _model(task: Task, checkpoint: Path, device: str, *, beams: int, averaged: bool) -> Any:
+    """The model that a task asks: a classifier, or encoder B with its vocabulary."""
     from internvideo.recipes import load_video_text
+    from internvideo.tasks import ActionRecognition, OpenSetRecognition
     from internvideo.training import joined
 
+    if isinstance(task, ActionRecognition | OpenSetRecognition):
+        return load_classifier(checkpoint, device, averaged=averaged)
     model = load_video_text(checkpoint)
     model.num_beams = beams
     with joined(device) as process:
         model.model.to(process.device)
     return model
+
+
+def _viewing(model: Any, crop: float | None) -> Viewing:
+    """How the model is used to seeing a video, and how much of it."""
+    from internvideo.tasks import RecognitionModel, Viewing
+
+    usual = model.viewing if isinstance(model, RecognitionModel) else Viewing(crop=model.crop)
+    return usual if crop is None else replace(usual, crop=crop)
 
 
 def _write_page(out: Path, task: str, result: Any) -> None:
@@ -221,7 +298,9 @@ def _lines(answers: dict[str, Any]) -> list[str]:
     if "caption" in answers:
         return [answers["caption"]]
     if "answers" in answers:
-        return [f"{row['score']:8.3f}  {row['text']}" for row in answers["answers"]]
+        lines = [f"{row['score']:8.3f}  {row['text']}" for row in answers["answers"]]
+        uncertainty = answers.get("uncertainty")
+        return lines if uncertainty is None else [*lines, f"uncertainty {uncertainty:.3f}"]
     return [
         line
         for text, best in answers["found"].items()

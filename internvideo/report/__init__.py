@@ -6,6 +6,13 @@ from internvideo.report.demo_report import write_demo_report
 from internvideo.report.images import enlarge, picture_strip, png_bytes, to_bytes
 from internvideo.report.page import Page
 from internvideo.report.plots import Series, Svg, bar_chart, heat_map, line_chart
+from internvideo.report.recognition import (
+    Look,
+    add_looks,
+    add_recognition,
+    confused_pairs,
+    confusion_chart,
+)
 from internvideo.report.reconstructions import (
     Reconstruction,
     error_ratio,
@@ -29,6 +36,7 @@ from internvideo.report.run_report import (
 )
 
 __all__ = [
+    "Look",
     "Page",
     "Reconstruction",
     "RunFiles",
@@ -36,12 +44,16 @@ __all__ = [
     "Series",
     "Svg",
     "add_captions",
+    "add_looks",
     "add_multiple_choice",
+    "add_recognition",
     "add_reconstructions",
     "add_retrieval",
     "add_retrieval_scores",
     "add_retrieval_sheet",
     "bar_chart",
+    "confused_pairs",
+    "confusion_chart",
     "enlarge",
     "error_ratio",
     "frames_to_show",

@@ -27,6 +27,7 @@ from internvideo.tasks.multiple_choice import MultipleChoice, MultipleChoiceResu
 from internvideo.tasks.open_set import OpenSetRecognition, OpenSetResult
 from internvideo.tasks.recogniser import Recogniser, RecognitionModel
 from internvideo.tasks.retrieval import Retrieval, RetrievalResult
+from internvideo.tasks.saliency import middle_view, saliency
 from internvideo.tasks.video_text import VideoTextModel
 from internvideo.tasks.zero_shot_recognition import RecognitionResult, ZeroShotRecognition
 
@@ -79,6 +80,8 @@ __all__ = [
     "embed_sentences",
     "embed_videos",
     "ensemble",
+    "middle_view",
+    "saliency",
     "see_clips",
     "slot_accuracy",
 ]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from jaxtyping import Bool, Float
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from internvideo.data import ViewPlan
 from internvideo.errors import ConfigError
-from internvideo.losses import Evidence, evidential_uncertainty
+from internvideo.losses import Evidence, evidential_probabilities, evidential_uncertainty
 from internvideo.metrics import (
     acceptance_threshold,
     negative_energy,
@@ -125,6 +126,14 @@ class OpenSetRecognition:
             unknown=is_unknown,
             videos=(*known.records, *unknown),
         )
+
+    def predict(self, recogniser: Recogniser, video: Path) -> tuple[list[tuple[str, float]], float]:
+        """Give every class with its expected probability, the likeliest first, and uncertainty."""
+        logits = self._logits(recogniser, [Record(video=video)], None).scores
+        values, order = evidential_probabilities(logits, self.evidence)[0].sort(descending=True)
+        names = (recogniser.classes[i] for i in order.tolist())
+        uncertainty = float(evidential_uncertainty(logits, self.evidence)[0])
+        return list(zip(names, values.tolist(), strict=True)), uncertainty
 
     def _logits(
         self, recogniser: Recogniser, records: Sequence[Record], progress: Progress | None

@@ -68,6 +68,11 @@ class RecognitionModel:
     def device(self) -> torch.device:
         return next(self.model.parameters()).device
 
+    @property
+    def viewing(self) -> Viewing:
+        """How to look at a video with it."""
+        return Viewing(sampling=self.sampling, stride_frames=self.stride_frames, crop=self.crop)
+
     def normalised(self, frames: UInt8[Tensor, "b t h w 3"]) -> Float[Tensor, "b 3 t h w"]:
         """What the network receives, on its device."""
         return normalise(frames.to(self.device), mean=self.mean, std=self.std)

@@ -41,7 +41,7 @@ ARROWS: dict[str, set[str]] = {
 # One module here is one stage or task; it does not know its neighbours.
 APART = {"stages", "tasks"}
 # Modules of these folders that are no stage or task but what all of them need.
-SHARED = {("tasks", "embedding")}
+SHARED = {("tasks", "embedding"), ("tasks", "recogniser")}
 
 
 def sources() -> list[Path]:
