@@ -10,6 +10,7 @@ from collections.abc import Callable
 from internvideo.data.annotations.choices import read_lsmdc_choice, read_msrvtt_choice
 from internvideo.data.annotations.lists import (
     read_frame_list,
+    read_frame_ranges,
     read_kinetics710,
     read_list,
     read_pretraining_list,
@@ -24,7 +25,7 @@ from internvideo.data.annotations.manifest import (
 from internvideo.data.annotations.recognition import (
     read_hmdb51,
     read_kinetics,
-    read_something,
+    read_moments,
     read_ucf101,
 )
 from internvideo.data.annotations.retrieval import (
@@ -35,6 +36,8 @@ from internvideo.data.annotations.retrieval import (
     read_msvd,
     read_vatex,
 )
+from internvideo.data.annotations.something import read_something, read_something_v1
+from internvideo.data.annotations.untrimmed import read_activitynet, read_segment_list
 from internvideo.data.annotations.web import (
     read_image_text_folder,
     read_image_text_list,
@@ -52,9 +55,14 @@ ANNOTATIONS: dict[str, Callable[..., Annotations]] = {
     "kinetics710": read_kinetics710,
     "ucf101": read_ucf101,
     "hmdb51": read_hmdb51,
+    "moments-in-time": read_moments,
     "something-something": read_something,
+    "something-something-v1": read_something_v1,
+    "activitynet": read_activitynet,
+    "segment-list": read_segment_list,
     "list": read_list,
     "frame-list": read_frame_list,
+    "frame-ranges": read_frame_ranges,
     "pretraining-list": read_pretraining_list,
     "webvid": read_webvid,
     "image-text-list": read_image_text_list,
@@ -73,10 +81,12 @@ ANNOTATIONS: dict[str, Callable[..., Annotations]] = {
 __all__ = [
     "ANNOTATIONS",
     "manifest_from_folder",
+    "read_activitynet",
     "read_activitynet_captions",
     "read_didemo",
     "read_folder",
     "read_frame_list",
+    "read_frame_ranges",
     "read_hmdb51",
     "read_image_text_folder",
     "read_image_text_list",
@@ -86,11 +96,14 @@ __all__ = [
     "read_lsmdc",
     "read_lsmdc_choice",
     "read_manifest",
+    "read_moments",
     "read_msrvtt",
     "read_msrvtt_choice",
     "read_msvd",
     "read_pretraining_list",
+    "read_segment_list",
     "read_something",
+    "read_something_v1",
     "read_ucf101",
     "read_vatex",
     "read_videos",

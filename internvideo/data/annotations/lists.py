@@ -24,7 +24,7 @@ def read_list(
     """
     path = Path(path)
     rows = []
-    comma = _is_comma_separated(path)
+    comma = is_comma_separated(path)
     for line, text in files.lines(path):
         video, _, label = text.rpartition(",") if comma else text.rpartition(" ")
         if not video:
@@ -63,17 +63,23 @@ def read_frame_list(
     root: str | Path | None = None,
     template: str = FRAME_TEMPLATE,
     first_frame: int = 1,
+    classes: tuple[str, ...] | str = (),
 ) -> Annotations:
-    """Read `folder num_frames label` lines (Something-Something as frames)."""
+    """Read `folder num_frames label` lines (Something-Something as frames).
+
+    Version 1 of it has the template `{:05}.jpg`.
+    """
     path = Path(path)
     rows = []
     for line, text in files.lines(path):
-        folder, frames, label = _from_right(path, line, text, ("folder", "num_frames", "label"))
+        folder, frames, label = from_right(path, line, text, ("folder", "num_frames", "label"))
         count = files.whole_number(path, line, "num_frames", frames)
         if count < 1:
             raise files.wrong(path, line, f"num_frames is {count}, expected at least 1")
         rows.append((line, folder, count, label))
-    classes, labels = files.resolve_labels(path, [(row[0], row[3]) for row in rows])
+    names, labels = files.resolve_labels(
+        path, [(row[0], row[3]) for row in rows], files.named_classes(path, classes)
+    )
     home = Path(root or path.parent)
     records = tuple(
         Record(
@@ -85,7 +91,40 @@ def read_frame_list(
         )
         for (_, folder, count, _), label in zip(rows, labels, strict=True)
     )
-    return Annotations(records=records, classes=classes)
+    return Annotations(records=records, classes=names)
+
+
+def read_frame_ranges(
+    path: str | Path,
+    *,
+    root: str | Path | None = None,
+    template: str = FRAME_TEMPLATE,
+    classes: tuple[str, ...] | str = (),
+) -> Annotations:
+    """Read `folder first last label` lines: the numbers of the first and last frame of each."""
+    path = Path(path)
+    rows = []
+    for line, text in files.lines(path):
+        folder, *ends, label = from_right(path, line, text, ("folder", "first", "last", "label"))
+        first, last = (files.whole_number(path, line, "a frame", end) for end in ends)
+        if not 0 <= first <= last:
+            raise files.wrong(path, line, f"no frame lies from {first} to {last}")
+        rows.append((line, folder, first, last, label))
+    names, labels = files.resolve_labels(
+        path, [(row[0], row[-1]) for row in rows], files.named_classes(path, classes)
+    )
+    home = Path(root or path.parent)
+    records = tuple(
+        Record(
+            video=home / folder,
+            num_frames=last - first + 1,
+            first_frame=first,
+            frame_template=template,
+            labels=label,
+        )
+        for (_, folder, first, last, _), label in zip(rows, labels, strict=True)
+    )
+    return Annotations(records=records, classes=names)
 
 
 def read_pretraining_list(
@@ -104,9 +143,7 @@ def read_pretraining_list(
     labelled = all(_ends_in_numbers(text, 3) for _, text in rows)
     records = []
     for line, text in rows:
-        video, start, total, *_ = _from_right(
-            path, line, text, columns if labelled else columns[:3]
-        )
+        video, start, total, *_ = from_right(path, line, text, columns if labelled else columns[:3])
         first = files.whole_number(path, line, "start", start)
         count = files.whole_number(path, line, "total", total)
         if count < 0:
@@ -130,8 +167,11 @@ def read_pretraining_list(
     return Annotations(records=tuple(records))
 
 
-def _from_right(path: Path, line: int, text: str, columns: tuple[str, ...]) -> list[str]:
-    fields = text.rsplit(maxsplit=len(columns) - 1)
+def from_right(
+    path: Path, line: int, text: str, columns: tuple[str, ...], separator: str | None = None
+) -> list[str]:
+    """Split a line into its columns from the right, at blanks without a separator."""
+    fields = [field.strip() for field in text.rsplit(separator, len(columns) - 1)]
     if len(fields) != len(columns):
         raise files.wrong(path, line, f"expected {' '.join(columns)!r}, found {text!r}")
     return fields
@@ -142,7 +182,7 @@ def _ends_in_numbers(text: str, count: int) -> bool:
     return len(fields) == count + 1 and all(f.lstrip("-").isdecimal() for f in fields[1:])
 
 
-def _is_comma_separated(path: Path) -> bool:
+def is_comma_separated(path: Path) -> bool:
     """Whether the first label follows a comma; a path may hold commas and spaces as well."""
     _, first = next(files.lines(path), (0, ""))
     if not first:

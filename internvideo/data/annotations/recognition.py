@@ -1,7 +1,7 @@
-"""Action recognition as Kinetics, UCF101, HMDB51 and Something-Something publish it.
+"""Action recognition as Kinetics, UCF101, HMDB51 and Moments in Time publish it.
 
 Sources: the csv files of the ActivityNet crawler (Kinetics), `ucfTrainTestlist` (UCF101),
-`testTrainMulti_7030_splits` (HMDB51), the json files of Something-Something v2.
+`testTrainMulti_7030_splits` (HMDB51), the csv files of Moments in Time.
 None of them says how the files are stored, so the layouts in use are tried on the first records.
 """
 
@@ -28,7 +28,8 @@ KINETICS_LAYOUTS = (
 )
 HMDB51_LAYOUTS = ("{label}/{name}.avi", "{label}/{name}.mp4", "{label}/{name}", "{name}")
 UCF101_LAYOUTS = ("{name}",)
-SOMETHING_LAYOUTS = ("{id}.webm", "{id}.mp4")
+MOMENTS_LAYOUTS = ("{folder}/{name}", "{split}/{name}", "{name}")
+_MOMENTS_FOLDERS = {"train": "training", "val": "validation"}
 
 
 def read_kinetics(
@@ -108,47 +109,39 @@ def read_hmdb51(
     return _named(entries, classes, root or path, layouts)
 
 
-def read_something(
-    path: str | Path, *, root: str | Path | None = None, layout: str | None = None
-) -> Annotations:
-    """Read a folder with `*labels.json` and any of `*train.json`, `*validation.json`, `*test.json`.
+def read_moments(path: str | Path, *, root: str | Path | None = None) -> Annotations:
+    """Read the folder of Moments in Time: `trainingSet.csv`, `validationSet.csv`, its classes.
 
-    The class is the template without its brackets; the filled-in sentence is kept as caption.
+    Lines are `CLASS/NAME.mp4,CLASS` and perhaps votes. The classes are in `moments_categories.txt`
+    (`CLASS,NUMBER`), `label_map.txt` or `category*.txt` (`CLASS`). Videos lie in `training` and
+    `validation` below `root`, or in `root` itself.
     """
     path = Path(path)
-    names = sorted(path.glob("*labels.json"))
-    if not names:
-        raise AnnotationError(f"{path}: holds no file that ends in labels.json")
-    ids = files.read_json(names[0])
-    if not isinstance(ids, dict) or sorted(int(i) for i in ids.values()) != [*range(len(ids))]:
-        raise AnnotationError(f"{names[0]}: expected class names with the numbers from 0 on")
-    classes = tuple(sorted(ids, key=lambda name: int(ids[name])))
-    entries, records = [], []
-    for table in sorted(path.glob("*.json")):
-        split = SPLITS.get(re.split(r"[-_.]", table.stem)[-1])
-        for place, entry in enumerate(files.read_json(table) if split else ()):
-            where = f"{table}, entry {place}"
-            if not isinstance(entry, dict) or "id" not in entry:
-                raise AnnotationError(f"{where}: expected an object with 'id', found {entry!r:.80}")
-            template = str(entry.get("template", "")).replace("[", "").replace("]", "")
-            if template and template not in ids:
-                hint = files.nearest(template, classes)
-                raise AnnotationError(f"{where}: {template!r} is not in {names[0].name}{hint}")
-            entries.append(entry)
-            records.append(
-                {
-                    "labels": (int(ids[template]),) if template else (),
-                    "captions": (entry["label"],) if entry.get("label") else (),
-                    "split": split,
-                }
-            )
-    if not records:
-        raise AnnotationError(f"{path}: no entries in train.json, validation.json or test.json")
-    videos = place_videos(root or path, layout, SOMETHING_LAYOUTS, entries)
-    return Annotations(
-        records=tuple(Record(video=v, **r) for v, r in zip(videos, records, strict=True)),
-        classes=classes,
+    classes = _moments_classes(path)
+    lists = {"train": path / "trainingSet.csv", "val": path / "validationSet.csv"}
+    entries = []
+    for split, table in lists.items():
+        for line, row in files.csv_rows(table) if table.exists() else ():
+            if len(row) < 2 or row[1] not in classes:
+                label = row[1] if len(row) > 1 else ""
+                hint = files.nearest(label, classes)
+                raise files.wrong(table, line, f"class {label!r} is in no list of classes{hint}")
+            entries.append((row[0], classes[row[1]], split))
+    if not entries:
+        raise AnnotationError(f"{path}: holds neither trainingSet.csv nor validationSet.csv")
+    names = tuple(sorted(classes, key=classes.__getitem__))
+    return _named(entries, names, root or path, MOMENTS_LAYOUTS)
+
+
+def _moments_classes(folder: Path) -> dict[str, int]:
+    known = (folder / "moments_categories.txt", folder / "label_map.txt")
+    table = next(
+        (file for file in (*known, *sorted(folder.glob("category*.txt"))) if file.exists()), None
     )
+    if table is None:
+        raise AnnotationError(f"{folder}: holds none of moments_categories.txt and label_map.txt")
+    rows = [(name, number) for _, (name, *number) in files.csv_rows(table)]
+    return {name: int(number[0]) if number else place for place, (name, number) in enumerate(rows)}
 
 
 def kinetics_rows(table: Path) -> Iterable[tuple[int, dict[str, str | int]]]:
@@ -224,7 +217,15 @@ def _named(
     root: str | Path,
     layouts: Sequence[str],
 ) -> Annotations:
-    fields = [{"name": name, "label": classes[label]} for name, label, _ in entries]
+    fields = [
+        {
+            "name": name,
+            "label": classes[label],
+            "split": split,
+            "folder": _MOMENTS_FOLDERS.get(split, split),
+        }
+        for name, label, split in entries
+    ]
     records = tuple(
         Record(video=video, labels=(label,), split=split)
         for video, (_, label, split) in zip(
