@@ -126,7 +126,7 @@ class CoordinatedClassifier(nn.Module):
         if frames.shape[3] != side_px:
             flat = frames.transpose(1, 2).flatten(0, 1)
             flat = F.interpolate(flat, size=(side_px, side_px), mode="bilinear", antialias=True)
-            frames = flat.unflatten(0, (len(clip), -1)).transpose(1, 2)
+            frames = flat.unflatten(0, (clip.shape[0], -1)).transpose(1, 2)
         frames = frames.to(self.multimodal.head.weight.device)
         return self.coordination.read(
             a,

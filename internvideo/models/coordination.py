@@ -316,7 +316,7 @@ class Coordination(nn.Module):
         """Let B's query token read B's tokens, then those of A."""
         config, final = multimodal.config, context[multimodal.config.depth - 1]
         assert multimodal.query_token is not None
-        query = multimodal.query_token.expand(len(final), -1)
+        query = multimodal.query_token.expand(final.shape[0], -1)
         for layer, block in zip(config.global_layers, multimodal.global_blocks, strict=True):
             query = block(query, context[layer], config.grid)
         if self.last is not None:

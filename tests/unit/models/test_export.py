@@ -10,8 +10,14 @@ import torch
 from torch import nn
 
 from internvideo.errors import CheckpointError, ConfigError
-from internvideo.heads import VideoClassifier, VideoClassifierConfig
+from internvideo.heads import (
+    CoordinatedClassifier,
+    CoordinatedClassifierConfig,
+    VideoClassifier,
+    VideoClassifierConfig,
+)
 from internvideo.models import (
+    CoordinationConfig,
     JointEncoderConfig,
     MaskedEncoder,
     MaskedEncoderConfig,
@@ -30,11 +36,17 @@ A = MaskedEncoderConfig(num_frames=2, side_px=32, final_norm=False, **SIZE)
 B = UniFormerConfig(side_px=32, num_global_heads=2, global_layers=(0,), **SIZE)
 TEXT = TextEncoderConfig(vocabulary_size=9999, context_length=6, **SIZE)
 
+ON_A = VideoClassifierConfig(encoder=A, num_classes=5)
+ON_B = VideoClassifierConfig(encoder=B, num_classes=5, pooling="query", dropout=0.5)
+
 MODELS = {
     "encoder A": lambda: MaskedEncoder(A),
-    "classifier on A": lambda: VideoClassifier(VideoClassifierConfig(encoder=A, num_classes=5)),
-    "classifier on B": lambda: VideoClassifier(
-        VideoClassifierConfig(encoder=B, num_classes=5, pooling="query", dropout=0.5)
+    "classifier on A": lambda: VideoClassifier(ON_A),
+    "classifier on B": lambda: VideoClassifier(ON_B),
+    "coordinated": lambda: CoordinatedClassifier(
+        CoordinatedClassifierConfig(
+            masked=ON_A, multimodal=ON_B, coordination=CoordinationConfig(head_width=8)
+        )
     ),
     "encoder B": lambda: MultimodalEncoder(
         MultimodalEncoderConfig(video=B, text=TEXT, embed_dim=8)
@@ -77,6 +89,7 @@ def _outputs(path: Path, inputs: tuple[torch.Tensor, ...]) -> dict[str, torch.Te
         ("classifier on A", "classifier", "onnx"),
         ("classifier on A", "classifier", "torch"),
         ("classifier on B", "classifier", "onnx"),
+        ("coordinated", "classifier", "onnx"),
         ("encoder B", "video", "onnx"),
         ("encoder B", "video", "torch"),
         ("encoder B", "text", "onnx"),
