@@ -2,11 +2,14 @@
 
 from internvideo.stages.mae import MaskedPretraining, MaskedPretrainingStage, RebuiltClip
 from internvideo.stages.multimodal import MultimodalPretraining, MultimodalPretrainingStage
+from internvideo.stages.post_pretrain import PostPretraining, PostPretrainingStage
 
 __all__ = [
     "MaskedPretraining",
     "MaskedPretrainingStage",
     "MultimodalPretraining",
     "MultimodalPretrainingStage",
+    "PostPretraining",
+    "PostPretrainingStage",
     "RebuiltClip",
 ]

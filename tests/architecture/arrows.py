@@ -33,15 +33,16 @@ ARROWS: dict[str, set[str]] = {
     "tasks": _SCIENCE,
     # Recipes name the configurations of whatever their runs are made of.
     "recipes": _SCIENCE | {"stages", "tasks", "playground"},
-    "cli": _EVERYTHING,
-    "web": _EVERYTHING,
+    "api": _EVERYTHING,
+    "cli": _EVERYTHING | {"api"},
+    "web": _EVERYTHING | {"api"},
     "__init__": _EVERYTHING,
     "__main__": _EVERYTHING,
 }
 # One module here is one stage or task; it does not know its neighbours.
 APART = {"stages", "tasks"}
 # Modules of these folders that are no stage or task but what all of them need.
-SHARED = {("tasks", "embedding"), ("tasks", "recogniser")}
+SHARED = {("tasks", "embedding"), ("tasks", "recogniser"), ("stages", "starting")}
 
 
 def sources() -> list[Path]:
