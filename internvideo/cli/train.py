@@ -75,7 +75,7 @@ def train_and_report(
     from internvideo.cli.terminal import progress
     from internvideo.recipes import execute
     from internvideo.report import write_run_report
-    from internvideo.stages import MaskedPretrainingStage
+    from internvideo.stages import MaskedPretrainingStage, MultimodalPretrainingStage
     from internvideo.training import joined
 
     with joined(device) as process, progress(f"training {run.name}", plain_lines=False) as tell:
@@ -92,7 +92,8 @@ def train_and_report(
             rebuilt = stage.reconstructions(4)
             write_run_report(out, reconstructions=rebuilt)
             return outcome, rebuilt
-        write_run_report(out, sections=_found_and_described(stage))
+        is_multimodal = isinstance(stage, MultimodalPretrainingStage)
+        write_run_report(out, sections=_found_and_described(stage) if is_multimodal else ())
         return outcome, []
 
 

@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from internvideo.errors import unknown_name
-from internvideo.recipes.execute import execute, load_model, load_video_text
+from internvideo.recipes.execute import (
+    execute,
+    load_model,
+    load_recogniser,
+    load_video_text,
+)
 from internvideo.recipes.export import export_model
-from internvideo.recipes.hub import push_to_hub
+from internvideo.recipes.hub import card_of, push_to_hub
 from internvideo.recipes.masked_pretraining import (
     mae_base_hybrid,
     mae_base_k400,
@@ -26,6 +31,23 @@ from internvideo.recipes.multimodal_pretraining import (
 )
 from internvideo.recipes.opening import load_pretrained
 from internvideo.recipes.pretrained import Preprocessing, Pretrained, save_pretrained
+from internvideo.recipes.recognition import (
+    post_pretrain_tiny_playground,
+    post_pretrain_tiny_playground_b,
+    recognition_mae_base_k400,
+    recognition_mae_base_ssv2,
+    recognition_mae_huge_k400,
+    recognition_mae_huge_k710,
+    recognition_mae_huge_ssv2,
+    recognition_mae_large_k400,
+    recognition_mae_large_ssv2,
+    recognition_tiny_actions,
+    recognition_uniformer_base_k400,
+    recognition_uniformer_base_k710,
+    recognition_uniformer_base_k710_k400,
+    recognition_uniformer_large_k710,
+    recognition_uniformer_large_k710_k400,
+)
 from internvideo.recipes.run import Run, from_document, override, read_run, to_document
 
 RECIPES: dict[str, Callable[[], Run]] = {
@@ -41,6 +63,21 @@ RECIPES: dict[str, Callable[[], Run]] = {
     "multimodal_tiny_playground": multimodal_tiny_playground,
     "multimodal_base": multimodal_base,
     "multimodal_large": multimodal_large,
+    "post_pretrain_tiny_playground": post_pretrain_tiny_playground,
+    "post_pretrain_tiny_playground_b": post_pretrain_tiny_playground_b,
+    "recognition_tiny_actions": recognition_tiny_actions,
+    "recognition_mae_base_k400": recognition_mae_base_k400,
+    "recognition_mae_large_k400": recognition_mae_large_k400,
+    "recognition_mae_huge_k710": recognition_mae_huge_k710,
+    "recognition_mae_huge_k400": recognition_mae_huge_k400,
+    "recognition_mae_base_ssv2": recognition_mae_base_ssv2,
+    "recognition_mae_large_ssv2": recognition_mae_large_ssv2,
+    "recognition_mae_huge_ssv2": recognition_mae_huge_ssv2,
+    "recognition_uniformer_base_k710": recognition_uniformer_base_k710,
+    "recognition_uniformer_base_k400": recognition_uniformer_base_k400,
+    "recognition_uniformer_base_k710_k400": recognition_uniformer_base_k710_k400,
+    "recognition_uniformer_large_k710": recognition_uniformer_large_k710,
+    "recognition_uniformer_large_k710_k400": recognition_uniformer_large_k710_k400,
 }
 
 
@@ -56,11 +93,13 @@ __all__ = [
     "Preprocessing",
     "Pretrained",
     "Run",
+    "card_of",
     "execute",
     "export_model",
     "from_document",
     "load_model",
     "load_pretrained",
+    "load_recogniser",
     "load_video_text",
     "override",
     "push_to_hub",

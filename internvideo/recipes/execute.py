@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from internvideo.errors import CheckpointError
+from internvideo.heads import VideoClassifier
 from internvideo.models import MaskedAutoencoder, MultimodalEncoder
 from internvideo.recipes.run import Run, from_document, to_document
 from internvideo.stages import (
@@ -14,12 +15,15 @@ from internvideo.stages import (
     MaskedPretrainingStage,
     MultimodalPretraining,
     MultimodalPretrainingStage,
+    PostPretraining,
+    PostPretrainingStage,
 )
-from internvideo.tasks import VideoTextModel
+from internvideo.tasks import RecognitionModel, VideoTextModel
 from internvideo.text import Tokenizer
 from internvideo.training import Checkpoint, Outcome, Process, Progress, load, train
 
-Stage = MaskedPretrainingStage | MultimodalPretrainingStage
+Stage = MaskedPretrainingStage | MultimodalPretrainingStage | PostPretrainingStage
+Model = MaskedAutoencoder | MultimodalEncoder | VideoClassifier
 
 
 def execute(
@@ -55,12 +59,12 @@ def _stage(run: Run, folder: Path, process: Process) -> Stage:
     }
     if isinstance(run.stage, MaskedPretraining):
         return MaskedPretrainingStage(run.stage, run.data, run.training, **options)
-    return MultimodalPretrainingStage(run.stage, run.data, run.training, **options)
+    if isinstance(run.stage, MultimodalPretraining):
+        return MultimodalPretrainingStage(run.stage, run.data, run.training, **options)
+    return PostPretrainingStage(run.stage, run.data, run.training, **options)
 
 
-def load_model(
-    folder: str | Path, *, averaged: bool = False
-) -> MaskedAutoencoder | MultimodalEncoder:
+def load_model(folder: str | Path, *, averaged: bool = False) -> Model:
     """Read a trained model back from a checkpoint folder, ready for evaluation.
 
     Args:
@@ -97,6 +101,35 @@ def load_video_text(folder: str | Path, *, averaged: bool = False) -> VideoTextM
     )
 
 
+def load_recogniser(folder: str | Path, *, averaged: bool = False) -> RecognitionModel:
+    """Read a classifier with its class names, to see videos as its own evaluation did.
+
+    Raises:
+        CheckpointError: As `load_model`, and if the checkpoint is that of another stage.
+    """
+    where, loaded, run = _loaded(folder)
+    model = _model(where, loaded, run, averaged=averaged)
+    if not isinstance(run.stage, PostPretraining):
+        raise CheckpointError(
+            f"{where}: holds a {run.stage.kind} model, which knows no classes; take the checkpoint "
+            "of a post-pretraining run"
+        )
+    if "labels" not in loaded.documents:
+        raise CheckpointError(f"{where}: no labels.json, without which scores have no names")
+    mean, std = run.stage.normalisation
+    return RecognitionModel(
+        model,
+        loaded.documents["labels"],
+        num_frames=run.stage.clip_frames,
+        side_px=run.stage.model.encoder.side_px,
+        mean=mean,
+        std=std,
+        sampling=run.data.sampling,
+        stride_frames=run.data.stride_frames,
+        crop=run.data.eval_crop,
+    )
+
+
 def _loaded(folder: str | Path) -> tuple[Path, Checkpoint, Run]:
     folder = Path(folder)
     if not (folder / "model.safetensors").exists():
@@ -108,17 +141,16 @@ def _loaded(folder: str | Path) -> tuple[Path, Checkpoint, Run]:
     return folder, loaded, run
 
 
-def _model(
-    folder: Path, loaded: Checkpoint, run: Run, *, averaged: bool
-) -> MaskedAutoencoder | MultimodalEncoder:
+def _model(folder: Path, loaded: Checkpoint, run: Run, *, averaged: bool) -> Model:
     weights = loaded.ema if averaged else loaded.model
     if weights is None:
         raise CheckpointError(f"{folder}: this run kept no moving average; use averaged=False")
-    model = (
-        MaskedAutoencoder(run.stage.encoder, run.stage.decoder)
-        if isinstance(run.stage, MaskedPretraining)
-        else MultimodalEncoder(run.stage.encoder)
-    )
+    if isinstance(run.stage, MaskedPretraining):
+        model: Model = MaskedAutoencoder(run.stage.encoder, run.stage.decoder)
+    elif isinstance(run.stage, MultimodalPretraining):
+        model = MultimodalEncoder(run.stage.encoder)
+    else:
+        model = VideoClassifier(run.stage.model)
     try:
         model.load_state_dict(dict(weights))
     except RuntimeError as error:

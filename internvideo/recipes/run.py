@@ -16,7 +16,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from internvideo.data import FIRST, Source, VideoData
 from internvideo.errors import ConfigError, unknown_name
-from internvideo.stages import MaskedPretraining, MultimodalPretraining
+from internvideo.stages import MaskedPretraining, MultimodalPretraining, PostPretraining
 from internvideo.training import TrainingConfig
 
 
@@ -28,7 +28,9 @@ class Run:
     """
 
     name: str
-    stage: Annotated[MaskedPretraining | MultimodalPretraining, Field(discriminator="kind")]
+    stage: Annotated[
+        MaskedPretraining | MultimodalPretraining | PostPretraining, Field(discriminator="kind")
+    ]
     data: VideoData
     training: TrainingConfig
     seed: int = 0
