@@ -9,15 +9,17 @@ and a step costs what the modules cost.
 from __future__ import annotations
 
 import contextlib
+import copy
 import itertools
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Bool, Float, Int64
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 
 from internvideo.data import FIRST, Source, VideoData, open_data
@@ -32,7 +34,7 @@ from internvideo.heads import (
 )
 from internvideo.losses import classification_loss
 from internvideo.metrics import ranks
-from internvideo.models import FrozenFeatures
+from internvideo.stages.kept_features import FeatureBatch, KeptFeatures
 from internvideo.training import TrainingConfig, gather_objects, in_step
 from internvideo.values import ClipBatch, Share, TokenGrid
 
@@ -93,17 +95,6 @@ class TrainedClassifier:
     source: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class FeatureBatch:
-    """What a step or an evaluation works on."""
-
-    features: FrozenFeatures
-    labels: Int64[Tensor, " b"]
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-
 class CoordinationStage:
     """The stage as the training loop sees it; see `internvideo.training.Trainable`."""
 
@@ -141,14 +132,10 @@ class CoordinationStage:
         )
         self.classes = self.data.classes
         self._check_labels()
-        torch.manual_seed(seed)
-        self.model = CoordinatedClassifier(config.pair)
-        for branch, start in zip(
-            (self.model.masked, self.model.multimodal), classifiers, strict=True
-        ):
-            _fill(branch, start, self.classes)
-        self.model.to(device).eval()
+        self._classifiers = classifiers
+        self.model = self._make_model(config.pair, seed)
         self.kept: KeptFeatures | None = None
+        self._kept_held_back: list[tuple[FeatureBatch, bool]] | None = None
         if config.kept_epochs:
             self.kept = KeptFeatures(
                 self._read_epochs(config.kept_epochs),
@@ -156,9 +143,21 @@ class CoordinationStage:
                 accumulation=training.accumulation,
                 seed=seed,
             )
+            self._kept_held_back = list(self._read_held_back())
         # Before any step the pair gives what each encoder gives alone.
-        self.alone = self._found()
-        self.found = self.alone
+        self.found = self.alone = self._found()
+
+    def with_pair(self, pair: CoordinatedClassifierConfig, *, seed: int) -> CoordinationStage:
+        """The same data and kept features for another pair on the same two classifiers.
+
+        For ablations: features kept for modules before all blocks, on all layers, serve any other.
+        """
+        other = copy.copy(self)
+        other.config = replace(self.config, pair=pair)
+        other.model = self._make_model(pair, seed)
+        other.kept = None if self.kept is None else self.kept.reordered(seed)
+        other.found = other.alone = other._found()
+        return other
 
     def batches(self, first_step: int) -> Iterator[Sequence[ClipBatch | FeatureBatch]]:
         return (self.kept or self.data).batches(first_step)
@@ -207,6 +206,32 @@ class CoordinationStage:
             case _:
                 return found.fused
 
+    @property
+    def labels(self) -> Int64[Tensor, " n"]:
+        """Classes of the held-back clips, as last evaluated."""
+        return self.found.labels
+
+    @torch.no_grad()
+    def readings(self, count: int) -> list[Reading]:
+        """Show what A reads of the first held-back clips before its last block with a module.
+
+        Of each clip it is the token whose attention is most gathered in one place.
+        """
+        self.model.eval()
+        readings: list[Reading] = []
+        for batch in self.data.held_back.once():
+            maps = self.model.attention_maps(self._read(batch).features)
+            if not maps:
+                return []
+            block = max(maps)
+            readings += [
+                self._reading(batch, i, block, maps[block][i].float().cpu())
+                for i in range(len(batch))
+            ]
+            if len(readings) >= count:
+                break
+        return readings[:count]
+
     def documents(self) -> dict[str, Any]:
         return {"data": self.data.facts, "labels": list(self.classes)}
 
@@ -232,16 +257,20 @@ class CoordinationStage:
             for batches in itertools.islice(steps, num_steps):
                 yield from map(self._read, batches)
 
+    def _read_held_back(self) -> Iterator[tuple[FeatureBatch, bool]]:
+        """Held-back clips, and whether they count: with several ranks some only keep step."""
+        for batch, counted in in_step(self.data.held_back.once(), self.device):
+            yield self._read(batch), counted
+
     @torch.no_grad()
     def _found(self) -> _Found:
         """Score all held-back clips, those of all ranks together."""
         parts: list[tuple[CoordinatedScores, Tensor]] = []
-        for batch, counted in in_step(self.data.held_back.once(), self.device):
-            read = self._read(batch)
-            scores = self.model.score(read.features)
+        for batch, counted in self._kept_held_back or self._read_held_back():
+            scores = self.model.score(batch.features)
             if counted:
                 on_cpu = CoordinatedScores(*(part.float().cpu() for part in scores))
-                parts.append((on_cpu, read.labels.cpu()))
+                parts.append((on_cpu, batch.labels.cpu()))
         parts = [part for rank in gather_objects(parts) for part in rank]
         if not parts:
             logger.warning("none of the held-back videos can be decoded: nothing is evaluated")
@@ -251,6 +280,33 @@ class CoordinationStage:
         return _Found(
             scores=CoordinatedScores(*scores), labels=torch.cat([labels for _, labels in parts])
         )
+
+    def _reading(
+        self, batch: ClipBatch, clip: int, block: int, shares: Float[Tensor, "n t m"]
+    ) -> Reading:
+        a, b = self.config.pair.encoders
+        frames, (rows, columns) = batch.frames[clip].cpu(), b.grid
+        patches = shares[:, :, 1:]  # without B's class tokens
+        asking = int(patches.flatten(1).amax(1).argmax())
+        token = torch.zeros(a.grid.num_tokens)
+        token[asking] = 1
+        heat = patches[asking] / patches[asking].max()
+        return Reading(
+            source=batch.sources[clip],
+            block=block,
+            asking=_one_of_each(frames, a.grid.time),
+            token=_enlarged(token.view(a.grid.time, a.grid.height, a.grid.width), a.side_px),
+            frames=_one_of_each(frames, shares.shape[1]),
+            heat=_enlarged(heat.unflatten(1, (rows, columns)), a.side_px),
+            slots=shares.sum(2).unflatten(0, (a.grid.time, -1)).mean(1),
+        )
+
+    def _make_model(self, pair: CoordinatedClassifierConfig, seed: int) -> CoordinatedClassifier:
+        torch.manual_seed(seed)
+        model = CoordinatedClassifier(pair)
+        for branch, start in zip((model.masked, model.multimodal), self._classifiers, strict=True):
+            _fill(branch, start, self.classes)
+        return model.to(self.device).eval()
 
     def _check_labels(self) -> None:
         for loader in (*self.data.train.values(), self.data.held_back):
@@ -271,38 +327,21 @@ class _Found:
     labels: Int64[Tensor, " n"]
 
 
-class KeptFeatures:
-    """Frozen features in memory, in an order that depends on the seed alone."""
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Reading:
+    """What one token of A reads of a clip, for a report; all pictures have A's size.
 
-    def __init__(
-        self, parts: Iterable[FeatureBatch], *, batch_size: int, accumulation: int = 1, seed: int
-    ) -> None:
-        kept = list(parts)
-        if not kept:
-            raise ConfigError("there are no clips whose features could be kept")
-        self.batch_size, self.accumulation, self.seed = batch_size, accumulation, seed
-        self.labels = torch.cat([part.labels for part in kept])
-        self.features = FrozenFeatures.join([part.features for part in kept])
+    `token` marks its place in the frames `asking`, `heat` (at most 1) what it reads of `frames`;
+    `slots` holds the mean share by slot of A (rows) and of B (columns).
+    """
 
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def batches(self, first_step: int) -> Iterator[list[FeatureBatch]]:
-        """Micro-batches of every step from `first_step` on, without end."""
-        at = first_step * self.accumulation * self.batch_size
-        while True:
-            step = []
-            for _ in range(self.accumulation):
-                places = [divmod(place, len(self)) for place in range(at, at + self.batch_size)]
-                orders = {epoch: self._order(epoch) for epoch in {e for e, _ in places}}
-                index = torch.stack([orders[epoch][place] for epoch, place in places])
-                step.append(FeatureBatch(features=self.features[index], labels=self.labels[index]))
-                at += self.batch_size
-            yield step
-
-    def _order(self, epoch: int) -> Int64[Tensor, " n"]:
-        generator = torch.Generator().manual_seed(2**20 * self.seed + epoch)
-        return torch.randperm(len(self), generator=generator).to(self.labels.device)
+    source: str
+    block: int
+    asking: UInt8[Tensor, "ta h w 3"]
+    token: Float[Tensor, "ta h w"]
+    frames: UInt8[Tensor, "tb h w 3"]
+    heat: Float[Tensor, "tb h w"]
+    slots: Float[Tensor, "ta tb"]
 
 
 def _fill(classifier: VideoClassifier, start: TrainedClassifier, classes: Sequence[str]) -> None:
@@ -318,6 +357,15 @@ def _fill(classifier: VideoClassifier, start: TrainedClassifier, classes: Sequen
         classifier.load_state_dict(weights)
     except RuntimeError as error:
         raise CheckpointError(f"{start.source}: does not fit stage.pair: {error}") from error
+
+
+def _one_of_each(frames: UInt8[Tensor, "t h w 3"], slots: int) -> UInt8[Tensor, "s h w 3"]:
+    """The first frame of each temporal slot."""
+    return frames[torch.arange(slots) * len(frames) // slots]
+
+
+def _enlarged(places: Float[Tensor, "t h w"], side_px: int) -> Float[Tensor, "t h2 w2"]:
+    return F.interpolate(places[:, None], size=(side_px, side_px))[:, 0]
 
 
 def _some(names: set[str]) -> str:

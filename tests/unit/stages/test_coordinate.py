@@ -20,10 +20,9 @@ from internvideo.stages.coordinate import (
     ANSWERS,
     CoordinationStage,
     CoordinationTraining,
-    FeatureBatch,
-    KeptFeatures,
     TrainedClassifier,
 )
+from internvideo.stages.kept_features import FeatureBatch, KeptFeatures
 from internvideo.training import OptimiserConfig, Process, TrainingConfig, train
 from internvideo.values import Share
 from internvideo.video import write_video
@@ -194,6 +193,37 @@ def test_kept_features_train_without_clips(videos, tmp_path):
 
     assert all(isinstance(batch, FeatureBatch) for batch in next(it.batches(0)))
     assert "gate/reversed_attn" in lines[0]
+
+
+def test_another_pair_on_the_same_features_is_as_if_made_by_itself(videos, tmp_path):
+    everything = replace(
+        PAIR, coordination=replace(PAIR.coordination, blocks="all", layers="depth")
+    )
+    it = stage(videos, tmp_path, replace(CONFIG, pair=everything, kept_epochs=1))
+
+    other = it.with_pair(PAIR, seed=0)
+    fit(other, tmp_path / "of_kept")
+
+    alone = stage(videos, tmp_path, replace(CONFIG, kept_epochs=1))
+    fit(alone, tmp_path / "alone")
+    torch.testing.assert_close(other.found_scores("coordinated"), alone.found_scores("coordinated"))
+    assert torch.equal(it.found_scores("coordinated"), it.found_scores("mean"))
+
+
+def test_a_reading_shows_one_token_of_a_and_what_it_reads_of_b(videos, tmp_path):
+    it = stage(videos, tmp_path)
+
+    [first, _] = it.readings(2)
+
+    assert (first.block, first.asking.shape) == (3, (4, 16, 16, 3))
+    assert first.token.sum() == 8 * 8 and first.heat.max() == 1
+    torch.testing.assert_close(first.slots.sum(1), torch.ones(4))
+
+
+def test_without_modules_in_a_there_is_nothing_to_read(videos, tmp_path):
+    pair = replace(PAIR, coordination=replace(PAIR.coordination, blocks=()))
+
+    assert stage(videos, tmp_path, replace(CONFIG, pair=pair)).readings(2) == []
 
 
 def _kept(count: int, **options: Any) -> KeptFeatures:
