@@ -22,7 +22,7 @@ from torch.utils.checkpoint import checkpoint
 
 from internvideo.errors import ConfigError
 from internvideo.models.layers import Block, hidden_width, stochastic_depth_rates
-from internvideo.models.positions import axes_sine_table, sine_table
+from internvideo.models.positions import axes_sine_table, resize_positions, sine_table
 from internvideo.models.tokens import gather_tokens, patchify
 from internvideo.values import IMAGENET_MEAN, IMAGENET_STD, TokenGrid, Tubelet
 
@@ -44,6 +44,9 @@ class MaskedEncoderConfig:
     # "sine": one sine over the flat token index (official); "sine-axes": one per axis; "learned".
     positions: Literal["sine", "sine-axes", "learned"] = "sine"
     position_base: float = 10_000.0  # about 30 suits axes of 4 to 8 places
+    # Frames and side that a fixed table is made for and resized from (official where a model sees
+    # other clips than those it was pretrained on); None: made for this clip.
+    positions_from: tuple[int, int] | None = None
     final_norm: bool = True
     norm_eps: float = 1e-6
     # 0: the official start. Else keys start equal to queries, both scaled by it, so that tokens
@@ -60,11 +63,16 @@ class MaskedEncoderConfig:
                 f"pixel_mean {self.pixel_mean} and pixel_std {self.pixel_std} do not give one mean "
                 f"and one positive deviation for each colour channel"
             )
-        _ = self.grid  # raises where the clip does not divide into tubelets
+        _ = self.grid, self.table_grid  # raise where a clip does not divide into tubelets
 
     @property
     def grid(self) -> TokenGrid:
         return TokenGrid.of(self.num_frames, self.side_px, self.tubelet)
+
+    @property
+    def table_grid(self) -> TokenGrid:
+        """The grid that a fixed table of positions is made for."""
+        return TokenGrid.of(*(self.positions_from or (self.num_frames, self.side_px)), self.tubelet)
 
     @property
     def num_channels(self) -> int:
@@ -77,9 +85,12 @@ class MaskedEncoderConfig:
 
     def position_table(self, width: int) -> Float[Tensor, "n d"]:
         """The fixed table of this grid, for a network of any width (the decoder has its own)."""
+        made = self.table_grid
         if self.positions == "sine-axes":
-            return axes_sine_table(self.grid, width, self.position_base)
-        return sine_table(self.grid.num_tokens, width, self.position_base)
+            table = axes_sine_table(made, width, self.position_base)
+        else:
+            table = sine_table(made.num_tokens, width, self.position_base)
+        return resize_positions(table, made, self.grid)
 
 
 def check_blocks(what: str, width: int, depth: int, num_heads: int) -> None:

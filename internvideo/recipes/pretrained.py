@@ -124,7 +124,7 @@ def save_pretrained(pretrained: Pretrained, folder: str | Path) -> Path:
     folder = Path(folder)
     if folder.exists():
         raise CheckpointError(f"{folder}: exists already; choose another folder or remove it")
-    _check_classes(pretrained, folder)
+    check_classes(pretrained)
     beside = folder.with_name(f".writing-{folder.name}")
     documents = {
         "config": {
@@ -194,7 +194,7 @@ def read_saved_model(folder: Path) -> Pretrained:
         tokenizer=Tokenizer.from_document(tokenizer) if tokenizer else None,
         provenance=_document(folder, "provenance"),
     )
-    _check_classes(pretrained, folder)
+    check_classes(pretrained)
     return pretrained
 
 
@@ -224,11 +224,12 @@ def num_classes_of(config: ModelConfig) -> int | None:
     return getattr(config, "num_classes", None)
 
 
-def _check_classes(pretrained: Pretrained, folder: Path) -> None:
+def check_classes(pretrained: Pretrained) -> None:
+    """Raise `CheckpointError` where there is not one label for each row of the head."""
     rows, names = num_classes_of(pretrained.config), len(pretrained.classes)
     if names and rows != names:
         raise CheckpointError(
-            f"{folder}: {names} labels for a model with {rows or 'no'} classes; give one label "
+            f"{names} labels for a model with {rows or 'no'} classes; give one label "
             "for each row of its head"
         )
 

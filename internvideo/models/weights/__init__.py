@@ -9,6 +9,8 @@ from internvideo.models.weights.checkpoint_rules import (
     to_official_uniformer,
     unwrap,
 )
+from internvideo.models.weights.families import FAMILIES, Family, ReadWeights, read_state
+from internvideo.models.weights.fates import Fate, count_fates, fates_of
 from internvideo.models.weights.layouts import (
     INTERNVIDEO_MM,
     OPENAI_CLIP,
@@ -29,19 +31,36 @@ from internvideo.models.weights.masked_encoder import (
     to_official_classifier,
 )
 from internvideo.models.weights.merging import MERGE_RULES, average_weights, merge_with_clip
-from internvideo.models.weights.sizes_of import multimodal_config_of
+from internvideo.models.weights.sizes_of import (
+    decoder_config_of,
+    masked_encoder_config_of,
+    multimodal_config_of,
+    size_of,
+    uniformer_config_of,
+    viclip_config_of,
+)
+from internvideo.models.weights.transformers_config import facts_of_clip, facts_of_videomae
 
 __all__ = [
+    "FAMILIES",
     "INTERNVIDEO_MM",
     "MERGE_RULES",
     "OPENAI_CLIP",
     "UNIFORMER_V2",
     "VICLIP",
+    "Family",
+    "Fate",
     "Layout",
     "LoadReport",
+    "ReadWeights",
     "StartReport",
     "average_weights",
     "classifier_weights",
+    "count_fates",
+    "decoder_config_of",
+    "facts_of_clip",
+    "facts_of_videomae",
+    "fates_of",
     "from_official_classifier",
     "from_official_uniformer",
     "from_transformers",
@@ -50,10 +69,15 @@ __all__ = [
     "initialise_classifier",
     "initialise_from_clip",
     "load_weights",
+    "masked_encoder_config_of",
     "merge_with_clip",
     "multimodal_config_of",
+    "read_state",
+    "size_of",
     "strip_prefixes",
     "to_official_classifier",
     "to_official_uniformer",
+    "uniformer_config_of",
     "unwrap",
+    "viclip_config_of",
 ]

@@ -120,6 +120,9 @@ def _fit(name: str, value: Tensor, shape: torch.Size) -> tuple[str, Tensor]:
         inflated = inflate_kernel(value, shape[2])
         if inflated.shape == shape:
             return ("loaded" if shape[2] == 1 else "inflated"), inflated
+    if name.endswith("time_positions") and value.ndim == 2 and value.shape[1] == shape[1]:
+        old, new = (TokenGrid(time=rows, height=1, width=1) for rows in (len(value), shape[0]))
+        return "resized", resize_positions(value, old, new)
     if name.endswith("positions") and value.ndim == 2 and value.shape[1] == shape[1]:
         if name.startswith("text.") and len(value) > shape[0]:
             return "resized", value[: shape[0]]
