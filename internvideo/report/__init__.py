@@ -2,6 +2,12 @@
 
 from internvideo.report.answers import add_captions, add_multiple_choice
 from internvideo.report.clip_strips import frames_to_show
+from internvideo.report.coordination import (
+    Reading,
+    add_class_gains,
+    add_gates,
+    add_readings,
+)
 from internvideo.report.demo_report import write_demo_report
 from internvideo.report.images import enlarge, picture_strip, png_bytes, to_bytes
 from internvideo.report.page import Page
@@ -38,14 +44,18 @@ from internvideo.report.run_report import (
 __all__ = [
     "Look",
     "Page",
+    "Reading",
     "Reconstruction",
     "RunFiles",
     "Section",
     "Series",
     "Svg",
     "add_captions",
+    "add_class_gains",
+    "add_gates",
     "add_looks",
     "add_multiple_choice",
+    "add_readings",
     "add_recognition",
     "add_reconstructions",
     "add_retrieval",
