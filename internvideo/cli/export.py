@@ -1,4 +1,4 @@
-"""`internvideo weights export`: a saved model as a file that runs without this package."""
+"""`internvideo weights export` and `push`: our models for others, as a file or on the hub."""
 
 from __future__ import annotations
 
@@ -54,4 +54,34 @@ class Export:
             return 0
         told = ", ".join(f"{e:.2g} at batch {size}" for size, e in exported.max_errors.items())
         print(f"{exported.path}: {exported.num_bytes / 1e6:.1f} MB, differs by at most {told}")
+        return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Push:
+    """Upload a model to the Hugging Face hub, with a card written from what is known of it.
+
+    Needs the extra `hub` and a login (`hf auth login`).
+
+    Example: internvideo weights push runs/mine --repo me/mine --private
+    """
+
+    model: Positional[str]
+    """A saved model, a run or a checkpoint."""
+    repo: str
+    """Repository, as owner/name; made if it does not exist."""
+    private: bool = False
+    """If it is made: seen by its owner alone."""
+    averaged: bool = False
+    """Take the moving average of the weights, where the run kept one."""
+    card: bool = False
+    """Only print the card, and upload nothing."""
+
+    def run(self) -> int:
+        from internvideo.recipes import card_of, load_pretrained, push_to_hub
+
+        if self.card:
+            print(card_of(load_pretrained(self.model, averaged=self.averaged), self.repo), end="")
+            return 0
+        print(push_to_hub(self.model, self.repo, private=self.private, averaged=self.averaged))
         return 0

@@ -8,6 +8,7 @@ from tyro.conf import subcommand
 
 from internvideo.cli.data import Init, Kinetics710, Playground, Scan, Shards
 from internvideo.cli.demo import Demo
+from internvideo.cli.export import Export, Push
 from internvideo.cli.inspect import Doctor, List, Show
 from internvideo.cli.train import Train
 from internvideo.cli.use import Evaluate, Predict
@@ -21,12 +22,18 @@ Data = Annotated[
     subcommand("data", description="Check, list, merge, pack or generate videos."),
 ]
 
+Weights = Annotated[
+    Annotated[Export, subcommand("export")] | Annotated[Push, subcommand("push")],
+    subcommand("weights", description="Released weights in, ours out."),
+]
+
 Verb = (
     Annotated[Demo, subcommand("demo")]
     | Annotated[Train, subcommand("train")]
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Predict, subcommand("predict")]
     | Data
+    | Weights
     | Annotated[List, subcommand("list")]
     | Annotated[Show, subcommand("show")]
     | Annotated[Doctor, subcommand("doctor")]

@@ -25,6 +25,8 @@ _ABOUT = {
     "masked-autoencoder": "Encoder A of InternVideo with the decoder of its pretraining: it "
     "rebuilds hidden tubelets of a clip (VideoMAE).",
     "video-classifier": "A classifier of video clips.",
+    "coordinated-classifier": "InternVideo's two encoders, coordinated: a classifier of video "
+    "clips whose score is the learned sum of both.",
     "uniformer": "UniFormerV2, the video tower of InternVideo's encoder B. It gives tokens and one "
     "vector of a clip.",
     "multimodal-encoder": "Encoder B of InternVideo: a video tower and a text tower that meet in "
@@ -34,6 +36,7 @@ _ABOUT = {
 
 _USES = {
     "video-classifier": 'print(model.classify("clip.mp4"))',
+    "coordinated-classifier": 'print(model.classify("clip.mp4"))',
     "multimodal-encoder": 'print(model.classify("clip.mp4", ["a dog runs", "a cat sleeps"]))',
     "viclip": 'print(model.classify("clip.mp4", ["a dog runs", "a cat sleeps"]))',
 }
@@ -125,7 +128,7 @@ def _use(name: str, kind: str) -> str:
         f'model = internvideo.load(snapshot_download("{name}"))'
         if is_repository
         else f'model = internvideo.load("{name}")  # this folder',
-        _USES.get(kind, 'print(model.features("clip.mp4").shape)'),
+        _USES.get(kind, 'print(model.encode_video("clip.mp4").shape)'),
         "```",
     ]
     return "\n".join(lines)
