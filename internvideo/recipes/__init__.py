@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from internvideo.errors import unknown_name
+from internvideo.recipes.coordination import coordinate_huge_k710, coordinate_tiny_playground
 from internvideo.recipes.execute import (
     execute,
     load_model,
@@ -78,6 +79,8 @@ RECIPES: dict[str, Callable[[], Run]] = {
     "recognition_uniformer_base_k710_k400": recognition_uniformer_base_k710_k400,
     "recognition_uniformer_large_k710": recognition_uniformer_large_k710,
     "recognition_uniformer_large_k710_k400": recognition_uniformer_large_k710_k400,
+    "coordinate_tiny_playground": coordinate_tiny_playground,
+    "coordinate_huge_k710": coordinate_huge_k710,
 }
 
 

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from internvideo.errors import CheckpointError
-from internvideo.heads import VideoClassifier
+from internvideo.errors import CheckpointError, ConfigError
+from internvideo.heads import CoordinatedClassifier, VideoClassifier
 from internvideo.models import MaskedAutoencoder, MultimodalEncoder
 from internvideo.recipes.run import Run, from_document, to_document
 from internvideo.stages import (
+    CoordinationStage,
+    CoordinationTraining,
     MaskedPretraining,
     MaskedPretrainingStage,
     MultimodalPretraining,
     MultimodalPretrainingStage,
     PostPretraining,
     PostPretrainingStage,
+    TrainedClassifier,
 )
 from internvideo.tasks import RecognitionModel, VideoTextModel
 from internvideo.text import Tokenizer
 from internvideo.training import Checkpoint, Outcome, Process, Progress, load, train
 
-Stage = MaskedPretrainingStage | MultimodalPretrainingStage | PostPretrainingStage
-Model = MaskedAutoencoder | MultimodalEncoder | VideoClassifier
+Stage = (
+    MaskedPretrainingStage | MultimodalPretrainingStage | PostPretrainingStage | CoordinationStage
+)
+Model = MaskedAutoencoder | MultimodalEncoder | VideoClassifier | CoordinatedClassifier
 
 
 def execute(
@@ -35,7 +41,7 @@ def execute(
     on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> tuple[Outcome, Stage]:
     """Train `run` into `folder`; the stage comes back with its trained model."""
-    stage = _stage(run, folder, process)
+    run, stage = _stage(run, folder, process)
     outcome = train(
         stage,
         run.training,
@@ -49,7 +55,8 @@ def execute(
     return outcome, stage
 
 
-def _stage(run: Run, folder: Path, process: Process) -> Stage:
+def _stage(run: Run, folder: Path, process: Process) -> tuple[Run, Stage]:
+    """Build the stage; the run comes back with what only other checkpoints could tell."""
     options: dict[str, Any] = {
         "seed": run.seed,
         "share": process.share,
@@ -57,11 +64,50 @@ def _stage(run: Run, folder: Path, process: Process) -> Stage:
         "folder": folder,
         "others": run.other_sources,
     }
-    if isinstance(run.stage, MaskedPretraining):
-        return MaskedPretrainingStage(run.stage, run.data, run.training, **options)
-    if isinstance(run.stage, MultimodalPretraining):
-        return MultimodalPretrainingStage(run.stage, run.data, run.training, **options)
-    return PostPretrainingStage(run.stage, run.data, run.training, **options)
+    data, training = run.data, run.training
+    match run.stage:
+        case MaskedPretraining():
+            return run, MaskedPretrainingStage(run.stage, data, training, **options)
+        case MultimodalPretraining():
+            return run, MultimodalPretrainingStage(run.stage, data, training, **options)
+        case PostPretraining():
+            return run, PostPretrainingStage(run.stage, data, training, **options)
+        case CoordinationTraining():
+            config, classifiers = _with_classifiers(run.stage)
+            stage = CoordinationStage(config, data, training, classifiers=classifiers, **options)
+            return replace(run, stage=config), stage
+
+
+def _with_classifiers(
+    stage: CoordinationTraining,
+) -> tuple[CoordinationTraining, tuple[TrainedClassifier, TrainedClassifier]]:
+    """Read the two classifiers, and write down what they are."""
+    found: dict[str, RecognitionModel] = {}
+    for name, encoder in (("masked", "A"), ("multimodal", "B")):
+        folder = getattr(stage, name)
+        if folder is None:
+            raise ConfigError(
+                f"stage.{name} is none; name a run of post-pretraining of encoder {encoder}, as in "
+                f"--set stage.{name}=runs/NAME"
+            )
+        found[name] = load_recogniser(folder)
+    a, b = found["masked"], found["multimodal"]
+    pair = replace(
+        stage.pair,
+        masked=a.model.config,
+        multimodal=b.model.config,
+        masked_mean=a.mean,
+        masked_std=a.std,
+        multimodal_mean=b.mean,
+        multimodal_std=b.std,
+    )
+    starts = [
+        TrainedClassifier(
+            weights=model.model.state_dict(), classes=model.classes, source=getattr(stage, name)
+        )
+        for name, model in found.items()
+    ]
+    return replace(stage, pair=pair), (starts[0], starts[1])
 
 
 def load_model(folder: str | Path, *, averaged: bool = False) -> Model:
@@ -109,19 +155,23 @@ def load_recogniser(folder: str | Path, *, averaged: bool = False) -> Recognitio
     """
     where, loaded, run = _loaded(folder)
     model = _model(where, loaded, run, averaged=averaged)
-    if not isinstance(run.stage, PostPretraining):
+    stage = run.stage
+    if not isinstance(stage, PostPretraining | CoordinationTraining):
         raise CheckpointError(
-            f"{where}: holds a {run.stage.kind} model, which knows no classes; take the checkpoint "
-            "of a post-pretraining run"
+            f"{where}: holds a {stage.kind} model, which knows no classes; take the checkpoint "
+            "of a post-pretraining or coordination run"
         )
     if "labels" not in loaded.documents:
         raise CheckpointError(f"{where}: no labels.json, without which scores have no names")
-    mean, std = run.stage.normalisation
+    if isinstance(stage, PostPretraining):
+        encoder, (mean, std) = stage.model.encoder, stage.normalisation
+    else:  # takes pixels in [0, 1], and gives each encoder what it is used to
+        encoder, mean, std = stage.pair.encoders[0], (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
     return RecognitionModel(
         model,
         loaded.documents["labels"],
-        num_frames=run.stage.clip_frames,
-        side_px=run.stage.model.encoder.side_px,
+        num_frames=stage.clip_frames,
+        side_px=encoder.side_px,
         mean=mean,
         std=std,
         sampling=run.data.sampling,
@@ -149,8 +199,10 @@ def _model(folder: Path, loaded: Checkpoint, run: Run, *, averaged: bool) -> Mod
         model: Model = MaskedAutoencoder(run.stage.encoder, run.stage.decoder)
     elif isinstance(run.stage, MultimodalPretraining):
         model = MultimodalEncoder(run.stage.encoder)
-    else:
+    elif isinstance(run.stage, PostPretraining):
         model = VideoClassifier(run.stage.model)
+    else:
+        model = CoordinatedClassifier(run.stage.pair)
     try:
         model.load_state_dict(dict(weights))
     except RuntimeError as error:

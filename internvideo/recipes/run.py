@@ -16,7 +16,12 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from internvideo.data import FIRST, Source, VideoData
 from internvideo.errors import ConfigError, unknown_name
-from internvideo.stages import MaskedPretraining, MultimodalPretraining, PostPretraining
+from internvideo.stages import (
+    CoordinationTraining,
+    MaskedPretraining,
+    MultimodalPretraining,
+    PostPretraining,
+)
 from internvideo.training import TrainingConfig
 
 
@@ -29,7 +34,8 @@ class Run:
 
     name: str
     stage: Annotated[
-        MaskedPretraining | MultimodalPretraining | PostPretraining, Field(discriminator="kind")
+        MaskedPretraining | MultimodalPretraining | PostPretraining | CoordinationTraining,
+        Field(discriminator="kind"),
     ]
     data: VideoData
     training: TrainingConfig

@@ -80,6 +80,11 @@ class CoordinationTraining:
         return self.pair.encoders[0].grid
 
     @property
+    def clip_frames(self) -> int:
+        """Frames of a clip, as A sees them."""
+        return self.pair.encoders[0].num_frames
+
+    @property
     def num_parameters(self) -> int:
         with torch.device("meta"):
             model = CoordinatedClassifier(self.pair)
@@ -121,7 +126,7 @@ class CoordinationStage:
         self.data = open_data(
             data,
             others=others,
-            num_frames=a.num_frames,
+            num_frames=config.clip_frames,
             side_px=a.side_px,
             batch_size=training.batch_size,
             accumulation=training.accumulation,

@@ -42,7 +42,12 @@ ARROWS: dict[str, set[str]] = {
 # One module here is one stage or task; it does not know its neighbours.
 APART = {"stages", "tasks"}
 # Modules of these folders that are no stage or task but what all of them need.
-SHARED = {("tasks", "embedding"), ("tasks", "recogniser"), ("stages", "starting")}
+SHARED = {
+    ("tasks", "embedding"),
+    ("tasks", "recogniser"),
+    ("stages", "kept_features"),
+    ("stages", "starting"),
+}
 
 
 def sources() -> list[Path]:
