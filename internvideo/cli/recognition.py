@@ -31,12 +31,14 @@ def write_recognition_page(
     """Write scores, confusions, classes, and where the model looks in some of the videos."""
     from internvideo.report import Page, add_looks, add_recognition
 
-    page = Page("Action recognition", subtitle=f"{result.num_views} views of each video")
+    page = Page("Action recognition", subtitle=f"views of each video: {result.num_views}")
     add_recognition(page, result)
     looks = list(_looks(model, result, viewing))
     if looks:
         page.section("Where it looks")
-        page.text("Orange: the places on which the score of the given answer depends most.")
+        page.text(
+            "Orange: the half of all places on which the score of the given answer depends most."
+        )
         add_looks(page, looks)
     page.write(out)
 

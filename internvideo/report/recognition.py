@@ -144,10 +144,12 @@ def add_looks(page: Page, looks: Iterable[Look]) -> None:
 def overlaid(
     frames: UInt8[Tensor, "t h w 3"], heat: Float[Tensor, "t h w"]
 ) -> UInt8[Tensor, "t h w 3"]:
-    """Lay heat over darkened grey frames."""
+    """Lay the hotter half of the heat over darkened grey frames."""
+    usual = heat.median()
+    above = ((heat - usual) / (heat.max() - usual).clamp(min=1e-6)).clamp(0, 1)
     grey = 0.7 * frames.float().mean(-1, keepdim=True).expand(-1, -1, -1, 3)
     hot = torch.tensor(_HOT, dtype=torch.float32)
-    return torch.lerp(grey, hot, 0.85 * heat[..., None].clamp(0, 1)).round().to(torch.uint8)
+    return torch.lerp(grey, hot, 0.85 * above[..., None]).round().to(torch.uint8)
 
 
 def _add_pair(page: Page, result: Recognised, truth: int, answer: int, count: int) -> None:
@@ -170,4 +172,4 @@ def _add_pair(page: Page, result: Recognised, truth: int, answer: int, count: in
 
 
 def _short(name: str, most: int = 24) -> str:
-    return name if len(name) <= most else f"{name[: most - 3]}..."
+    return name if len(name) <= most else f"...{name[3 - most :]}"  # files differ in their ends
