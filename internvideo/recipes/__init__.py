@@ -14,10 +14,6 @@ from internvideo.recipes.execute import (
 )
 from internvideo.recipes.export import export_model
 from internvideo.recipes.hub import card_of, push_to_hub
-from internvideo.recipes.export import export_model
-from internvideo.recipes.hub import push_to_hub
-from internvideo.recipes.export import export_model
-from internvideo.recipes.hub import push_to_hub
 from internvideo.recipes.masked_pretraining import (
     mae_base_hybrid,
     mae_base_k400,
@@ -103,16 +99,12 @@ __all__ = [
     "card_of",
     "execute",
     "export_model",
-    "export_model",
-    "export_model",
     "from_document",
     "load_model",
     "load_pretrained",
     "load_recogniser",
     "load_video_text",
     "override",
-    "push_to_hub",
-    "push_to_hub",
     "push_to_hub",
     "read_run",
     "recipe",
