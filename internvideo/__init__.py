@@ -10,15 +10,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from internvideo.api import load
     from internvideo.recipes import execute, load_model, recipe
     from internvideo.video import open_video, read_clip, scan
 
 __version__ = "0.1.0"
 
-__all__ = ["execute", "load_model", "open_video", "read_clip", "recipe", "scan"]
+__all__ = ["execute", "load", "load_model", "open_video", "read_clip", "recipe", "scan"]
 
 _HOMES = {
     "execute": "internvideo.recipes",
+    "load": "internvideo.api",
     "load_model": "internvideo.recipes",
     "open_video": "internvideo.video",
     "read_clip": "internvideo.video",

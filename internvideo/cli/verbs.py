@@ -9,6 +9,7 @@ from tyro.conf import subcommand
 from internvideo.cli.data import Init, Kinetics710, Playground, Scan, Shards
 from internvideo.cli.demo import Demo
 from internvideo.cli.export import Export, Push
+from internvideo.cli.extract import Extract
 from internvideo.cli.inspect import Doctor, List, Show
 from internvideo.cli.train import Train
 from internvideo.cli.use import Evaluate, Predict
@@ -32,6 +33,7 @@ Verb = (
     | Annotated[Train, subcommand("train")]
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Predict, subcommand("predict")]
+    | Annotated[Extract, subcommand("extract")]
     | Data
     | Weights
     | Annotated[List, subcommand("list")]

@@ -150,6 +150,15 @@ def read_windows(
     return _ahead(torch.stack(batch) for batch in batches)
 
 
+def centre_view(
+    frames: UInt8[Tensor, "t h w 3"], side_px: int, crop: float
+) -> UInt8[Tensor, "t s s 3"]:
+    """Cut out the middle, `crop` of the short side, and scale it to `side_px`."""
+    height, width = frames.shape[1:3]
+    centre = centre_crop(height, width, round(min(height, width) * crop))
+    return resize(centre.of(frames), side_px, side_px)
+
+
 def _windows(
     video: OpenVideo, windows: Windows, *, side_px: int, crop: float
 ) -> Iterator[UInt8[Tensor, "t s s 3"]]:
@@ -160,7 +169,7 @@ def _windows(
             kept.popleft()
         while not kept or kept[-1][0] < numbers[-1]:
             index, frame = next(frames)
-            kept.append((index, _view(frame[None], side_px, crop)[0]))
+            kept.append((index, centre_view(frame[None], side_px, crop)[0]))
         by_number = dict(kept)
         yield torch.stack([by_number[int(number)] for number in numbers])
 
@@ -173,12 +182,6 @@ def _frames(
         return
     for index in indices.tolist():  # pictures are files of their own
         yield index, video.frames([index], short_side_px=short_side_px).frames[0]
-
-
-def _view(frames: UInt8[Tensor, "t h w 3"], side_px: int, crop: float) -> UInt8[Tensor, "t s s 3"]:
-    height, width = frames.shape[1:3]
-    centre = centre_crop(height, width, round(min(height, width) * crop))
-    return resize(centre.of(frames), side_px, side_px)
 
 
 def _ahead(items: Iterator[T]) -> Iterator[T]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -222,10 +222,11 @@ class FeatureExtraction:
         A file that cannot be decoded from end to end has no features and is named in the result.
         """
         encoder.check(pooling=self.pooling, num_frames=self.windows.num_frames)
+        code = {"revision": code_revision(), "versions": versions()}
         num_extracted, failed = 0, []
         for done, (file, target) in enumerate(zip(files, targets, strict=True), 1):
             try:
-                num_extracted += self._extract(encoder, file, target)
+                num_extracted += self._extract(encoder, file, target, code)
             except DecodeError as error:
                 _log.warning("no features: %s", error)
                 failed.append(FailedVideo(path=str(file), reason=str(error)))
@@ -238,7 +239,9 @@ class FeatureExtraction:
             failed=tuple(failed),
         )
 
-    def _extract(self, encoder: FeatureEncoder, file: Path, target: Path) -> bool:
+    def _extract(
+        self, encoder: FeatureEncoder, file: Path, target: Path, code: Mapping[str, Any]
+    ) -> bool:
         """Write the features of one file; False where they are there."""
         wanted = self._wanted(encoder, file)
         there = described(target)
@@ -265,8 +268,7 @@ class FeatureExtraction:
             **wanted,
             "features": features,
             "video": info,
-            "revision": code_revision(),
-            "versions": versions(),
+            **code,
             "rows": [{"start_s": a, "centre_s": (a + b) / 2, "end_s": b} for a, b in times],
         }
         replace_text(side_car(target), json.dumps(document, indent=1, ensure_ascii=False) + "\n")

@@ -1,4 +1,4 @@
-"""Encoder B with its vocabulary, as tasks use it: frames and sentences in, embeddings and text out.
+"""A model of videos and texts with its vocabulary, as tasks use it: embeddings and text out.
 
 Shapes: frames (b, t, h, w, 3) uint8 -> embeddings (b, e) of length 1.
 """
@@ -12,7 +12,13 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from internvideo.errors import ConfigError
-from internvideo.models import GenerationConfig, MultimodalEncoder, caption_context, generate
+from internvideo.models import (
+    GenerationConfig,
+    MultimodalEncoder,
+    Viclip,
+    caption_context,
+    generate,
+)
 from internvideo.text import Tokenizer
 from internvideo.video.transforms import CLIP_MEAN, CLIP_STD, normalise
 
@@ -27,15 +33,18 @@ class VideoTextModel:
 
     def __init__(
         self,
-        model: MultimodalEncoder,
+        model: MultimodalEncoder | Viclip,
         tokenizer: Tokenizer,
         *,
         num_frames: int,
         crop: float = 224 / 256,
         num_beams: int = 1,
+        mean: tuple[float, float, float] = CLIP_MEAN,
+        std: tuple[float, float, float] = CLIP_STD,
     ) -> None:
         self.model, self.tokenizer = model.eval(), tokenizer
         self.num_frames, self.crop, self.num_beams = num_frames, crop, num_beams
+        self.mean, self.std = mean, std
 
     @property
     def side_px(self) -> int:
@@ -64,7 +73,7 @@ class VideoTextModel:
     def caption(self, frames: UInt8[Tensor, "b t h w 3"]) -> list[str]:
         """Describe each clip; raises `ConfigError` where the encoder has no caption decoder."""
         model, tokenizer = self.model, self.tokenizer
-        if model.captioner is None:
+        if isinstance(model, Viclip) or model.captioner is None:
             raise ConfigError("this encoder was trained without a caption decoder")
         config = GenerationConfig(
             start_id=tokenizer.start_id,
@@ -79,4 +88,4 @@ class VideoTextModel:
         return [tokenizer.decode(ids) for ids in written.ids]
 
     def _clip(self, frames: UInt8[Tensor, "b t h w 3"]) -> Float[Tensor, "b 3 t h w"]:
-        return normalise(frames.to(self.device), mean=CLIP_MEAN, std=CLIP_STD)
+        return normalise(frames.to(self.device), mean=self.mean, std=self.std)

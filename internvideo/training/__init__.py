@@ -6,6 +6,7 @@ from internvideo.training.mixing import MixingConfig, mix
 from internvideo.training.optim import OptimiserConfig
 from internvideo.training.parallel import (
     Process,
+    choose_device,
     gather_objects,
     gather_rows,
     in_step,
@@ -32,6 +33,7 @@ __all__ = [
     "Trainable",
     "TrainingConfig",
     "check_sha256",
+    "choose_device",
     "find_weights",
     "gather_objects",
     "gather_rows",

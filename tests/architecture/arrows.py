@@ -36,7 +36,7 @@ ARROWS: dict[str, set[str]] = {
     "api": _EVERYTHING,
     "cli": _EVERYTHING | {"api"},
     "web": _EVERYTHING | {"api"},
-    "__init__": _EVERYTHING,
+    "__init__": _EVERYTHING | {"api"},
     "__main__": _EVERYTHING,
 }
 # One module here is one stage or task; it does not know its neighbours.

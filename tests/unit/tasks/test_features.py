@@ -26,6 +26,7 @@ from internvideo.models import (
     ViclipConfig,
     patchify_frames,
 )
+from internvideo.tasks import features
 from internvideo.tasks.features import FeatureEncoder, FeatureExtraction
 from internvideo.values import Tubelet
 from internvideo.video.transforms import normalise
@@ -41,6 +42,12 @@ HEADED = VideoClassifierConfig(encoder=replace(A, final_norm=False), num_classes
 EXTRACTION = FeatureExtraction(
     windows=WindowConfig(num_frames=4, stride_frames=2, rate_fps="native"), batch_size=2
 )
+
+
+@pytest.fixture(autouse=True)
+def _one_revision(monkeypatch):
+    """The code may be committed while a test runs."""
+    monkeypatch.setattr(features, "code_revision", lambda: "1.0 abc")
 
 
 def made(kind):
@@ -266,4 +273,4 @@ def test_the_json_tells_what_was_done(tmp_path, level_videos):
     assert document["preprocessing"]["side_px"] == 16
     assert document["model"] == {"type": "MaskedEncoder", "sha256": encoder().sha256}
     assert document["features"]["shape"] == [3, 32]
-    assert document["revision"]
+    assert document["revision"] == "1.0 abc"

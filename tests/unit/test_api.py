@@ -1,0 +1,208 @@
+"""The Python surface: every kind of model answers what it can and says what it cannot."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import torch
+
+import internvideo
+from internvideo.api import Model
+from internvideo.errors import ConfigError, DecodeError
+from internvideo.heads import VideoClassifier, VideoClassifierConfig
+from internvideo.models import Viclip, ViclipConfig
+from internvideo.recipes import Preprocessing, Pretrained, load_video_text
+from internvideo.tasks import Captioning, Viewing, ZeroShotRecognition
+from internvideo.text import train_tokenizer
+from internvideo.video import read_clip
+from tests.unit.cli.test_use import CAPTIONER, CAPTIONS, WORDS, masked, multimodal
+from tests.unit.tasks.conftest import level_videos
+from tests.unit.tasks.test_features import HEADED, JOINT, TEXT
+
+__all__ = ["level_videos", "masked"]  # fixtures
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A run of encoder B with a caption decoder."""
+    return multimodal(tmp_path_factory.mktemp("b"), CAPTIONER, **WORDS)
+
+
+@pytest.fixture(scope="module")
+def b(folder):
+    return internvideo.load(folder, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    torch.manual_seed(0)
+    seen = Preprocessing(num_frames=4, side_px=16)
+    return Model(
+        Pretrained(
+            model=VideoClassifier(HEADED),
+            kind="video-classifier",
+            config=HEADED,
+            preprocessing=seen,
+            classes=("diving", "juggling", "sitting"),
+        ),
+        name="classifier",
+    )
+
+
+@pytest.fixture
+def video(level_videos):
+    return level_videos[1]
+
+
+def test_videos_and_sentences_meet_in_one_space(b, folder, level_videos):
+    videos, texts = b.encode_video(level_videos[:3]), b.encode_text(["a dot", "two dots"])
+    same = load_video_text(folder)
+
+    assert videos.shape[0] == 3
+    assert videos.shape[1] == texts.shape[1]
+    assert torch.allclose(videos.norm(dim=1), torch.ones(3))
+    assert torch.allclose(texts, same.embed_texts(["a dot", "two dots"]), atol=1e-6)
+
+
+def test_a_path_a_clip_and_its_frames_are_encoded_alike(b, video):
+    encoder = b.feature_encoder
+    clip = read_clip(video, [2, 6], short_side_px=round(encoder.side_px / encoder.crop))
+
+    from_clip = b.encode_video(clip)
+
+    assert torch.equal(b.encode_video(clip.frames), from_clip)
+    assert torch.equal(b.encode_video([clip]), from_clip)
+    assert torch.equal(b.encode_video(clip.frames[None]), from_clip)
+    assert b.encode_video(str(video)).shape == from_clip.shape
+
+
+def test_labels_are_chosen_as_the_zero_shot_task_does(b, folder, video):
+    labels = ["a dot", "two dots"]
+    task = ZeroShotRecognition(viewing=Viewing(crop=b.pretrained.preprocessing.crop))
+
+    found = b.classify(video, labels)
+
+    assert [label for label, _ in found] == [
+        label for label, _ in task.predict(load_video_text(folder), video, labels)
+    ]
+    assert sum(probability for _, probability in found) == pytest.approx(1)
+
+
+def test_a_video_is_described_as_the_captioning_task_does(b, folder, video):
+    task = Captioning(viewing=Viewing(crop=b.pretrained.preprocessing.crop))
+
+    assert b.caption(video) == task.predict(load_video_text(folder), video)
+
+
+def test_a_classifier_names_its_own_classes(classifier, video):
+    found = classifier.classify(video)
+
+    assert {label for label, _ in found} == {"diving", "juggling", "sitting"}
+    assert sum(probability for _, probability in found) == pytest.approx(1)
+    assert classifier.encode_video(video).shape == (1, 32)
+
+
+def test_a_model_of_masked_pretraining_encodes_videos(masked, video):
+    model = internvideo.load(masked, device="cpu")
+    features = model.features(video, rate_fps="native", pooling="tokens")
+
+    assert model.encode_video(video).shape == (1, features.rows.shape[2])
+    assert features.start_s.tolist() == [0.0]
+    assert model.abilities == ("encode_video", "features")
+
+
+def test_viclip_reads_texts_and_videos(video):
+    config = ViclipConfig(video=JOINT, text=TEXT, embed_dim=24)
+    model = Model(
+        Pretrained(
+            model=Viclip(config),
+            kind="viclip",
+            config=config,
+            preprocessing=Preprocessing(num_frames=4, side_px=16),
+            tokenizer=train_tokenizer(CAPTIONS, TEXT.vocabulary_size + 512),
+        )
+    )
+
+    assert model.encode_video(video).shape == (1, 24)
+    assert model.abilities == ("encode_video", "encode_text", "classify", "features")
+    with pytest.raises(ConfigError, match="this model has no caption decoder; take one"):
+        model.caption(video)
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (
+            lambda model, video: model.encode_text(["a dot"]),
+            "classifier: this model has no text tower, which encode_text needs; leave labels out "
+            "for its own classes; it can encode_video, classify, features",
+        ),
+        (lambda model, video: model.caption(video), "no text tower, which caption needs"),
+        (lambda model, video: model.classify(video, ["x"]), "which classify by labels needs"),
+        (lambda model, video: model.encode_video([]), "no videos to encode; give at least one"),
+        (
+            lambda model, video: model.encode_video(torch.zeros(5, 8, 8, 3, dtype=torch.uint8)),
+            "a window of 5 frames does not fit this encoder, which reads 4 at a time",
+        ),
+        (lambda model, video: model.features(video, pooling="cls"), "'cls'; known: mean, pooled"),
+    ],
+)
+def test_what_a_classifier_cannot_do_is_said(classifier, video, ask, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        ask(classifier, video)
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda model, video: model.classify(video), "no classes of its own; give labels to cho"),
+        (lambda model, video: model.classify(video, []), "classify needs at least one label"),
+        (lambda model, video: model.encode_text([]), "no sentences to encode; give at least one"),
+        (
+            lambda model, video: model.classify(video, ["x"], prompts="clib"),
+            "prompts among actionclip",
+        ),
+        (
+            lambda model, video: model.encode_video(
+                [torch.zeros(n, 8, 8, 3, dtype=torch.uint8) for n in (1, 2)]
+            ),
+            "clips of one call have equally many frames; these have 1, 2",
+        ),
+    ],
+)
+def test_what_encoder_b_cannot_do_is_said(b, video, ask, message):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        ask(b, video)
+
+
+def test_a_model_whose_words_are_lost_says_so(tmp_path, video):
+    model = internvideo.load(multimodal(tmp_path), device="cpu")
+
+    assert model.abilities == ("encode_video", "features")
+    with pytest.raises(ConfigError, match=r"this model came without its tokenizer\.json, without"):
+        model.encode_text(["a dot"])
+
+
+def test_a_broken_video_is_an_error(b, level_videos):
+    with pytest.raises(DecodeError, match=r"broken\.mp4: cannot be opened"):
+        b.encode_video([level_videos[0], level_videos[-1]])
+
+
+def test_a_model_tells_its_name_and_what_it_can_do(b, folder):
+    assert repr(b) == (
+        f"<multimodal-encoder {str(folder)!r}: encode_video, encode_text, classify, caption, "
+        "features>"
+    )
+
+
+def test_classes_without_names_are_numbers(classifier):
+    config = VideoClassifierConfig(encoder=HEADED.encoder, num_classes=2)
+    unnamed = Pretrained(
+        model=VideoClassifier(config),
+        kind="video-classifier",
+        config=config,
+        preprocessing=classifier.pretrained.preprocessing,
+    )
+
+    assert Model(unnamed).classes == ("0", "1")
