@@ -11,7 +11,7 @@ from tyro.conf import Positional, UseAppendAction, arg
 if TYPE_CHECKING:
     from internvideo.recipes import Run
     from internvideo.report import Page, Section
-    from internvideo.stages import MultimodalPretrainingStage, RebuiltClip
+    from internvideo.stages import CoordinationStage, MultimodalPretrainingStage, RebuiltClip
     from internvideo.training import Outcome
 
 _EXAMPLES = 60  # held-back clips on a run's page
@@ -75,7 +75,11 @@ def train_and_report(
     from internvideo.cli.terminal import progress
     from internvideo.recipes import execute
     from internvideo.report import write_run_report
-    from internvideo.stages import MaskedPretrainingStage, MultimodalPretrainingStage
+    from internvideo.stages import (
+        CoordinationStage,
+        MaskedPretrainingStage,
+        MultimodalPretrainingStage,
+    )
     from internvideo.training import joined
 
     with joined(device) as process, progress(f"training {run.name}", plain_lines=False) as tell:
@@ -92,8 +96,12 @@ def train_and_report(
             rebuilt = stage.reconstructions(4)
             write_run_report(out, reconstructions=rebuilt)
             return outcome, rebuilt
-        is_multimodal = isinstance(stage, MultimodalPretrainingStage)
-        write_run_report(out, sections=_found_and_described(stage) if is_multimodal else ())
+        sections: list[Section] = []
+        if isinstance(stage, MultimodalPretrainingStage):
+            sections = _found_and_described(stage)
+        elif isinstance(stage, CoordinationStage):
+            sections = _coordinated(stage, out)
+        write_run_report(out, sections=sections)
         return outcome, []
 
 
@@ -124,3 +132,22 @@ def _found_and_described(stage: MultimodalPretrainingStage) -> list[Section]:
 
         sections.append(add_described)
     return sections
+
+
+def _coordinated(stage: CoordinationStage, out: Path) -> list[Section]:
+    """Gates over training, classes that gained, and what A reads of B."""
+    from internvideo.report import RunFiles, add_class_gains, add_gates, add_readings
+
+    def add_openness(page: Page) -> None:
+        page.section("Gates and fusion")
+        add_gates(page, RunFiles.read(out))
+
+    def add_gains(page: Page) -> None:
+        page.section("Classes that gained")
+        add_class_gains(page, stage, before="mean", after="coordinated")
+
+    def add_read(page: Page) -> None:
+        page.section("What encoder A reads of encoder B's frames")
+        add_readings(page, stage.readings(4))
+
+    return [add_openness, add_gains, add_read]

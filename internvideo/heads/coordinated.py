@@ -66,6 +66,10 @@ class CoordinatedClassifierConfig:
         self.coordination.pairs(*self.encoders)
 
     @property
+    def num_classes(self) -> int:
+        return self.masked.num_classes
+
+    @property
     def encoders(self) -> tuple[MaskedEncoderConfig, UniFormerConfig]:
         """Configurations of A and B."""
         a, b = self.masked.encoder, self.multimodal.encoder
@@ -94,7 +98,7 @@ class CoordinatedClassifier(nn.Module):
         self.masked = VideoClassifier(config.masked)
         self.multimodal = VideoClassifier(config.multimodal)
         self.coordination = Coordination(config.coordination, *config.encoders)
-        size = config.masked.num_classes if config.fusion == "per-class" else 1
+        size = config.num_classes if config.fusion == "per-class" else 1
         self.alpha, self.beta = nn.Parameter(torch.zeros(size)), nn.Parameter(torch.zeros(size))
         for classifier in (self.masked, self.multimodal):
             classifier.encoder.requires_grad_(False).eval()
