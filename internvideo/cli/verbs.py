@@ -13,6 +13,7 @@ from internvideo.cli.extract import Extract
 from internvideo.cli.inspect import Doctor, List, Show
 from internvideo.cli.train import Train
 from internvideo.cli.use import Evaluate, Predict
+from internvideo.cli.weights import Import, ListReleases, ShowRelease
 
 Data = Annotated[
     Annotated[Scan, subcommand("scan")]
@@ -24,7 +25,11 @@ Data = Annotated[
 ]
 
 Weights = Annotated[
-    Annotated[Export, subcommand("export")] | Annotated[Push, subcommand("push")],
+    Annotated[ListReleases, subcommand("list")]
+    | Annotated[ShowRelease, subcommand("show")]
+    | Annotated[Import, subcommand("import")]
+    | Annotated[Export, subcommand("export")]
+    | Annotated[Push, subcommand("push")],
     subcommand("weights", description="Released weights in, ours out."),
 ]
 

@@ -6,14 +6,10 @@ from collections.abc import Callable
 
 from internvideo.errors import unknown_name
 from internvideo.recipes.coordination import coordinate_huge_k710, coordinate_tiny_playground
-from internvideo.recipes.execute import (
-    execute,
-    load_model,
-    load_recogniser,
-    load_video_text,
-)
+from internvideo.recipes.execute import execute
 from internvideo.recipes.export import export_model
 from internvideo.recipes.hub import card_of, push_to_hub
+from internvideo.recipes.importing import Imported, Wanted, import_weights
 from internvideo.recipes.masked_pretraining import (
     mae_base_hybrid,
     mae_base_k400,
@@ -30,7 +26,12 @@ from internvideo.recipes.multimodal_pretraining import (
     multimodal_large,
     multimodal_tiny_playground,
 )
-from internvideo.recipes.opening import load_pretrained
+from internvideo.recipes.opening import (
+    load_model,
+    load_pretrained,
+    load_recogniser,
+    load_video_text,
+)
 from internvideo.recipes.pretrained import Preprocessing, Pretrained, save_pretrained
 from internvideo.recipes.recognition import (
     post_pretrain_tiny_playground,
@@ -49,7 +50,8 @@ from internvideo.recipes.recognition import (
     recognition_uniformer_large_k710,
     recognition_uniformer_large_k710_k400,
 )
-from internvideo.recipes.run import Run, from_document, override, read_run, to_document
+from internvideo.recipes.released import from_pretrained, import_release
+from internvideo.recipes.run import Run, from_document, nested, override, read_run, to_document
 
 RECIPES: dict[str, Callable[[], Run]] = {
     "mae_tiny_playground": mae_tiny_playground,
@@ -93,17 +95,23 @@ def recipe(name: str) -> Run:
 
 __all__ = [
     "RECIPES",
+    "Imported",
     "Preprocessing",
     "Pretrained",
     "Run",
+    "Wanted",
     "card_of",
     "execute",
     "export_model",
     "from_document",
+    "from_pretrained",
+    "import_release",
+    "import_weights",
     "load_model",
     "load_pretrained",
     "load_recogniser",
     "load_video_text",
+    "nested",
     "override",
     "push_to_hub",
     "read_run",

@@ -26,7 +26,12 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from internvideo.errors import CheckpointError, ConfigError, unknown_name
-from internvideo.heads import VideoClassifier, VideoClassifierConfig
+from internvideo.heads import (
+    CoordinatedClassifier,
+    CoordinatedClassifierConfig,
+    VideoClassifier,
+    VideoClassifierConfig,
+)
 from internvideo.models import (
     DecoderConfig,
     MaskedAutoencoder,
@@ -56,6 +61,7 @@ ModelConfig = (
     MaskedEncoderConfig
     | AutoencoderConfig
     | VideoClassifierConfig
+    | CoordinatedClassifierConfig
     | UniFormerConfig
     | MultimodalEncoderConfig
     | ViclipConfig
@@ -69,6 +75,7 @@ KINDS: dict[str, tuple[type[ModelConfig], Callable[[Any], nn.Module]]] = {
         lambda config: MaskedAutoencoder(config.encoder, config.decoder),
     ),
     "video-classifier": (VideoClassifierConfig, VideoClassifier),
+    "coordinated-classifier": (CoordinatedClassifierConfig, CoordinatedClassifier),
     "uniformer": (UniFormerConfig, UniFormer),
     "multimodal-encoder": (MultimodalEncoderConfig, MultimodalEncoder),
     "viclip": (ViclipConfig, Viclip),
@@ -221,6 +228,9 @@ def from_json(of: type[Any], document: Any, where: str) -> Any:
 
 
 def num_classes_of(config: ModelConfig) -> int | None:
+    """Rows of the head, or None where there is none."""
+    if isinstance(config, CoordinatedClassifierConfig):
+        return config.masked.num_classes
     return getattr(config, "num_classes", None)
 
 

@@ -87,6 +87,20 @@ def _problem(found: Mapping[str, Any]) -> str:
     return f"{place}: {said}" if place else said
 
 
+def nested(settings: Iterable[str]) -> dict[str, Any]:
+    """Read `path.to.field=value` as nested tables; values as in `override`."""
+    document: dict[str, Any] = {}
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {setting}: write it as path.to.field=value")
+        value: Any = _value(text.strip())
+        for name in reversed(path.strip().split(".")):
+            value = {name: value}
+        document = _merged(document, value)
+    return document
+
+
 def override(run: Run, settings: Iterable[str]) -> Run:
     """Replace fields given as `path.to.field=value`; values are TOML, or plain text, or `none`.
 

@@ -31,6 +31,8 @@ from internvideo.models.weights.masked_encoder import (
     to_official_classifier,
 )
 from internvideo.models.weights.merging import MERGE_RULES, average_weights, merge_with_clip
+from internvideo.models.weights.registry import RELEASES, release
+from internvideo.models.weights.release import Release
 from internvideo.models.weights.sizes_of import (
     decoder_config_of,
     masked_encoder_config_of,
@@ -46,6 +48,7 @@ __all__ = [
     "INTERNVIDEO_MM",
     "MERGE_RULES",
     "OPENAI_CLIP",
+    "RELEASES",
     "UNIFORMER_V2",
     "VICLIP",
     "Family",
@@ -53,6 +56,7 @@ __all__ = [
     "Layout",
     "LoadReport",
     "ReadWeights",
+    "Release",
     "StartReport",
     "average_weights",
     "classifier_weights",
@@ -73,6 +77,7 @@ __all__ = [
     "merge_with_clip",
     "multimodal_config_of",
     "read_state",
+    "release",
     "size_of",
     "strip_prefixes",
     "to_official_classifier",

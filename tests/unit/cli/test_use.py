@@ -88,7 +88,7 @@ def masked(tmp_path_factory) -> Path:
         ({"--split": "tset"}, "all.csv 'tset'; did you mean 'test'? known: test, train"),
         ({"--data": "al.csv"}, "there is no such annotation file; did you mean 'all.csv'?"),
         ({"--root": "elsewhere"}, "set root (data.root, --root) to where their paths start from"),
-        ({"checkpoint": "nowhere"}, "nowhere/checkpoints/last: no model.safetensors there"),
+        ({"checkpoint": "nowhere"}, "there is no file or folder 'nowhere'"),
         ({"--task": "zero-shot-recognition"}, "no class names to choose from"),
         ({"--task": "multiple-choice"}, "b.mp4: its answer None is not one of its options []"),
         ({"--task": "captioning"}, "this encoder was trained without a caption decoder"),
@@ -147,7 +147,7 @@ def test_a_model_that_knows_no_words_is_named(capsys, videos, masked):
 
     said = complaint(capsys, "predict", "retrieval", videos / "a.mp4", *options)
 
-    assert f"{masked}/checkpoints/last: holds a masked-pretraining model, which knows no" in said
+    assert f"{masked}: holds a masked-autoencoder model, which knows no" in said
     assert "take the checkpoint of a multimodal-pretraining run" in said
 
 

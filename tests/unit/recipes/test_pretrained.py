@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from internvideo.errors import CheckpointError
-from internvideo.heads import VideoClassifierConfig
+from internvideo.heads import CoordinatedClassifierConfig, VideoClassifierConfig
 from internvideo.models import (
+    CoordinationConfig,
     DecoderConfig,
     JointEncoderConfig,
     MaskedEncoderConfig,
@@ -50,6 +51,11 @@ CONFIGS = {
         encoder=A, decoder=DecoderConfig(width=8, depth=1, num_heads=2)
     ),
     "video-classifier": VideoClassifierConfig(encoder=replace(A, final_norm=False), num_classes=3),
+    "coordinated-classifier": CoordinatedClassifierConfig(
+        masked=VideoClassifierConfig(encoder=replace(A, final_norm=False), num_classes=3),
+        multimodal=VideoClassifierConfig(encoder=B, num_classes=3, pooling="query"),
+        coordination=CoordinationConfig(head_width=8),
+    ),
     "uniformer": B,
     "multimodal-encoder": MultimodalEncoderConfig(video=B, text=TEXT, embed_dim=8),
     "viclip": ViclipConfig(video=JOINT, text=TEXT, embed_dim=8),
