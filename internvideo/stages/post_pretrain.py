@@ -192,10 +192,11 @@ class PostPretrainingStage:
         self._check_labels()
         torch.manual_seed(seed)
         self.model = VideoClassifier(config.model)
+        self._start: dict[str, Any] = {"weights": None}
         if config.initial_weights is not None:
-            start_classifier(
-                self.model, Path(config.initial_weights), self.classes, head_rows=config.head_rows
-            )
+            path = Path(config.initial_weights)
+            report = start_classifier(self.model, path, self.classes, head_rows=config.head_rows)
+            self._start = {"weights": str(path), "new": report.new, "unused": report.unused}
         _freeze(self.model, config)
         self.model.to(device)
         self._class_weights = None
@@ -243,7 +244,7 @@ class PostPretrainingStage:
     def evaluate(self) -> dict[str, float]:
         """Accuracies on all held-back videos, of which one that cannot be decoded is never right.
 
-        `loss` is the cross-entropy of those that can be; `failed` counts the others.
+        `loss` is the cross-entropy of those that can be; `failed` counts the others, if any.
         """
         num_classes = len(self.classes)
         right = torch.zeros(num_classes, dtype=torch.float64, device=self.device)
@@ -265,19 +266,19 @@ class PostPretrainingStage:
         total = _count_labels(torch.tensor([r.label for r in records]), num_classes)
         if not seen:
             logger.warning("none of the held-back videos can be decoded: nothing is evaluated")
-            return {"clips": 0.0, "failed": float(len(records))}
+            return {"clips": 0.0}
         occurs = total > 0
-        return {
+        scores = {
             "top1": float(right.sum()) / len(records),
             "top5": in_top / len(records),
             "mean_class": float((right[occurs] / total[occurs]).mean()),
             "loss": cost / seen,
             "clips": float(len(records)),
-            "failed": len(records) - seen,
         }
+        return scores if seen == len(records) else {**scores, "failed": len(records) - seen}
 
     def documents(self) -> dict[str, Any]:
-        return {"data": self.data.facts, "labels": list(self.classes)}
+        return {"data": self.data.facts, "labels": list(self.classes), "start": self._start}
 
     def state(self) -> Any:
         return self.data.state()

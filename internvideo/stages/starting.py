@@ -21,7 +21,7 @@ from internvideo.heads import (
     map_head_rows,
     rows_of_classes,
 )
-from internvideo.models import classifier_weights, initialise_classifier
+from internvideo.models import StartReport, classifier_weights, initialise_classifier
 from internvideo.training import load, read_weights
 
 logger = logging.getLogger(__name__)
@@ -42,8 +42,8 @@ _FREE = {
 
 def start_classifier(
     model: VideoClassifier, path: Path, classes: Sequence[str], *, head_rows: str | None = None
-) -> None:
-    """Fill a classifier of `classes` with what `path` has for it, and log what that was.
+) -> StartReport:
+    """Fill a classifier of `classes` with what `path` has for it, and say what that was.
 
     A head that knows the names of all these classes comes along; one that knows none of them does
     if it has equally many, or by `head_rows`, a JSON list of its row for each class.
@@ -62,7 +62,9 @@ def start_classifier(
             weights = map_head_rows(weights, rows_of_classes(classes, known))
         else:
             weights = {k: v for k, v in weights.items() if not k.startswith("head.")}
-    logger.info("%s: %s", path, initialise_classifier(model, weights))
+    report = initialise_classifier(model, weights)
+    logger.info("%s: %s", path, report)
+    return report
 
 
 def _read(path: Path) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
