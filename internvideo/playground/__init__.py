@@ -2,6 +2,7 @@
 
 from internvideo.playground.actions import ACTIONS, PAIRS, Action
 from internvideo.playground.check import SingleFrameCheck, check_single_frame
+from internvideo.playground.class_sets import RENAMED_CLASSES, UNKNOWN_ACTIONS, VINTAGES
 from internvideo.playground.compose import World, draw_action, draw_facts
 from internvideo.playground.facts import Actor, Background, Event, Facts, Look, read_facts
 from internvideo.playground.generate import NUM_VIDEOS, Summary, generate
@@ -25,10 +26,13 @@ __all__ = [
     "COLOURS",
     "NUM_VIDEOS",
     "PAIRS",
+    "RENAMED_CLASSES",
     "SHAPES",
     "SIZES",
     "SLOTS",
     "TEXTURES",
+    "UNKNOWN_ACTIONS",
+    "VINTAGES",
     "Action",
     "Actor",
     "Background",

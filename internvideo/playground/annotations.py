@@ -18,6 +18,12 @@ from collections.abc import Iterable, Iterator
 
 from internvideo.playground.actions import ACTIONS
 from internvideo.playground.captioned import HEADERS, CaptionedFiles, jsonl
+from internvideo.playground.class_sets import (
+    KINETICS_HEADER,
+    open_set_row,
+    vintage_rows,
+    vintage_tables,
+)
 from internvideo.playground.facts import Facts, Look
 from internvideo.playground.language import caption
 
@@ -36,12 +42,17 @@ def annotation_files(facts: Iterable[Facts]) -> Iterator[tuple[str, str]]:
     names = sorted(ACTIONS)
     numbers = {name: number for number, name in enumerate(names)}
     rows["manifest.csv"] = [_MANIFEST_HEADER]
+    rows |= vintage_tables()
+    for name in ("open_set_known.csv", "open_set_unknown.csv"):
+        rows[name] = [["path", "label", "split"]]
     captioned = CaptionedFiles()
     for one in facts:
         captioned.add(one)
         label = numbers[one.action]
         rows["manifest.csv"].append(_manifest_row(one))
         rows[f"kinetics/{one.split}.csv"].append(_kinetics_row(one))
+        for name, row in (*vintage_rows(one), *filter(None, [open_set_row(one)])):
+            rows[name].append(row)
         rows[f"list_{one.split}.csv"].append([one.path, label])
         rows[f"list_{one.split}.txt"].append([one.path, label])
         rows[f"pretrain_{one.split}.txt"].append([one.path, 0, -1])
@@ -59,7 +70,7 @@ def annotation_files(facts: Iterable[Facts]) -> Iterator[tuple[str, str]]:
 
     for name, table in rows.items():
         if name.startswith("kinetics/"):
-            table.insert(0, ["label", "youtube_id", "time_start", "time_end", "split"])
+            table.insert(0, KINETICS_HEADER)
         yield name, _table(table, "," if name.endswith(".csv") else " ")
     yield "classes.txt", _table([[name] for name in names], " ")
     yield "ucf101/classInd.txt", _table([[numbers[name] + 1, name] for name in names], " ")

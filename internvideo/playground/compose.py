@@ -75,10 +75,15 @@ def is_reserved(shape: str, colour: str, verb: int) -> bool:
     return number % NUM_RESERVED_OF == 0
 
 
+def place_of(index: int) -> int:
+    """Say where a video is among ten of its class, which decides its split."""
+    return index // len(ACTIONS) % len(_PLACES)
+
+
 def draw_facts(index: int, world: World) -> Facts:
     """Draw video `index` of a world; classes take turns, so that any number is balanced."""
     names = list(ACTIONS)
-    split, unseen = _PLACES[index // len(names) % len(_PLACES)]
+    split, unseen = _PLACES[place_of(index)]
     rng = np.random.default_rng((world.seed, 0, index))
     facts = _draw(rng, names[index % len(names)], world, unseen=unseen)
     return replace(facts, id=f"v{index:06d}", index=index, split=split)

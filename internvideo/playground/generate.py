@@ -179,7 +179,7 @@ def _write(out: Path, name: str, text: str) -> None:
     """Write a file beside its place and move it there."""
     unfinished = out / _UNFINISHED / name.replace("/", "-")
     unfinished.write_text(text, encoding="utf-8", newline="\n")
-    (out / name).parent.mkdir(exist_ok=True)
+    (out / name).parent.mkdir(parents=True, exist_ok=True)
     unfinished.replace(out / name)
 
 
