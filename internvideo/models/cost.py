@@ -11,6 +11,7 @@ from internvideo.models.masked_autoencoder import DecoderConfig
 from internvideo.models.masked_encoder import MaskedEncoderConfig
 from internvideo.models.text_encoder import TextEncoderConfig
 from internvideo.models.uniformer import UniFormerConfig
+from internvideo.models.uniformer_blocks import stem_layers
 
 
 def block_macs(num_tokens: int, width: int, mlp_ratio: float) -> int:
@@ -62,6 +63,12 @@ def uniformer_macs(
     t, width = config.num_slots(num_frames), config.width
     n = t * (1 + k)
     embedding = t * k * 3 * config.time_kernel * config.patch_px**2 * width
+    if config.stem_width:
+        side, embedding = config.side_px, 0
+        for narrow, wide, stride in stem_layers(config.stem_width, config.patch_px):
+            side //= stride
+            embedding += num_frames * side**2 * 9 * narrow * wide
+        embedding += t * k * wide * config.time_kernel * width
     block = t * block_macs(1 + k, width, config.mlp_ratio)
     reduced = int(width // config.local_reduction)
     local = config.num_local * t * k * (2 * width * reduced + 3 * reduced)

@@ -6,7 +6,7 @@ Shapes: clip (b, c, t, h, w) float, normalised -> pooled (b, d) and tokens (b, t
 frame its class token and k visible patches. Any number of frames; one frame is an image.
 Differs from the released code: patches may be dropped (at the same places of all frames of a clip,
 as FLIP does for images), stochastic depth drops a branch for whole clips, local branches may
-normalise each token by itself.
+normalise each token by itself, convolutions may come before the patches.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from internvideo.models.layers import hidden_width, stochastic_depth_rates
 from internvideo.models.masked_encoder import align_attention, check_blocks
 from internvideo.models.uniformer_blocks import (
     BackboneBlock,
+    ConvolutionalStem,
     GlobalBlock,
     LocalBranch,
     LocalNorm,
@@ -59,6 +60,10 @@ class UniFormerConfig:
     # Whether local branches reach to the places around as well (3 x 3 x 3), and not along time
     # alone, as published.
     local_in_space: bool = False
+    # Channels of the first of the overlapping convolutions that make the patches; 0, as published:
+    # patches are pixels. The maximum over patches then starts each frame's class token. Small
+    # networks learn shapes with it that they do not learn without (docs/tiny-runs.md).
+    stem_width: int = 0
     # Frames that one token spans where time is halved; 1: every frame has its tokens.
     time_kernel: int = 1
     # Freeze all that came from CLIP; the pooled vector is then the query alone.
@@ -82,6 +87,13 @@ class UniFormerConfig:
             )
         if self.num_local not in (0, 1, 2):
             raise ConfigError(f"num_local {self.num_local} is not 0, 1 or 2")
+        if self.stem_width < 0:
+            raise ConfigError(f"stem_width is {self.stem_width}; it must not be negative")
+        if self.stem_width and (self.patch_px < 2 or self.patch_px & (self.patch_px - 1)):
+            raise ConfigError(
+                f"patch_px {self.patch_px} with a stem, which halves frames until a patch is one "
+                "place; choose patch_px as 2, 4, 8 or 16, or stem_width=0"
+            )
         if self.time_kernel < 1 or self.time_kernel % 2 == 0:
             raise ConfigError(f"time_kernel {self.time_kernel} is not odd and positive")
 
@@ -119,8 +131,13 @@ class UniFormer(nn.Module):
     def __init__(self, config: UniFormerConfig) -> None:
         super().__init__()
         self.config = config
-        width, patch = config.width, config.patch_px
-        self.patch_embed = nn.Conv3d(3, width, (config.time_kernel, patch, patch), bias=False)
+        width, patch, channels = config.width, config.patch_px, 3
+        self.stem: ConvolutionalStem | None = None
+        if config.stem_width:
+            self.stem = ConvolutionalStem(config.stem_width, patch)
+            patch, channels = 1, self.stem.out_width
+        kernel = (config.time_kernel, patch, patch)
+        self.patch_embed = nn.Conv3d(channels, width, kernel, bias=False)
         self.class_token = nn.Parameter(torch.randn(width) * width**-0.5)
         num_places = config.grid[0] * config.grid[1]
         self.positions = nn.Parameter(torch.randn(1 + num_places, width) * width**-0.5)
@@ -194,6 +211,7 @@ class UniFormer(nn.Module):
                 f"{config.side_px} x {config.side_px}; resize the frames or the position table"
             )
         h, w = config.grid
+        clip = clip if self.stem is None else self.stem(clip)
         pixels = rearrange(clip, "b c t (h dh) (w dw) -> b t (h w) (c dh dw)", h=h, w=w)
         positions = self.positions[1:]
         if visible_index is not None:
@@ -204,8 +222,11 @@ class UniFormer(nn.Module):
             margin = kernel // 2
             pixels = F.pad(pixels, (0, 0, 0, 0, margin, margin)).unfold(1, kernel, 2).flatten(3)
         weight = rearrange(self.patch_embed.weight, "d c dt dh dw -> d (c dh dw dt)")
-        patches = F.linear(pixels, weight) + positions
+        contents = F.linear(pixels, weight)
+        patches = contents + positions
         classes = (self.class_token + self.positions[0]).expand(*patches.shape[:2], 1, -1)
+        if self.stem is not None:
+            classes = classes + contents.amax(2, keepdim=True)
         return self.norm_pre(torch.cat([classes.to(patches.dtype), patches], dim=2))
 
     def pool(

@@ -24,6 +24,42 @@ from internvideo.models.layers import StochasticDepth
 LocalNorm = Literal["batch", "layer"]
 
 
+def stem_layers(width: int, patch_px: int) -> list[tuple[int, int, int]]:
+    """Channels in, channels out and stride of the convolutions that make patches of a stem.
+
+    Rows and columns are halved until a patch is one place; the second and third halving double the
+    channels, and after the second one convolution keeps both.
+    """
+    layers, narrow = [], 3
+    for i in range(patch_px.bit_length() - 1):
+        wide = width * 2 ** min(i, 2)
+        layers += [(narrow, wide, 2), *([(wide, wide, 1)] if i == 1 else [])]
+        narrow = wide
+    return layers
+
+
+class ConvolutionalStem(nn.Module):
+    """Overlapping 3 x 3 convolutions on every frame: (b, c, t, h, w) -> (b, d, t, rows, columns).
+
+    Every channel of a frame is normalised by itself, so samples do not mix.
+    """
+
+    def __init__(self, width: int, patch_px: int) -> None:
+        super().__init__()
+        shapes = stem_layers(width, patch_px)
+        self.out_width = shapes[-1][1]
+        self.layers = nn.Sequential()
+        for narrow, wide, stride in shapes:
+            self.layers.append(nn.Conv2d(narrow, wide, 3, stride, padding=1))
+            self.layers.append(nn.InstanceNorm2d(wide, affine=True))
+            self.layers.append(nn.GELU())
+
+    def forward(self, clip: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b d t rows columns"]:
+        frames = rearrange(clip, "b c t h w -> (b t) c h w")
+        maps = self.layers(frames.contiguous(memory_format=torch.channels_last))
+        return rearrange(maps, "(b t) d h w -> b d t h w", b=len(clip))
+
+
 class LocalBranch(nn.Module):
     """norm -> narrower -> neighbours -> back; starts as zero.
 

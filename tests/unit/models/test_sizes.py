@@ -160,6 +160,15 @@ def test_hiding_patches_saves_cost():
     assert 0.4 < uniformer_macs(UNIFORMERS["base"], 8, num_visible=98) / whole < 0.5
 
 
+def test_a_stem_costs_its_convolutions_instead_of_the_patch_embedding():
+    plain = replace(UNIFORMERS["base"], side_px=32, patch_px=8)
+    stem = replace(plain, stem_width=4)
+    # 3 -> 4 at 16 x 16, 4 -> 8 and 8 -> 8 at 8 x 8, 8 -> 16 at 4 x 4 places; then 16 -> 768.
+    of_frame = 9 * (16**2 * 12 + 8**2 * (32 + 64) + 4**2 * 128) + 4**2 * 16 * 768
+    saved = 2 * 4**2 * 3 * 8**2 * 768
+    assert uniformer_macs(stem, 2) == uniformer_macs(plain, 2) + 2 * of_frame - saved
+
+
 def test_a_shorter_text_costs_less():
     config = TEXT_ENCODERS["base"]
 

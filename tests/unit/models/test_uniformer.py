@@ -24,6 +24,7 @@ TINY = UniFormerConfig(
     num_global_heads=2,
 )
 LOCAL = replace(TINY, num_local=2, time_kernel=3)
+STEM = replace(LOCAL, stem_width=4)
 IN_SPACE = replace(LOCAL, local_in_space=True)
 
 
@@ -169,6 +170,24 @@ def test_only_the_last_layers_of_global_blocks_learn_in_the_first_step():
     assert parts == {"attn.proj.weight", "attn.proj.bias", "mlp.fc2.bias"}
 
 
+def test_a_stem_gives_one_place_for_each_patch_and_starts_class_tokens_at_the_maximum():
+    model = _seeded(UniFormer(STEM))
+    assert isinstance(model, UniFormer)
+    model.norm_pre = nn.Identity()  # what comes before it is looked at
+    tokens = model.embed(_clip(t=4))
+    assert tokens.shape == (2, 2, 1 + 16, 32)
+    contents = tokens[:, :, 1:] - model.positions[1:]
+    classes = tokens[:, :, 0] - model.class_token - model.positions[0]
+    torch.testing.assert_close(classes, contents.amax(2), atol=1e-6, rtol=1e-5)
+
+
+def test_a_stem_keeps_samples_apart():
+    model = UniFormer(STEM).train()
+    clip = _clip()
+    apart = torch.cat([model(clip[:1]).pooled, model(clip[1:]).pooled])
+    torch.testing.assert_close(model(clip).pooled, apart, atol=1e-5, rtol=1e-5)
+
+
 def test_tokens_after_chosen_layers_are_returned():
     output = _seeded(UniFormer(TINY))(_clip(), layers=(0, 2))
 
@@ -224,6 +243,7 @@ def test_halving_time_keeps_the_odd_frame(num_frames: int, slots: int):
         ("global_layers", (3,), "are not increasing layers between 0 and 2"),
         ("num_local", 3, "num_local 3 is not 0, 1 or 2"),
         ("time_kernel", 2, "time_kernel 2 is not odd and positive"),
+        ("stem_width", -1, "stem_width is -1; it must not be negative"),
     ],
 )
 def test_an_impossible_configuration_is_refused(field: str, value: object, message: str):
@@ -234,3 +254,8 @@ def test_an_impossible_configuration_is_refused(field: str, value: object, messa
 def test_frames_of_another_size_are_refused():
     with pytest.raises(ConfigError, match=r"frames of \(32, 48\) pixels.*made for 32 x 32"):
         UniFormer(TINY)(torch.zeros(1, 3, 1, 32, 48))
+
+
+def test_a_stem_needs_patches_that_halving_reaches():
+    with pytest.raises(ConfigError, match="patch_px 12 with a stem"):
+        replace(STEM, side_px=48, patch_px=12)
