@@ -1,10 +1,11 @@
 """A forward pass of exported networks beside the network they came from, on a processor.
 
-    python benchmarks/export.py [--networks A-classifier ...] [--clips 1] [--repeats 3]
+    python benchmarks/export.py [--networks A-classifier ...] [--formats onnx torch]
+        [--clips 1] [--compared 1 3] [--repeats 3]
 
 Random weights, float32, one thread. Each network is exported by `export_part`, which compares file
-and network at batch sizes 1 and 3; then the ways take turns in one process, and seconds are those
-of the processor, since others may use the machine:
+and network at the batch sizes `--compared`; then the ways take turns in one process, and seconds
+are those of the processor, since others may use the machine:
 
 torch     the network as it is, in inference mode
 program   the .pt2 file of `torch.export`, read back
@@ -27,7 +28,7 @@ from torch import Tensor
 
 from internvideo.heads import VideoClassifier, VideoClassifierConfig
 from internvideo.models import MULTIMODAL_ENCODERS, MultimodalEncoder
-from internvideo.models.export import SUFFIXES, Part, export_part, parts_of
+from internvideo.models.export import SUFFIXES, Format, Part, export_part, parts_of
 
 Way = Callable[[Tensor], object]
 
@@ -50,27 +51,31 @@ def networks() -> dict[str, Callable[[], Part]]:
     }
 
 
-def ways(part: Part, folder: Path) -> dict[str, Way]:
-    """Export to both formats, telling how far they are off, and open what was written."""
-    paths = {}
-    for to, suffix in SUFFIXES.items():
+def ways(
+    part: Part, folder: Path, formats: list[Format], batch_sizes: tuple[int, ...]
+) -> dict[str, Way]:
+    """Export, telling how far the files are off, and open what was written."""
+    runs: dict[str, Way] = {"torch": part.network.eval()}
+    for to in formats:
         start = time.monotonic()
-        report = export_part(part, folder / f"network{suffix}", to=to)
-        paths[to] = report.path
+        out = folder / f"network{SUFFIXES[to]}"
+        report = export_part(part, out, to=to, batch_sizes=batch_sizes)
+        runs["program" if to == "torch" else to] = opened(out, *part.inputs)
         print(
-            f"  {suffix}: {report.num_bytes / 1e6:.0f} MB, exported and compared in "
-            f"{time.monotonic() - start:.0f} s, max_error {report.max_error:.2g}"
+            f"  {out.suffix}: {report.num_bytes / 1e6:.0f} MB, exported and compared in "
+            f"{time.monotonic() - start:.0f} s, max_error {report.max_error:.2g}",
+            flush=True,
         )
-    program = torch.export.load(paths["torch"]).module()
+    return runs
+
+
+def opened(path: Path, name: str) -> Way:
+    if path.suffix == ".pt2":
+        return torch.export.load(path).module()
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(paths["onnx"], settings)
-    (name,) = part.inputs
-    return {
-        "torch": part.network.eval(),
-        "program": program,
-        "onnx": lambda tensor: session.run(None, {name: tensor.numpy()}),
-    }
+    session = onnxruntime.InferenceSession(path, settings)
+    return lambda tensor: session.run(None, {name: tensor.numpy()})
 
 
 @torch.inference_mode()
@@ -84,6 +89,8 @@ def main() -> None:
     known = networks()
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--networks", nargs="+", choices=known, default=list(known))
+    parser.add_argument("--formats", nargs="+", choices=SUFFIXES, default=list(SUFFIXES))
+    parser.add_argument("--compared", type=int, nargs="+", default=[1, 3])
     parser.add_argument("--clips", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
@@ -99,7 +106,7 @@ def main() -> None:
         (one,) = part.inputs.values()
         tensor = one.sample(options.clips, torch.Generator().manual_seed(1))
         with tempfile.TemporaryDirectory() as folder:
-            runs = ways(part, Path(folder))
+            runs = ways(part, Path(folder), options.formats, tuple(options.compared))
             taken: dict[str, list[float]] = {way: [] for way in runs}
             for _ in range(options.repeats + 1):
                 for way, run in runs.items():
