@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,7 +13,12 @@ from internvideo.api import Model
 from internvideo.errors import ConfigError, DecodeError
 from internvideo.heads import VideoClassifier, VideoClassifierConfig
 from internvideo.models import Viclip, ViclipConfig
-from internvideo.recipes import Preprocessing, Pretrained, load_video_text
+from internvideo.recipes import (
+    Preprocessing,
+    Pretrained,
+    load_video_text,
+    save_pretrained,
+)
 from internvideo.tasks import Captioning, Viewing, ZeroShotRecognition
 from internvideo.text import train_tokenizer
 from internvideo.video import read_clip
@@ -206,3 +212,29 @@ def test_classes_without_names_are_numbers(classifier):
     )
 
     assert Model(unnamed).classes == ("0", "1")
+
+
+def test_a_saved_folder_answers_as_the_model_did(classifier, tmp_path, video):
+    folder = save_pretrained(classifier.pretrained, tmp_path / "saved")
+
+    assert internvideo.load(folder, device="cpu").classify(video) == classifier.classify(video)
+
+
+def test_a_name_that_is_neither_there_nor_released_is_said():
+    with pytest.raises(ConfigError, match="did you mean 'videomae-base-hybrid'"):
+        internvideo.load("videomae-base-hybird")
+
+
+def test_the_lines_of_the_readme_run(capsys, folder, level_videos, masked, monkeypatch, tmp_path):
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    code = text.split("## A model in ten lines")[1].split("```python")[1].split("```")[0]
+    for name in ("clip.mp4", "other.mp4"):
+        (tmp_path / name).write_bytes(level_videos[0].read_bytes())
+    (tmp_path / "runs" / "demo").mkdir(parents=True)
+    (tmp_path / "runs" / "demo" / "mae_tiny_playground").symlink_to(masked)
+    (tmp_path / "runs" / "b").symlink_to(folder)
+    monkeypatch.chdir(tmp_path)
+
+    exec(code, {})
+
+    assert "juggling" in capsys.readouterr().out
