@@ -21,10 +21,9 @@ from internvideo.values import Annotations, Record
 _CLIP = "{youtube_id}_{start:06d}_{end:06d}.mp4"
 KINETICS_LAYOUTS = (
     f"{{split}}/{_CLIP}",
-    f"{{label}}/{_CLIP}",
+    f"*/{_CLIP}",  # of a class, which another vintage may call otherwise
     f"{{split}}/{{label}}/{_CLIP}",
     _CLIP,
-    f"*/{_CLIP}",
 )
 HMDB51_LAYOUTS = ("{label}/{name}.avi", "{label}/{name}.mp4", "{label}/{name}", "{name}")
 UCF101_LAYOUTS = ("{name}",)
@@ -243,7 +242,8 @@ def place_videos(
 ) -> list[Path]:
     """Place every entry's video below `root` by the layout given, or the first that finds one.
 
-    A layout that begins with `*/` finds a file of that name in any folder right below `root`.
+    A layout that begins with `*/` finds a file of that name in any folder right below `root`;
+    where there is none, that of its label is meant.
     """
     root = Path(root)
     forms = (layout,) if layout else layouts
@@ -260,7 +260,10 @@ def place_videos(
     if not form.startswith("*/"):
         return [root / name for name in names]
     found = {f"*/{path.name}": path for path in sorted(root.glob("*/*"))}
-    return [found.get(name, root / name.removeprefix("*/")) for name in names]
+    return [
+        found.get(name, root / str(entry.get("label", "")) / name.removeprefix("*/"))
+        for name, entry in zip(names, entries, strict=True)
+    ]
 
 
 def _is_there(root: Path, name: str) -> bool:

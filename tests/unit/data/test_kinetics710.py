@@ -101,6 +101,19 @@ def test_missing_files_are_left_out_on_request_and_another_copy_is_taken(lists):
     }
 
 
+def test_clips_are_found_in_folders_of_newer_class_names(lists):
+    for folder, name in (("running", "b"), ("sipping cup", "a")):
+        (lists / "k400" / folder).mkdir()
+        (lists / "k400" / folder / f"{name}_000000_000010.mp4").touch()
+
+    built = build_kinetics710(vintages(lists))
+
+    a, b = built.annotations.records[:2]
+    assert (a.video.parent.name, b.video.parent.name) == ("sipping cup", "running")
+    assert a.video.is_file()
+    assert b.video.is_file()
+
+
 def test_what_is_written_is_read_back_and_the_maps_too(lists):
     built = build_kinetics710(vintages(lists))
 
