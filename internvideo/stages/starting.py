@@ -21,8 +21,13 @@ from internvideo.heads import (
     map_head_rows,
     rows_of_classes,
 )
-from internvideo.models import StartReport, classifier_weights, initialise_classifier
-from internvideo.training import load, read_weights
+from internvideo.models import (
+    StartReport,
+    classifier_weights,
+    initialise_classifier,
+    unwrap,
+)
+from internvideo.training import load, read_document
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +74,10 @@ def start_classifier(
 
 def _read(path: Path) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
     if path.is_file():
-        return read_weights(path), {}
+        state = unwrap(read_document(path))
+        if not all(isinstance(value, Tensor) for value in state.values()):
+            raise CheckpointError(f"{path}: holds no state dict (names with tensors)")
+        return state, {}
     last = path / "checkpoints" / "last"
     loaded = load(last if (last / "model.safetensors").exists() else path)
     return loaded.model, loaded.documents

@@ -45,7 +45,7 @@ class StartReport:
         return f"{len(self.loaded)} tensors loaded{unused}{new}"
 
 
-def unwrap(found: Mapping[str, Any]) -> Mapping[str, Tensor]:
+def unwrap(found: Mapping[str, Any]) -> Mapping[str, Any]:
     """Find the state dict in a training checkpoint; a state dict is returned as it is."""
     return next((found[name] for name in _WRAPPERS if isinstance(found.get(name), Mapping)), found)
 

@@ -25,6 +25,7 @@ from internvideo.models import (
     MaskedAutoencoder,
     MaskedEncoderConfig,
     UniFormerConfig,
+    to_official_classifier,
 )
 from internvideo.stages import PostPretraining, PostPretrainingStage
 from internvideo.training import (
@@ -344,6 +345,24 @@ def test_a_list_of_rows_maps_a_head_without_names(videos, tmp_path):
     )
 
     assert torch.equal(it.model.head.weight, source.head.weight[[3, 0, 1]])
+
+
+@pytest.mark.parametrize("wrapper", ["model", "module"])
+def test_a_file_of_released_weights_is_unwrapped(videos, tmp_path, wrapper):
+    source = VideoClassifier(A.model)
+    state = to_official_classifier(source.state_dict())
+    torch.save({wrapper: state, "epoch": 3}, tmp_path / "source.pth")
+
+    it = stage(videos, replace(A, initial_weights=str(tmp_path / "source.pth")))
+
+    assert torch.equal(it.model.head.weight, source.head.weight)
+
+
+def test_a_file_without_weights_is_named(videos, tmp_path):
+    torch.save({"epoch": 3}, tmp_path / "source.pth")
+
+    with pytest.raises(CheckpointError, match=r"source\.pth: holds no state dict"):
+        stage(videos, replace(A, initial_weights=str(tmp_path / "source.pth")))
 
 
 @pytest.mark.parametrize("text", ["{}", '["a"]'])
