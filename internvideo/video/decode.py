@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Literal
 
@@ -215,7 +215,7 @@ class VideoReader:
         width, height = scaled_size(self._codec.width, self._codec.height, short_side_px)
         passing, turn = self._forward(indices), None
         for index in indices:
-            found, frame = next(((i, f) for i, f in passing if i >= index), (None, None))
+            found, frame = next((pair for pair in passing if pair[0] >= index), (-1, None))
             if found != index or frame is None:
                 raise self._undecodable({int(index)})
             pixels = torch.empty(1, height, width, 3, dtype=torch.uint8)
@@ -227,8 +227,8 @@ class VideoReader:
         """Yield (index, frame) from the start on; others than `indices` may be left out."""
         table = self._table
         if table.order is None:
-            numbered = enumerate(self._decode(0, len(table) - 1))
-            yield from ((index, frame) for index, (_, frame) in numbered)
+            decoded = islice(self._decode(0, len(table) - 1), max(indices, default=-1) + 1)
+            yield from enumerate(frame for _, frame in decoded)
             return
         wanted = {table.order[index] for index in indices}
         for packet, frame in self._decode(0, max(wanted, default=-1), wanted=wanted):
@@ -264,7 +264,8 @@ class VideoReader:
             yield from ((index, self._shown[index]) for index in indices)
             return
         if table.order is None:
-            yield from self._pick_by_counting(set(indices))
+            wanted = set(indices)
+            yield from ((i, frame) for i, frame in self._forward(indices) if i in wanted)
             return
         missing = {table.order[index]: index for index in indices}
         for start, packets in self._runs(sorted(missing)):
@@ -275,14 +276,6 @@ class VideoReader:
             for packet, frame in self._decode(0, len(table) - 1):
                 if packet in missing:
                     yield missing.pop(packet), frame
-
-    def _pick_by_counting(self, wanted: set[int]) -> Iterator[tuple[int, av.VideoFrame]]:
-        last = max(wanted)
-        for index, (_, frame) in enumerate(self._decode(0, len(self._table) - 1)):
-            if index in wanted:
-                yield index, frame
-            if index == last:
-                return
 
     @cached_property
     def _by_pts(self) -> dict[int, int] | None:
