@@ -290,7 +290,8 @@ def _preprocessing(
         "mean": seen.get("image_mean", usual.mean),
         "std": seen.get("image_std", usual.std),
     }
-    if isinstance(video, MaskedEncoderConfig) and "image_mean" not in seen:
+    is_ours = isinstance(video, MaskedEncoderConfig) and video.num_channels == 3
+    if is_ours and "image_mean" not in seen:
         ours |= {"mean": video.pixel_mean, "std": video.pixel_std}
     given = {name: value for name, value in seen.items() if name in Preprocessing.__slots__}
     return from_json(Preprocessing, to_json(usual) | ours | given, "the preprocessing")

@@ -24,8 +24,10 @@ class Mismatch(AssertionError):
 class Case:
     """A folder with `case.json` and, where it has them, `tensors.safetensors` and `data.json`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, through_import: bool = False) -> None:
         self.folder = folder
+        self.through_import = through_import  # whether weights go in as a file of others
+        self.num_imported = 0
         self.meta: dict[str, Any] = json.loads((folder / "case.json").read_text())
         self.name: str = self.meta["name"]
         self.config: dict[str, Any] = self.meta["config"]

@@ -20,7 +20,6 @@ from internvideo.models import (
     INTERNVIDEO_MM,
     CaptionDecoderConfig,
     MultimodalEncoder,
-    load_weights,
     unit_length,
 )
 from internvideo.models.caption_blocks import (
@@ -32,6 +31,7 @@ from internvideo.models.caption_blocks import (
 )
 from tests.parity.case import Case
 from tests.parity.cases_multimodal import multimodal_config
+from tests.parity.imports import filled
 
 
 def captioner_config(config: dict[str, Any]) -> CaptionDecoderConfig:
@@ -51,7 +51,7 @@ def captioner_config(config: dict[str, Any]) -> CaptionDecoderConfig:
 def check_caption(case: Case) -> None:
     config = replace(multimodal_config(case.config), captioner=captioner_config(case.config))
     model = MultimodalEncoder(config).eval()
-    load_weights(model, INTERNVIDEO_MM.read(case.group("weights")))
+    model = filled(case, model, config, INTERNVIDEO_MM.read)
     hidden: dict[str, Tensor] = {}
     for name in case.group("expected/hidden"):
 

@@ -23,14 +23,15 @@ from internvideo.models import (
     gather_tokens,
     initialise_classifier,
     patchify,
-    resize_positions,
     sine_table,
     split_of,
     to_official_classifier,
     unwrap,
 )
+from internvideo.recipes.pretrained import AutoencoderConfig
 from internvideo.values import TokenGrid, Tubelet
 from tests.parity.case import Case
+from tests.parity.imports import filled
 
 
 def _tubelet(config: dict[str, Any]) -> Tubelet:
@@ -71,8 +72,8 @@ def check_videomae_pretrain(case: Case) -> None:
         num_heads=config["decoder_num_heads"],
         mlp_ratio=config["mlp_ratio"],
     )
-    model = MaskedAutoencoder(encoder, decoder)
-    model.load_state_dict(case.group("weights"))
+    whole = AutoencoderConfig(encoder=encoder, decoder=decoder)
+    model = filled(case, MaskedAutoencoder(encoder, decoder), whole, dict)
     patches = patchify(video, encoder.tubelet)
     split = split_of(case.tensors["inputs/mask"].bool())
     visible = gather_tokens(patches, split.visible_index)
@@ -228,8 +229,14 @@ def check_hf_videomae_pretraining(case: Case) -> None:
         norm_eps=block_eps,
         final_norm_eps=1e-5,
     )
-    model = MaskedAutoencoder(encoder, decoder)
-    model.load_state_dict(from_transformers(case.group("weights")))
+    whole = AutoencoderConfig(encoder=encoder, decoder=decoder)
+    model = filled(
+        case,
+        MaskedAutoencoder(encoder, decoder),
+        whole,
+        from_transformers,
+        of_transformers={"model_type": "videomae", **config},
+    )
     patches = patchify(video, encoder.tubelet)
     split = split_of(case.tensors["inputs/mask"].bool())
     visible = gather_tokens(patches, split.visible_index)
@@ -252,6 +259,9 @@ def check_hf_videomae_pretraining(case: Case) -> None:
 def check_videomae_finetune(case: Case) -> None:
     config, video = case.config, case.tensors["inputs/video"]
     mean = config["use_mean_pooling"]
+    # The official constructor makes a table for 16 frames of 224 pixels; then it is resized.
+    resized = "expected/pos_table_as_built" in case.tensors
+    built, extent = (16, 224), (config["all_frames"], config["img_size"])
     encoder = MaskedEncoderConfig(
         num_frames=config["all_frames"],
         side_px=config["img_size"],
@@ -266,20 +276,19 @@ def check_videomae_finetune(case: Case) -> None:
         final_norm=not mean,
         pixel_mean=(0.0,) * config["in_chans"],
         pixel_std=(1.0,) * config["in_chans"],
+        positions_from=built if resized and built != extent else None,
     )
-    model = VideoClassifier(
-        VideoClassifierConfig(
-            encoder=encoder,
-            num_classes=config["num_classes"],
-            pooling="mean" if mean else "first",
-            init_scale=config["init_scale"],
-        )
-    ).eval()
-    model.load_state_dict(from_official_classifier(case.group("weights")))
-    if "expected/pos_table_as_built" in case.tensors:
-        table = _resized_table(case, encoder)
-        model.encoder.pos_embed = table[None]
-        case.close("pos_table_used", table[None])
+    whole = VideoClassifierConfig(
+        encoder=encoder,
+        num_classes=config["num_classes"],
+        pooling="mean" if mean else "first",
+        init_scale=config["init_scale"],
+    )
+    model = filled(case, VideoClassifier(whole), whole, from_official_classifier)
+    if resized:
+        table = sine_table(encoder.table_grid.num_tokens, encoder.width)
+        case.close("pos_table_as_built", table[None])
+        case.close("pos_table_used", model.encoder.pos_embed)
     names = sorted(case.group("expected/hidden"))
     seen = _record(model.encoder, names)
 
@@ -291,14 +300,6 @@ def check_videomae_finetune(case: Case) -> None:
         case.close(f"hidden/{name}", seen[name])
     case.close("features", features)
     case.close("logits", logits)
-
-
-def _resized_table(case: Case, encoder: MaskedEncoderConfig) -> Tensor:
-    """Resize the table of 16 frames of 224 pixels, which the official constructor builds."""
-    built = TokenGrid.of(16, 224, encoder.tubelet)
-    table = sine_table(built.num_tokens, encoder.width)
-    case.close("pos_table_as_built", table[None])
-    return resize_positions(table, built, encoder.grid)
 
 
 def check_videomae_checkpoint_rules(case: Case) -> None:
@@ -358,15 +359,19 @@ def check_hf_videomae_classification(case: Case) -> None:
         norm_eps=config.get("layer_norm_eps", 1e-12),
         final_norm=not mean,
     )
-    model = VideoClassifier(
-        VideoClassifierConfig(
-            encoder=encoder,
-            num_classes=config["num_labels"],
-            pooling="mean" if mean else "first",
-            norm_eps=1e-5,
-        )
-    ).eval()
-    model.load_state_dict(from_transformers(case.group("weights")))
+    whole = VideoClassifierConfig(
+        encoder=encoder,
+        num_classes=config["num_labels"],
+        pooling="mean" if mean else "first",
+        norm_eps=1e-5,
+    )
+    model = filled(
+        case,
+        VideoClassifier(whole),
+        whole,
+        from_transformers,
+        of_transformers={"model_type": "videomae", **config},
+    )
     blocks = [f"blocks.{i}" for i in range(encoder.depth)]
     seen = _record(model.encoder, blocks)
 

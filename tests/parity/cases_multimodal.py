@@ -33,12 +33,12 @@ from internvideo.models import (
     from_transformers_clip,
     inflate_kernel,
     initialise_from_clip,
-    load_weights,
     to_official_uniformer,
     unit_length,
 )
 from internvideo.models.uniformer_blocks import convolve_on_grid
 from tests.parity.case import Case
+from tests.parity.imports import filled
 
 
 def _record(model: nn.Module, names: dict[str, str]) -> dict[str, Tensor]:
@@ -80,8 +80,8 @@ def _uniformer_config(config: dict[str, Any]) -> UniFormerConfig:
 
 def check_uniformerv2(case: Case) -> None:
     config = _uniformer_config(case.config)
-    model = _classifier(config, case.config["num_classes"]).eval()
-    load_weights(model, from_official_uniformer(case.group("weights")))
+    model = _classifier(config, case.config["num_classes"])
+    model = filled(case, model, model.config, from_official_uniformer)
     _check_round_trip(case, to_official_uniformer(model.state_dict()))
     video = model.encoder
     local = [
@@ -205,7 +205,7 @@ def check_clip_towers(case: Case) -> None:
             embed_dim=config["embed_dim"],
         )
     ).eval()
-    load_weights(model, OPENAI_CLIP.read(case.group("weights")))
+    model = filled(case, model, model.config, OPENAI_CLIP.read)
     blocks = _tower_names(model, "visual.transformer.resblocks")
     seen = _record(model, blocks | {"video.norm_pre": "visual.ln_pre", "text.norm": "ln_final"})
     ids = case.tensors["inputs/text_ids"].long()
@@ -279,7 +279,13 @@ def check_hf_clip(case: Case) -> None:
         activation=activations[vision.get("hidden_act", "quick_gelu")],
     )
     model = MultimodalEncoder(config).eval()
-    load_weights(model, OPENAI_CLIP.read(from_transformers_clip(case.group("weights"))))
+    model = filled(
+        case,
+        model,
+        config,
+        lambda weights: OPENAI_CLIP.read(from_transformers_clip(weights)),
+        of_transformers={"model_type": "clip", **whole},
+    )
 
     with torch.no_grad():
         video = model.encode_video(case.tensors["inputs/pixel_values"][:, :, None])
@@ -323,7 +329,7 @@ def multimodal_config(config: dict[str, Any]) -> MultimodalEncoderConfig:
 
 def check_dual_encoder(case: Case) -> None:
     model = MultimodalEncoder(multimodal_config(case.config)).eval()
-    load_weights(model, INTERNVIDEO_MM.read(case.group("weights")))
+    model = filled(case, model, model.config, INTERNVIDEO_MM.read)
     _check_round_trip(case, INTERNVIDEO_MM.write(model.state_dict()))
     seen = _record(model, _tower_names(model, "visual.transformer.resblocks"))
     ids = case.tensors["inputs/text_ids"].long()
@@ -370,7 +376,7 @@ def check_viclip(case: Case) -> None:
         embed_dim=vision["output_dim"],
     )
     model = Viclip(config).eval()
-    load_weights(model, VICLIP.read(case.group("weights")))
+    model = filled(case, model, config, VICLIP.read)
     names = {f"blocks.{i}": f"vision.transformer.resblocks.{i}" for i in range(vision["layers"])}
     seen = _record(model.video, names | {"norm_pre": "vision.ln_pre"})
     clip = rearrange(case.tensors["inputs/video"], "b t c h w -> b c t h w")

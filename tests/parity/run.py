@@ -1,8 +1,9 @@
-"""Check every recorded case in a folder: `python tests/parity/run.py DIR [PREFIX ...]`.
+"""Check recorded cases: `python tests/parity/run.py [--through-import] DIR [PREFIX ...]`.
 
 Prints `PASS|FAIL|SKIP name max_error` for each case and last `N passed, M failed, K skipped`.
 Exit status: 0, or 1 if any case failed. A case is chosen by the start of its name, and where that
-says nothing, by what its `case.json` says it pins.
+says nothing, by what its `case.json` says it pins. With `--through-import` the weights of models go
+in as files, through what `weights import` does.
 """
 
 from __future__ import annotations
@@ -51,9 +52,9 @@ def check_for(case: Case) -> Callable[[Case], None] | None:
     return None
 
 
-def run_case(folder: Path) -> tuple[str, str]:
+def run_case(folder: Path, *, through_import: bool = False) -> tuple[str, str]:
     """Return the verdict on one case and what to say about it."""
-    case = Case(folder)
+    case = Case(folder, through_import=through_import)
     check = check_for(case)
     if check is None:
         return "SKIP", f"{case.name} no check for this kind yet"
@@ -65,10 +66,13 @@ def run_case(folder: Path) -> tuple[str, str]:
         return "FAIL", f"{case.name} {type(error).__name__}: {error}"
     if not case.num_compared:
         return "FAIL", f"{case.name} nothing was compared"
-    return "PASS", f"{case.name} {case.max_error:.3g}"
+    imported = " (imported)" if case.num_imported else ""
+    return "PASS", f"{case.name} {case.max_error:.3g}{imported}"
 
 
 def main(arguments: list[str]) -> int:
+    through_import = "--through-import" in arguments
+    arguments = [argument for argument in arguments if argument != "--through-import"]
     if not arguments:
         print(__doc__)
         return 2
@@ -81,7 +85,7 @@ def main(arguments: list[str]) -> int:
     torch.set_num_threads(1)
     counts = {"PASS": 0, "FAIL": 0, "SKIP": 0}
     for folder in folders:
-        verdict, text = run_case(folder)
+        verdict, text = run_case(folder, through_import=through_import)
         counts[verdict] += 1
         print(verdict, text, flush=True)
     print(f"{counts['PASS']} passed, {counts['FAIL']} failed, {counts['SKIP']} skipped")
