@@ -35,7 +35,7 @@ from internvideo.models import (
     training_flops,
     uniformer_macs,
 )
-from internvideo.stages.starting import start_classifier
+from internvideo.stages.starting import read_start, start_classifier
 from internvideo.training import (
     MixingConfig,
     TrainingConfig,
@@ -173,6 +173,8 @@ class PostPretrainingStage:
         others: Mapping[str, Source] | None = None,
     ) -> None:
         self.config, self.device = config, device
+        wanted = config.initial_weights
+        start = None if wanted is None else read_start(Path(wanted), config.model)
         self.loss_weights = {"classification": 1.0}
         self.videos_per_step = training.batch_size // data.views_per_video
         self.training_flops_per_clip = config.training_flops_per_clip
@@ -193,10 +195,9 @@ class PostPretrainingStage:
         torch.manual_seed(seed)
         self.model = VideoClassifier(config.model)
         self._start: dict[str, Any] = {"weights": None}
-        if config.initial_weights is not None:
-            path = Path(config.initial_weights)
-            report = start_classifier(self.model, path, self.classes, head_rows=config.head_rows)
-            self._start = {"weights": str(path), "new": report.new, "unused": report.unused}
+        if start is not None:
+            report = start_classifier(self.model, start, self.classes, head_rows=config.head_rows)
+            self._start = {"weights": str(start.path), "new": report.new, "unused": report.unused}
         _freeze(self.model, config)
         self.model.to(device)
         self._class_weights = None

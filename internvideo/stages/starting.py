@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -45,21 +45,52 @@ _FREE = {
 }
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Start:
+    """Weights as they were read, and the documents that lay beside them."""
+
+    path: Path
+    weights: Mapping[str, Tensor]
+    documents: Mapping[str, Any]
+
+
+def read_start(path: Path, config: VideoClassifierConfig) -> Start:
+    """Read what a classifier shall start from, before anything else is opened.
+
+    Raises:
+        CheckpointError: There are no weights, or they are of another encoder.
+    """
+    if not path.exists():
+        raise CheckpointError(
+            f"{path}: no such run, checkpoint or file to start from; train it first, or set "
+            "stage.initial_weights to another one, or to none"
+        )
+    documents: Mapping[str, Any] = {}
+    if path.is_file():
+        state = unwrap(read_document(path))
+        if not all(isinstance(value, Tensor) for value in state.values()):
+            raise CheckpointError(f"{path}: holds no state dict (names with tensors)")
+    else:
+        last = path / "checkpoints" / "last"
+        loaded = load(last if (last / "model.safetensors").exists() else path)
+        state, documents = loaded.model, loaded.documents
+    _check_encoder(documents.get("config"), config, path)
+    return Start(path=path, weights=classifier_weights(state), documents=documents)
+
+
 def start_classifier(
-    model: VideoClassifier, path: Path, classes: Sequence[str], *, head_rows: str | None = None
+    model: VideoClassifier, start: Start, classes: Sequence[str], *, head_rows: str | None = None
 ) -> StartReport:
-    """Fill a classifier of `classes` with what `path` has for it, and say what that was.
+    """Fill a classifier of `classes` with what there is for it, and say what that was.
 
     A head that knows the names of all these classes comes along; one that knows none of them does
     if it has equally many, or by `head_rows`, a JSON list of its row for each class.
 
     Raises:
-        CheckpointError: There are no weights, or they are of another encoder.
+        CheckpointError: The weights do not fit the encoder.
         ConfigError: `head_rows` cannot be read.
     """
-    state, documents = _read(path)
-    _check_encoder(documents.get("config"), model.config, path)
-    weights, known = classifier_weights(state), tuple(documents.get("labels") or ())
+    weights, known = start.weights, tuple(start.documents.get("labels") or ())
     if head_rows is not None:
         weights = map_head_rows(weights, _read_rows(Path(head_rows)))
     elif "head.weight" in weights and known:
@@ -68,19 +99,8 @@ def start_classifier(
         else:
             weights = {k: v for k, v in weights.items() if not k.startswith("head.")}
     report = initialise_classifier(model, weights)
-    logger.info("%s: %s", path, report)
+    logger.info("%s: %s", start.path, report)
     return report
-
-
-def _read(path: Path) -> tuple[Mapping[str, Tensor], Mapping[str, Any]]:
-    if path.is_file():
-        state = unwrap(read_document(path))
-        if not all(isinstance(value, Tensor) for value in state.values()):
-            raise CheckpointError(f"{path}: holds no state dict (names with tensors)")
-        return state, {}
-    last = path / "checkpoints" / "last"
-    loaded = load(last if (last / "model.safetensors").exists() else path)
-    return loaded.model, loaded.documents
 
 
 def _read_rows(path: Path) -> list[int]:

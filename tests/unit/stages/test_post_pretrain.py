@@ -294,6 +294,11 @@ def test_an_encoder_starts_from_its_pretraining(videos, tmp_path):
     assert torch.equal(weight, source.encoder.blocks[2].mlp.fc1.weight)
 
 
+def test_a_missing_start_is_named_before_any_video_is_opened(tmp_path):
+    with pytest.raises(CheckpointError, match="no such run, checkpoint or file to start from"):
+        stage(tmp_path / "no videos", replace(A, initial_weights=str(tmp_path / "no run")))
+
+
 def test_an_encoder_of_another_configuration_is_refused_although_its_shapes_fit(videos, tmp_path):
     path, _ = pretrained(tmp_path / "source", position_base=30.0)
 
