@@ -42,11 +42,11 @@ from internvideo.models.uniformer import UniFormer, UniFormerConfig, UniFormerOu
 class CoordinationConfig:
     """Which tokens of B which blocks of A read, and how; no source settles any of it."""
 
-    # Blocks of A before which a module stands. "global": as many of the last ones as B has global
-    # blocks; "one": the last; "half": the last half; "all"; or their numbers from 0, increasing.
-    blocks: Literal["global", "one", "half", "all"] | tuple[int, ...] = "global"
-    # The layer of B, from 0, that each reads. "end": both counted from the end, so that the global
-    # layers are read; "depth": at the same share of the depth; or one for each block.
+    # Blocks of A before which a module stands: so many of the last ones, half of them, all, or
+    # their numbers from 0. Each adds a fifth of both frozen forwards to a step of base-sized ones.
+    blocks: int | Literal["half", "all"] | tuple[int, ...] = 2
+    # The layer of B, from 0, that each reads. "end": both counted from the end, where B's global
+    # layers are; "depth": at the same share of the depth; or one for each block.
     layers: Literal["end", "depth"] | tuple[int, ...] = "end"
     # A token of A reads all of B's tokens ("clip"), or those of its own moment ("slot").
     reads: Literal["clip", "slot"] = "clip"
@@ -83,7 +83,7 @@ class CoordinationConfig:
                 f"{masked.grid.time} and B {slots}; change frame_step {self.frame_step} or take "
                 "reads='clip'"
             )
-        blocks = self._blocks(masked.depth, len(multimodal.global_layers))
+        blocks = self._blocks(masked.depth)
         layers = self._layers(blocks, masked.depth, multimodal.depth)
         for what, chosen, depth in (
             ("blocks", blocks, masked.depth),
@@ -97,11 +97,14 @@ class CoordinationConfig:
             )
         return tuple(zip(blocks, layers, strict=True))
 
-    def _blocks(self, depth: int, num_global: int) -> Sequence[int]:
+    def _blocks(self, depth: int) -> Sequence[int]:
         if isinstance(self.blocks, tuple):
             return self.blocks
-        counts = {"global": num_global, "one": 1, "half": (depth + 1) // 2, "all": depth}
-        return range(max(0, depth - counts[self.blocks]), depth)
+        named = {"half": (depth + 1) // 2, "all": depth}
+        count = self.blocks if isinstance(self.blocks, int) else named[self.blocks]
+        if not 0 <= count <= depth:
+            raise ConfigError(f"coordination.blocks is {count}; A has {depth} blocks")
+        return range(depth - count, depth)
 
     def _layers(self, blocks: Sequence[int], depth: int, depth_b: int) -> Sequence[int]:
         if isinstance(self.layers, tuple):

@@ -29,7 +29,8 @@ def coordinate_huge_k710() -> Run:
     steps_per_epoch = _K710 // 64
     return Run(
         name="coordinate_huge_k710",
-        stage=_stage(a, b),
+        # The natural pairing: the four layers that B's global blocks read.
+        stage=_stage(a, b, CoordinationConfig(blocks=4)),
         data=replace(a.data, views_per_video=1, augment=b.data.augment),
         training=TrainingConfig(
             num_steps=5 * steps_per_epoch,
@@ -78,7 +79,7 @@ def coordinate_tiny_playground() -> Run:
 
 
 def _stage(
-    a: Run, b: Run, coordination: CoordinationConfig | None = None, *, dropout: float = 0.9
+    a: Run, b: Run, coordination: CoordinationConfig, *, dropout: float = 0.9
 ) -> CoordinationTraining:
     assert isinstance(a.stage, PostPretraining) and isinstance(b.stage, PostPretraining)
     (mean_a, std_a), (mean_b, std_b) = a.stage.normalisation, b.stage.normalisation
@@ -88,7 +89,7 @@ def _stage(
         pair=CoordinatedClassifierConfig(
             masked=a.stage.model,
             multimodal=b.stage.model,
-            coordination=coordination or CoordinationConfig(),
+            coordination=coordination,
             dropout=dropout,
             masked_mean=mean_a,
             masked_std=std_a,

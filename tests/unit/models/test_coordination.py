@@ -95,7 +95,7 @@ def test_reading_a_slot_is_reading_its_frame_alone():
 
 
 def test_features_that_begin_earlier_and_hold_more_give_the_same():
-    pair, early = Pair(replace(CONFIG, blocks="one")), Pair(ALL)
+    pair, early = Pair(replace(CONFIG, blocks=1)), Pair(ALL)
 
     expected = pair(pair.read())
     got = pair(early.read())
@@ -179,8 +179,9 @@ def test_attention_maps_weigh_the_values_that_a_module_adds_up():
 @pytest.mark.parametrize(
     ("blocks", "layers", "pairs"),
     [
-        ("global", "end", ((2, 1), (3, 2))),
-        ("one", "end", ((3, 2),)),
+        (2, "end", ((2, 1), (3, 2))),
+        (1, "depth", ((3, 2),)),
+        (0, "end", ()),
         ("half", "end", ((2, 1), (3, 2))),
         ("all", "end", ((0, 0), (1, 0), (2, 1), (3, 2))),
         ("all", "depth", ((0, 0), (1, 1), (2, 2), (3, 2))),
@@ -198,12 +199,18 @@ def test_the_paper_s_pair_reads_the_global_layers():
         width=1024, depth=24, num_heads=16, global_layers=(20, 21, 22, 23), num_global_heads=16
     )
 
-    assert CoordinationConfig().pairs(huge, large) == ((28, 20), (29, 21), (30, 22), (31, 23))
+    assert CoordinationConfig(blocks=4).pairs(huge, large) == (
+        (28, 20),
+        (29, 21),
+        (30, 22),
+        (31, 23),
+    )
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"blocks": 5}, r"coordination.blocks is 5; A has 4 blocks"),
         ({"blocks": (4,)}, r"coordination.blocks: 4 is not from 0 to 3"),
         ({"layers": (0, 3)}, r"coordination.layers: 3 is not from 0 to 2"),
         ({"blocks": (3, 2)}, r"blocks \(3, 2\) must increase and have one layer each"),

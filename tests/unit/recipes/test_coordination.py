@@ -54,7 +54,7 @@ def run_of(root: Path, stage: PostPretraining | CoordinationTraining, name: str 
 
 def coordination(root: Path) -> CoordinationTraining:
     # What is coordinated is told by the two runs, and not by this.
-    pair = CoordinatedClassifierConfig(coordination=CoordinationConfig(head_width=8, blocks="one"))
+    pair = CoordinatedClassifierConfig(coordination=CoordinationConfig(head_width=8, blocks=1))
     return CoordinationTraining(masked=str(root / "a"), multimodal=str(root / "b"), pair=pair)
 
 
