@@ -13,6 +13,7 @@ from internvideo.heads.coordinated import (
     CoordinatedClassifierConfig,
     CoordinatedScores,
 )
+from internvideo.heads.question_answering import QuestionAnswerer, QuestionAnswererConfig
 from internvideo.heads.retrieval import (
     TokenWeights,
     equal_weights,
@@ -25,6 +26,8 @@ __all__ = [
     "CoordinatedClassifier",
     "CoordinatedClassifierConfig",
     "CoordinatedScores",
+    "QuestionAnswerer",
+    "QuestionAnswererConfig",
     "TokenWeights",
     "VideoClassifier",
     "VideoClassifierConfig",

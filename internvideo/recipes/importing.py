@@ -17,7 +17,7 @@ from typing import Any
 from torch import Tensor
 
 from internvideo.errors import CheckpointError
-from internvideo.heads import VideoClassifierConfig, map_head_rows
+from internvideo.heads import QuestionAnswererConfig, VideoClassifierConfig, map_head_rows
 from internvideo.models import (
     FAMILIES,
     Fate,
@@ -192,7 +192,14 @@ def _described(read: ReadWeights) -> tuple[str, ModelConfig, ReadWeights]:
         return "video-classifier", config, read
     if read.family == "viclip":
         return "viclip", viclip_config_of(state), read
-    return "multimodal-encoder", multimodal_config_of(state), read
+    encoder = multimodal_config_of(state)
+    if "classifier.5.weight" not in state:
+        return "multimodal-encoder", encoder, read
+    config = QuestionAnswererConfig(encoder=encoder, num_answers=len(state["classifier.5.weight"]))
+    # The released training code keeps them, and reads them no more.
+    idle = r"(text|video)_projection$|logit_scale$|captioner\.predictor\."
+    names = [name for name in state if re.match(idle, name)]
+    return "question-answerer", config, read.without(names, "not read when answering questions")
 
 
 def _facts_of_transformers(family: str, config: Mapping[str, Any], kind: str) -> dict[str, Any]:
@@ -219,6 +226,8 @@ def _merged(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
 
 def _video_of(config: Any) -> MaskedEncoderConfig | UniFormerConfig | JointEncoderConfig:
     """The part of a configuration that sees clips."""
+    if isinstance(config, QuestionAnswererConfig):
+        return config.encoder.video
     if isinstance(config, AutoencoderConfig | VideoClassifierConfig):
         return config.encoder
     return config.video if isinstance(config, MultimodalEncoderConfig | ViclipConfig) else config
@@ -229,7 +238,7 @@ def _seeing(config: Any, num_frames: int | None, side_px: int | None) -> Any:
     video = _video_of(config)
     if video is not config:
         part = "encoder" if hasattr(config, "encoder") else "video"
-        return replace(config, **{part: _seeing(video, num_frames, side_px)})
+        return replace(config, **{part: _seeing(getattr(config, part), num_frames, side_px)})
     side_px = side_px or video.side_px
     if isinstance(video, UniFormerConfig):
         return replace(video, side_px=side_px)
@@ -303,7 +312,7 @@ def _labels(config: Mapping[str, Any], kind: str) -> tuple[str, ...]:
 
 
 def _reads_clips_words(config: ModelConfig) -> bool:
-    text = getattr(config, "text", None)
+    text = getattr(getattr(config, "encoder", config), "text", None)
     return text is not None and text.vocabulary_size == load_clip_tokenizer().vocabulary_size
 
 

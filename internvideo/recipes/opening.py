@@ -9,6 +9,7 @@ from pathlib import Path
 from torch import nn
 
 from internvideo.errors import CheckpointError
+from internvideo.heads import CoordinatedClassifier, VideoClassifier
 from internvideo.models import MultimodalEncoder, Viclip
 from internvideo.recipes.importing import import_weights
 from internvideo.recipes.pretrained import (
@@ -18,7 +19,6 @@ from internvideo.recipes.pretrained import (
     Pretrained,
     build_model,
     is_saved_model,
-    num_classes_of,
     read_saved_model,
 )
 from internvideo.recipes.released import from_pretrained
@@ -94,7 +94,7 @@ def load_recogniser(source: str | Path, *, averaged: bool = False) -> Recognitio
         CheckpointError: As `load_pretrained`, and if the model knows no classes.
     """
     found = load_pretrained(source, averaged=averaged)
-    if num_classes_of(found.config) is None:
+    if not isinstance(found.model, CoordinatedClassifier | VideoClassifier):
         raise CheckpointError(
             f"{source}: holds a {found.kind} model, which knows no classes; take the checkpoint "
             "of a post-pretraining or coordination run"

@@ -29,6 +29,8 @@ from internvideo.errors import CheckpointError, ConfigError, unknown_name
 from internvideo.heads import (
     CoordinatedClassifier,
     CoordinatedClassifierConfig,
+    QuestionAnswerer,
+    QuestionAnswererConfig,
     VideoClassifier,
     VideoClassifierConfig,
 )
@@ -62,6 +64,7 @@ ModelConfig = (
     | AutoencoderConfig
     | VideoClassifierConfig
     | CoordinatedClassifierConfig
+    | QuestionAnswererConfig
     | UniFormerConfig
     | MultimodalEncoderConfig
     | ViclipConfig
@@ -76,6 +79,7 @@ KINDS: dict[str, tuple[type[ModelConfig], Callable[[Any], nn.Module]]] = {
     ),
     "video-classifier": (VideoClassifierConfig, VideoClassifier),
     "coordinated-classifier": (CoordinatedClassifierConfig, CoordinatedClassifier),
+    "question-answerer": (QuestionAnswererConfig, QuestionAnswerer),
     "uniformer": (UniFormerConfig, UniFormer),
     "multimodal-encoder": (MultimodalEncoderConfig, MultimodalEncoder),
     "viclip": (ViclipConfig, Viclip),
@@ -231,6 +235,8 @@ def num_classes_of(config: ModelConfig) -> int | None:
     """Rows of the head, or None where there is none."""
     if isinstance(config, CoordinatedClassifierConfig):
         return config.masked.num_classes
+    if isinstance(config, QuestionAnswererConfig):
+        return config.num_answers
     return getattr(config, "num_classes", None)
 
 

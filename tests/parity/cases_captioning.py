@@ -7,8 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from internvideo.heads import QuestionAnswerer, QuestionAnswererConfig
 from internvideo.losses import (
     captioning_loss,
     clamp_logit_scale,
@@ -180,7 +182,29 @@ def check_coca(case: Case) -> None:
     case.close("loss", (caption + pairs)[None])
 
 
+@torch.no_grad()
+def check_question_answering(case: Case) -> None:
+    encoder = replace(multimodal_config(case.config), captioner=captioner_config(case.config))
+    config = QuestionAnswererConfig(encoder=encoder, num_answers=case.config["answers"])
+
+    def read(official: dict[str, Tensor]) -> dict[str, Tensor]:
+        ours = INTERNVIDEO_MM.read(official)
+        ours = {k.replace("vqa_classifier.", "classifier."): v for k, v in ours.items()}
+        return {k: v for k, v in ours.items() if k in model.state_dict()}
+
+    model = QuestionAnswerer(config)
+    model = filled(case, model, config, read)
+    ids = case.tensors["inputs/text_ids"].long()
+    labels = case.tensors["inputs/labels"].long()
+
+    logits = model(case.tensors["inputs/video"].transpose(1, 2), ids)
+
+    case.close("vqa_logits", logits)
+    case.close("vqa_loss", F.cross_entropy(logits, labels, ignore_index=-100)[None])
+
+
 CHECKS: dict[str, Callable[[Case], None]] = {
+    "internvideo_mm_vqa": check_question_answering,
     "internvideo_mm_caption": check_caption,
     "coca_reference": check_coca,
 }

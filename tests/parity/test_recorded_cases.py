@@ -22,6 +22,7 @@ _OF_MODELS = (
     "uniformerv2_no",
     "internvideo_mm_dual_encoder",
     "internvideo_mm_caption",
+    "internvideo_mm_vqa",
     "viclip",
 )
 

@@ -127,10 +127,11 @@ def multimodal_config_of(state: Mapping[str, Tensor]) -> MultimodalEncoderConfig
         CheckpointError: The state is not that of an encoder with a video and a text tower.
     """
     video, text = uniformer_config_of(state, "video."), _text_config(state)
+    projection = state.get("text_projection")  # question answering leaves it out
     return MultimodalEncoderConfig(
         video=video,
         text=text,
-        embed_dim=_get(state, "text_projection").shape[1],
+        embed_dim=text.width if projection is None else projection.shape[1],
         captioner=_captioner_config(state, text),
         has_logit_bias="logit_bias" in state,
     )

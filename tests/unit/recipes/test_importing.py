@@ -14,7 +14,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from internvideo.errors import CheckpointError, ConfigError
-from internvideo.heads import VideoClassifier, VideoClassifierConfig
+from internvideo.heads import (
+    QuestionAnswerer,
+    QuestionAnswererConfig,
+    VideoClassifier,
+    VideoClassifierConfig,
+)
 from internvideo.models import (
     INTERNVIDEO_MM,
     OPENAI_CLIP,
@@ -98,6 +103,13 @@ def _made(what: str) -> tuple[nn.Module, dict[str, Tensor]]:
     if what == "internvideo":
         model = MultimodalEncoder(replace(MM, captioner=CAPTIONER))
         return model, _internvideo(model)
+    if what == "question answering":  # its files have neither projections nor predictor
+        encoder = replace(MM, captioner=CAPTIONER, embed_dim=64)
+        model = QuestionAnswerer(QuestionAnswererConfig(encoder=encoder, num_answers=7))
+        written = INTERNVIDEO_MM.write(model.state_dict())
+        written = {k.replace("classifier.", "vqa_classifier."): v for k, v in written.items()}
+        own = ("caption_decoder.", "vqa_classifier.")
+        return model, {k if k.startswith(own) else f"clip.{k}": v for k, v in written.items()}
     if what == "viclip":
         model = Viclip(ViclipConfig(video=JOINT, text=TEXT, embed_dim=24))
         return model, VICLIP.write(model.state_dict())
@@ -115,6 +127,7 @@ FAMILIES = {
     "uniformerv2": "video-classifier",
     "uniformerv2 local": "video-classifier",
     "internvideo": "multimodal-encoder",
+    "question answering": "question-answerer",
     "viclip": "viclip",
     "openai clip": "multimodal-encoder",
 }

@@ -9,8 +9,13 @@ import pytest
 import torch
 
 from internvideo.errors import CheckpointError
-from internvideo.heads import CoordinatedClassifierConfig, VideoClassifierConfig
+from internvideo.heads import (
+    CoordinatedClassifierConfig,
+    QuestionAnswererConfig,
+    VideoClassifierConfig,
+)
 from internvideo.models import (
+    CaptionDecoderConfig,
     CoordinationConfig,
     DecoderConfig,
     JointEncoderConfig,
@@ -54,7 +59,18 @@ CONFIGS = {
     "coordinated-classifier": CoordinatedClassifierConfig(
         masked=VideoClassifierConfig(encoder=replace(A, final_norm=False), num_classes=3),
         multimodal=VideoClassifierConfig(encoder=B, num_classes=3, pooling="query"),
-        coordination=CoordinationConfig(head_width=8),
+        coordination=CoordinationConfig(head_width=8, blocks=(0,)),
+    ),
+    "question-answerer": QuestionAnswererConfig(
+        encoder=MultimodalEncoderConfig(
+            video=B,
+            text=TEXT,
+            embed_dim=8,
+            captioner=CaptionDecoderConfig(
+                width=16, context_width=16, depth=1, num_heads=2, head_width=8, vocabulary_size=20
+            ),
+        ),
+        num_answers=3,
     ),
     "uniformer": B,
     "multimodal-encoder": MultimodalEncoderConfig(video=B, text=TEXT, embed_dim=8),
