@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from internvideo.errors import ConfigError
+from internvideo.heads import VideoClassifier
 from internvideo.recipes.opening import load_recogniser
 from internvideo.recipes.run import Run, to_document
 from internvideo.stages import (
@@ -38,7 +39,7 @@ def execute(
     on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> tuple[Outcome, Stage]:
     """Train `run` into `folder`; the stage comes back with its trained model."""
-    run, stage = _stage(run, folder, process)
+    run, stage = build_stage(run, folder, process)
     outcome = train(
         stage,
         run.training,
@@ -52,7 +53,7 @@ def execute(
     return outcome, stage
 
 
-def _stage(run: Run, folder: Path, process: Process) -> tuple[Run, Stage]:
+def build_stage(run: Run, folder: Path, process: Process) -> tuple[Run, Stage]:
     """Build the stage; the run comes back with what only other checkpoints could tell."""
     options: dict[str, Any] = {
         "seed": run.seed,
@@ -88,6 +89,8 @@ def _with_classifiers(
                 f"--set stage.{name}=runs/NAME"
             )
         found[name] = load_recogniser(folder)
+        if not isinstance(found[name].model, VideoClassifier):
+            raise ConfigError(f"stage.{name}={folder}: is no classifier on one encoder")
     a, b = found["masked"], found["multimodal"]
     pair = replace(
         stage.pair,

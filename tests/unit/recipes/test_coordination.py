@@ -126,6 +126,13 @@ def test_a_pretrained_encoder_is_no_classifier(runs, coordinated, tmp_path):
         train_and_report(run_of(runs, stage), tmp_path / "out", device="cpu")
 
 
+def test_a_coordinated_pair_is_no_encoder_to_coordinate(runs, coordinated, tmp_path):
+    stage = replace(coordination(runs), masked=str(coordinated))
+
+    with pytest.raises(ConfigError, match=r"stage.masked=.*ab: is no classifier on one encoder"):
+        train_and_report(run_of(runs, stage), tmp_path, device="cpu")
+
+
 def test_the_paper_s_run_has_its_settings():
     training = recipe("coordinate_huge_k710").training
 
