@@ -30,11 +30,13 @@ from internvideo.data.kinetics710 import (
     find_vintage,
     write_kinetics710,
 )
+from internvideo.data.labelled import LabelledVideos, check_labelled, read_labelled, save_labelled
 from internvideo.data.loading import ClipLoader
 from internvideo.data.mixture import MixedLoader, Turns
 from internvideo.data.opening import FIRST, OpenedData, Source, open_data
 from internvideo.data.shard_writer import ShardSummary, write_shards
 from internvideo.data.shards import index_shards
+from internvideo.data.sides import sided_classes
 from internvideo.data.views import ViewDataset, ViewPlan
 from internvideo.data.windows import (
     WindowConfig,
@@ -58,6 +60,7 @@ __all__ = [
     "FeatureType",
     "FrameCache",
     "Kinetics710",
+    "LabelledVideos",
     "MixedLoader",
     "OpenedData",
     "Sample",
@@ -73,6 +76,7 @@ __all__ = [
     "build_kinetics710",
     "centre_view",
     "check_is_free",
+    "check_labelled",
     "cut_windows",
     "described",
     "find_vintage",
@@ -82,10 +86,13 @@ __all__ = [
     "open_data",
     "read_class_maps",
     "read_features",
+    "read_labelled",
     "read_renamed",
     "read_windows",
     "sample_seed",
+    "save_labelled",
     "side_car",
+    "sided_classes",
     "unite_classes",
     "windows_in_seconds",
     "write_features",

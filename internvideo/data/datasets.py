@@ -12,7 +12,6 @@ from __future__ import annotations
 import inspect
 import logging
 import os
-import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -26,6 +25,7 @@ from torch import Tensor
 from internvideo.data.annotations import ANNOTATIONS
 from internvideo.data.cache import FrameCache, frames_of
 from internvideo.data.draws import Purpose, draw, generator, sample_seed
+from internvideo.data.sides import sided_classes
 from internvideo.errors import ConfigError, DecodeError, TrainingError, unknown_name
 from internvideo.values import Annotations, Record
 from internvideo.video import open_video, storage
@@ -48,8 +48,6 @@ _NUM_CANDIDATES = 200
 # scale of multi-scale cropping; 224 of 256 for the random-resized crop, whose own limit (0.08 of
 # the area) would need frames 3.5 times as wide as the crop.
 _SMALLEST_CROP = {"multi-scale": 0.66, "random-resized": 224 / 256, "centre": 1.0}
-# Words of class names that are another class in the mirror.
-_SIDES = re.compile(r"(?<![a-z])(left|right|(anti-?|counter-?)?clockwise)(?![a-z])", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -363,7 +361,7 @@ def _sentences(record: Record) -> tuple[str, ...]:
 
 
 def _warn_of_sides(classes: tuple[str, ...]) -> None:
-    sided = [name for name in classes if _SIDES.search(name)]
+    sided = sided_classes(classes)
     if sided:
         logger.warning(
             "data.flip mirrors training clips, but %d of %d classes tell left from right, such as "

@@ -8,6 +8,7 @@ from internvideo.video.health import (
     Health,
     health_document,
     scan,
+    scan_files,
     write_clean_manifest,
     write_health_report,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "read_clip",
     "sampling",
     "scan",
+    "scan_files",
     "storage",
     "transforms",
     "write_clean_manifest",

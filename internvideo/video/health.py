@@ -86,7 +86,19 @@ def scan(
     A file that takes longer than `limit_s`, or ends its process, is unreadable with that reason.
     `on_progress` is told how many files are done and how many there are.
     """
-    files = find_videos(path)
+    return scan_files(
+        find_videos(path), num_workers=num_workers, limit_s=limit_s, on_progress=on_progress
+    )
+
+
+def scan_files(
+    files: Sequence[Path],
+    *,
+    num_workers: int = 1,
+    limit_s: float | int = 600,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> list[Health]:
+    """Decode the files given; see `scan`."""
     return map_in_processes(
         examine,
         files,
