@@ -2,6 +2,7 @@
 
 from internvideo.training.checkpoint import Checkpoint, last_checkpoint, load
 from internvideo.training.loop import Outcome, Progress, Trainable, TrainingConfig, train
+from internvideo.training.memorise import Memorised, memorise
 from internvideo.training.mixing import MixingConfig, mix
 from internvideo.training.optim import OptimiserConfig
 from internvideo.training.parallel import (
@@ -24,6 +25,7 @@ from internvideo.training.weight_files import (
 
 __all__ = [
     "Checkpoint",
+    "Memorised",
     "MixingConfig",
     "OptimiserConfig",
     "Outcome",
@@ -41,6 +43,7 @@ __all__ = [
     "joined",
     "last_checkpoint",
     "load",
+    "memorise",
     "mix",
     "read_document",
     "read_weights",
