@@ -10,6 +10,7 @@ from internvideo.cli.data import Init, Kinetics710, Playground, Scan, Shards
 from internvideo.cli.demo import Demo
 from internvideo.cli.export import Export, Push
 from internvideo.cli.extract import Extract
+from internvideo.cli.finetune import Finetune
 from internvideo.cli.inspect import Doctor, List, Show
 from internvideo.cli.train import Train
 from internvideo.cli.use import Evaluate, Predict
@@ -36,6 +37,7 @@ Weights = Annotated[
 Verb = (
     Annotated[Demo, subcommand("demo")]
     | Annotated[Train, subcommand("train")]
+    | Annotated[Finetune, subcommand("finetune")]
     | Annotated[Evaluate, subcommand("evaluate")]
     | Annotated[Predict, subcommand("predict")]
     | Annotated[Extract, subcommand("extract")]

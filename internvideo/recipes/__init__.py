@@ -8,6 +8,14 @@ from internvideo.errors import unknown_name
 from internvideo.recipes.coordination import coordinate_huge_k710, coordinate_tiny_playground
 from internvideo.recipes.execute import execute
 from internvideo.recipes.export import export_model
+from internvideo.recipes.finetuning import (
+    PRESETS,
+    choose_preset,
+    finetuning_run,
+    measure_cost,
+    memorise_few,
+    open_start,
+)
 from internvideo.recipes.hub import card_of, push_to_hub
 from internvideo.recipes.importing import Imported, Wanted, import_weights
 from internvideo.recipes.masked_pretraining import (
@@ -94,6 +102,7 @@ def recipe(name: str) -> Run:
 
 
 __all__ = [
+    "PRESETS",
     "RECIPES",
     "Imported",
     "Preprocessing",
@@ -101,8 +110,10 @@ __all__ = [
     "Run",
     "Wanted",
     "card_of",
+    "choose_preset",
     "execute",
     "export_model",
+    "finetuning_run",
     "from_document",
     "from_pretrained",
     "import_release",
@@ -111,7 +122,10 @@ __all__ = [
     "load_pretrained",
     "load_recogniser",
     "load_video_text",
+    "measure_cost",
+    "memorise_few",
     "nested",
+    "open_start",
     "override",
     "push_to_hub",
     "read_run",

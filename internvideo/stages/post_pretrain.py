@@ -287,6 +287,10 @@ class PostPretrainingStage:
     def restore(self, state: Any) -> None:
         self.data.restore(state)
 
+    def inputs(self, batch: ClipBatch) -> tuple[Float[Tensor, "b c t h w"], Int64[Tensor, " b"]]:
+        """What the model is given of a batch, and the labels, on the device."""
+        return self._clip(batch), self._labels(batch)
+
     def _clip(self, batch: ClipBatch) -> Float[Tensor, "b c t h w"]:
         mean, deviation = self.config.normalisation
         frames = batch.frames.to(self.device, non_blocking=True)

@@ -1,0 +1,75 @@
+"""What `finetune` refuses before it trains, each in one line."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.cli.test_main import complaint
+
+
+@pytest.fixture
+def csv(tmp_path):
+    path = tmp_path / "own.csv"
+    path.write_text("path,label\na.mp4,jump\nb.mp4,sit\n")
+    return path
+
+
+def refused(capsys, out, *arguments) -> str:
+    return complaint(capsys, "finetune", "--out", str(out), *map(str, arguments))
+
+
+def test_data_must_be_named(capsys, tmp_path):
+    assert "which videos? give --data" in refused(capsys, tmp_path / "out")
+
+
+def test_there_must_be_a_run_to_resume(capsys, tmp_path):
+    said = refused(capsys, tmp_path / "out", "--resume")
+
+    assert "holds no run to resume; give --data to begin one" in said
+
+
+def test_a_run_is_not_overwritten(capsys, tmp_path, csv):
+    (tmp_path / "run.json").write_text("{}")
+
+    assert "already holds a run; pass --resume" in refused(capsys, tmp_path, "--data", csv)
+
+
+def test_the_run_of_another_verb_is_not_resumed(capsys, tmp_path):
+    (tmp_path / "run.json").write_text('{"run": {}}')
+
+    assert "none of finetune; use train" in refused(capsys, tmp_path, "--resume")
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("--steps=0", "--steps 0 trains nothing"),
+        ("--held-back=1.0", "--held-back 1.0: give a share between 0 and 1"),
+        ("--workers=0", "--workers 0: give 1 or more"),
+        ("--preset=tiny", "unknown preset 'tiny'"),
+        ("--preset=probe", "without --from none of them has learned anything"),
+    ],
+)
+def test_impossible_options_are_named(capsys, tmp_path, csv, option, said):
+    assert said in refused(capsys, tmp_path / "out", "--data", csv, option)
+
+
+def test_several_processes_are_refused(capsys, tmp_path, csv, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+
+    said = refused(capsys, tmp_path / "out", "--data", csv)
+
+    assert "works in one process; start it without torchrun" in said
+
+
+def test_a_missing_file_is_one_line(capsys, tmp_path):
+    said = refused(capsys, tmp_path / "out", "--data", tmp_path / "own.csv")
+
+    assert "own.csv: there is no such annotation file" in said
+
+
+def test_videos_that_are_not_there_are_one_line(capsys, tmp_path, csv):
+    said = refused(capsys, tmp_path / "out", "--data", csv)
+
+    assert "none of its first 2 videos exists" in said
+    assert not (tmp_path / "out").exists()
