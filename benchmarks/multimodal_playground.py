@@ -17,8 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from internvideo.data import ANNOTATIONS
-from internvideo.playground import Facts, read_facts, slots
-from internvideo.playground.phrases import PHRASES, SECOND, conjugate
+from internvideo.playground import Facts, doing, read_facts, slots
 from internvideo.recipes import load_video_text
 from internvideo.tasks import (
     Captioning,
@@ -68,7 +67,7 @@ def _evaluate(
         scores[f"choice/{kind}"] = chosen.scores["accuracy"]
     labelled = _only(ANNOTATIONS["manifest"](root / "manifest.csv"), unseen)
     recognised = ZeroShotRecognition(prompts="playground", viewing=viewing)
-    words = {name: _progressive(name) for name in labelled.classes}
+    words = {name: doing(name) for name in labelled.classes}
     found = replace(recognised, words=words).evaluate(model, labelled)
     scores["zero_shot/top1"] = found.scores["top1"]
     scores["zero_shot/top5"] = found.scores["top5"]
@@ -85,11 +84,6 @@ def _only(annotations: Annotations, videos: set[Path]) -> Annotations:
 
 def _facts_of(caption: str) -> dict[str, str | None]:
     return dict(zip(("colour", "shape", "verb"), slots(caption), strict=True))
-
-
-def _progressive(action: str) -> str:
-    """The class as the playground's prompts want it: "sliding right"."""
-    return conjugate(PHRASES[action][0].replace(SECOND, "another shape"), "ing")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -17,7 +17,7 @@ from internvideo.playground.language import (
     negatives,
 )
 from internvideo.playground.looks import COLOURS, SHAPES, SIZES, TEXTURES
-from internvideo.playground.phrases import slots
+from internvideo.playground.phrases import doing, slots
 from internvideo.playground.render import BACKGROUNDS, render
 
 __all__ = [
@@ -48,6 +48,7 @@ __all__ = [
     "changed",
     "check_single_frame",
     "clear_frame",
+    "doing",
     "draw_action",
     "draw_facts",
     "generate",

@@ -128,6 +128,15 @@ def conjugate(phrase: str, form: Form) -> str:
     return re.sub(r"\{(\w+)\}", lambda verb: _VERB_FORMS[form](verb[1]), phrase)
 
 
+def doing(action: str) -> str:
+    """Name an action as prompts want it, what something is doing.
+
+    >>> doing("slide_right"), doing("push")
+    ('sliding right', 'pushing another shape')
+    """
+    return conjugate(PHRASES[action][0].replace(SECOND, "another shape"), "ing")
+
+
 def _third(verb: str) -> str:
     return verb + ("es" if verb.endswith(("s", "sh", "ch", "go")) else "s")
 

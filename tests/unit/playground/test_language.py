@@ -24,6 +24,7 @@ from internvideo.playground import (
     caption,
     captions,
     changed,
+    doing,
     draw_facts,
     image_captions,
     negatives,
@@ -72,6 +73,11 @@ def test_everything_has_words_and_every_action_three_phrases():
         assert set(words) == set(known)
         spoken = [word for options in words.values() for word in options]
         assert len(set(spoken)) == len(spoken)
+
+
+def test_what_something_is_doing_is_told_with_the_second_thing_named():
+    assert doing("slide_right") == "sliding right"
+    assert doing("push") == "pushing another shape"
 
 
 def test_no_action_has_a_phrase_that_holds_one_of_another():
