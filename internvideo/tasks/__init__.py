@@ -28,7 +28,7 @@ from internvideo.tasks.open_set import OpenSetRecognition, OpenSetResult
 from internvideo.tasks.recogniser import Recogniser, RecognitionModel
 from internvideo.tasks.retrieval import Retrieval, RetrievalResult
 from internvideo.tasks.saliency import middle_view, saliency
-from internvideo.tasks.video_text import VideoTextModel
+from internvideo.tasks.video_text import CoordinatedTextModel, VideoTextModel
 from internvideo.tasks.zero_shot_recognition import RecognitionResult, ZeroShotRecognition
 
 Task = (
@@ -57,6 +57,7 @@ __all__ = [
     "Captioning",
     "CaptioningResult",
     "ClassResult",
+    "CoordinatedTextModel",
     "EmbeddedVideos",
     "Embedder",
     "Extracted",

@@ -1,4 +1,4 @@
-"""A model of videos and texts with its vocabulary, as tasks use it: embeddings and text out.
+"""Models of videos and texts with their vocabulary, as tasks use them: embeddings and text out.
 
 Shapes: frames (b, t, h, w, 3) uint8 -> embeddings (b, e) of length 1.
 """
@@ -12,11 +12,13 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from internvideo.errors import ConfigError
+from internvideo.heads import CoordinatedClassifier
 from internvideo.models import (
     GenerationConfig,
     MultimodalEncoder,
     Viclip,
     caption_context,
+    coordinated_embedding,
     generate,
 )
 from internvideo.text import Tokenizer
@@ -89,3 +91,45 @@ class VideoTextModel:
 
     def _clip(self, frames: UInt8[Tensor, "b t h w 3"]) -> Float[Tensor, "b 3 t h w"]:
         return normalise(frames.to(self.device), mean=self.mean, std=self.std)
+
+
+class CoordinatedTextModel:
+    """An `Embedder`: B's query token after it has read A's tokens, and the sentences of `words`.
+
+    `words` is the encoder B from which the pair's own was post-pretrained; both are on one device.
+    Frames come as A sees them. Nothing in the pair's training asks that clips still meet their
+    texts (InternVideo, section 3.2), so what this is worth is to be measured.
+    """
+
+    def __init__(self, pair: CoordinatedClassifier, words: VideoTextModel) -> None:
+        encoder = words.model
+        if not isinstance(encoder, MultimodalEncoder) or (
+            encoder.config.video.width != pair.config.encoders[1].width
+        ):
+            raise ConfigError(
+                "the pair's encoder B is of another size than the one that knows the words; take "
+                "the run of multimodal pretraining that its post-pretraining started from"
+            )
+        self.pair, self.words, self._encoder = pair.eval(), words, encoder
+
+    @property
+    def num_frames(self) -> int:
+        return self.pair.config.encoders[0].num_frames
+
+    @property
+    def side_px(self) -> int:
+        return self.pair.config.encoders[0].side_px
+
+    @property
+    def logit_scale(self) -> Float[Tensor, ""]:
+        return self.words.logit_scale
+
+    @torch.no_grad()
+    def embed_clips(self, frames: UInt8[Tensor, "b t h w 3"]) -> Float[Tensor, "b e"]:
+        frames = frames.to(self.words.device)
+        clip = frames.permute(0, 4, 1, 2, 3).float() / 255  # b t h w c -> b c t h w
+        output = self.pair.coordinate(self.pair.read(clip))
+        return coordinated_embedding(self._encoder, output)
+
+    def embed_texts(self, sentences: Sequence[str]) -> Float[Tensor, "b e"]:
+        return self.words.embed_texts(sentences)
