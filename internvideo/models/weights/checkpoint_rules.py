@@ -73,6 +73,8 @@ def classifier_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         }
     if any(name.startswith("videomae.") for name in state):
         return from_transformers(state)
+    if "class_token" in state:
+        return {f"encoder.{name}": value for name, value in state.items()}
     if "encoder.class_token" in state:
         return dict(state)
     return from_official_classifier(strip_prefixes(state))

@@ -5,12 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from torch import nn
 
 from internvideo.data import LabelledVideos
 from internvideo.errors import CheckpointError, ConfigError
-from internvideo.heads import VideoClassifierConfig
-from internvideo.models import MaskedEncoderConfig, UniFormerConfig, ViclipConfig
+from internvideo.heads import VideoClassifier, VideoClassifierConfig
+from internvideo.models import (
+    MaskedEncoderConfig,
+    UniFormerConfig,
+    ViclipConfig,
+    to_official_classifier,
+)
 from internvideo.recipes import PRESETS, choose_preset, finetuning_run, open_start
 from internvideo.recipes.finetuning import Start
 from internvideo.recipes.pretrained import (
@@ -20,6 +26,7 @@ from internvideo.recipes.pretrained import (
     build_model,
     save_pretrained,
 )
+from internvideo.stages.starting import read_start, start_classifier
 from internvideo.values import Annotations, Record
 
 MASKED = MaskedEncoderConfig(num_frames=4, side_px=32, width=24, depth=4, num_heads=2)
@@ -183,3 +190,37 @@ def test_a_saved_model_is_started_from_where_it_is(tmp_path):
 
     assert found.weights == folder
     assert not (tmp_path / "run").exists()
+
+
+def test_weights_of_others_are_saved_as_ours(tmp_path):
+    config = VideoClassifierConfig(
+        encoder=MaskedEncoderConfig(width=64, depth=1, num_heads=1, final_norm=False),
+        num_classes=3,
+    )
+    file = tmp_path / "released.pth"
+    torch.save(to_official_classifier(VideoClassifier(config).state_dict()), file)
+
+    found = open_start(str(file), tmp_path / "run")
+
+    assert found.weights == tmp_path / "run" / "start"
+    assert (
+        read_start(found.weights, config).weights.keys()
+        == VideoClassifier(config).state_dict().keys()
+    )
+
+
+def test_a_saved_encoder_b_alone_can_be_started_from(tmp_path):
+    model = Pretrained(
+        model=build_model("uniformer", FRAMES),
+        kind="uniformer",
+        config=FRAMES,
+        preprocessing=Preprocessing(num_frames=4, side_px=32, sampling="segments"),
+    )
+    run = planned(start=open_start(str(save_pretrained(model, tmp_path / "model")), tmp_path))
+    classifier = VideoClassifier(run.stage.model)
+
+    begun = start_classifier(
+        classifier, read_start(tmp_path / "model", run.stage.model), ("jump", "sit")
+    )
+
+    assert all(name.startswith(("head.", "fc_norm.")) for name in begun.new)
