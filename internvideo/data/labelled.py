@@ -121,7 +121,7 @@ def check_labelled(
     damaged = [h for h in health if h.status == "damaged"]
     if damaged:
         warnings.append(
-            f"{len(damaged)} videos are damaged, such as {damaged[0].path}: {damaged[0].reason}; "
+            f"damaged videos: {len(damaged)}, such as {damaged[0].path}: {damaged[0].reason}; "
             "what can be decoded is used"
         )
     content = _content(records)
@@ -169,7 +169,7 @@ def _with_splits(records: Sequence[Record], warnings: list[str]) -> tuple[Record
             "rename the split to train on, or remove the column split to have a part held back"
         )
     for name, count in other.items():
-        warnings.append(f"split {name!r} is not used ({count} videos); known: {', '.join(known)}")
+        warnings.append(f"split {name!r} is not used (videos: {count}); known: {', '.join(known)}")
     return tuple(r for r in named if r.split in known)
 
 
@@ -215,7 +215,7 @@ def _repeats(
         one = across[0][0]
         other = next(r for r in across[0] if r.split != one.split)
         warnings.append(
-            f"{len(across)} videos are in two splits (by path or content), such as {one.video} in "
+            f"videos in two splits, by path or content: {len(across)}, such as {one.video} in "
             f"{one.split} and {other.video} in {other.split}: what is trained on is no test"
         )
     for same in of_content.values():
@@ -260,10 +260,11 @@ def _class_warnings(records: Sequence[Record], classes: Sequence[str]) -> list[s
     train, val = counts["train"], counts["val"]
 
     def tell(labels: list[int], what: str) -> None:
-        if labels:
-            many = f"{len(labels)} classes" if len(labels) > 1 else "one class"
-            verb = "have" if len(labels) > 1 else "has"
-            warnings.append(f"{many}, such as {classes[labels[0]]!r}, {verb} {what}")
+        if len(labels) == 1:
+            warnings.append(f"class {classes[labels[0]]!r} has {what}")
+        elif labels:
+            some = f"{len(labels)} classes, such as {classes[labels[0]]!r},"
+            warnings.append(f"{some} have {what}")
 
     places = range(len(classes))
     tell([i for i in places if not train[i] + val[i]], "no video")

@@ -37,10 +37,14 @@ class Memorised:
             return f"memorised {self.num_clips} clips: {losses}"
         if not math.isfinite(self.last_loss):
             why = "the loss is not finite: lower the learning rate, or use training.precision=fp32"
+        elif self.last_loss < 0.7 * self.first_loss:
+            why = "it was still learning; " + (
+                "its time was up, nothing looks wrong"
+                if self.out_of_time
+                else "expect slow training, or raise the learning rate"
+            )
         elif self.out_of_time:
             why = "its time was up; this tells nothing either way"
-        elif self.last_loss < 0.7 * self.first_loss:
-            why = "it was still learning; expect slow training, or raise the learning rate"
         else:
             why = (
                 "it learns nothing from them: check that they differ and that their labels are "

@@ -90,7 +90,7 @@ def test_an_unknown_split_is_told_and_left_out(videos):
 
     checked = check(table(videos, *rows, "0.mp4,sit,fold3", header="path,label,split"))
 
-    assert "split 'fold3' is not used (1 videos)" in checked.warnings[0]
+    assert "split 'fold3' is not used (videos: 1)" in checked.warnings[0]
 
 
 def test_videos_without_a_split_are_refused(videos):
@@ -207,7 +207,7 @@ def test_a_class_of_one_video_is_trained_on_with_a_warning(videos):
     assert splits(checked).count("val") == 1
     assert splits(checked)[2] == "train"
     assert checked.warnings == (
-        "one class, such as 'sit', has a single video: it is trained on, and nothing tells how "
+        "class 'sit' has a single video: it is trained on, and nothing tells how "
         "well it is learned",
     )
 
@@ -227,7 +227,9 @@ def test_a_class_that_is_only_validated_on_is_told(videos):
 
     checked = check(table(videos, *rows, header="path,label,split"))
 
-    assert any("'run', has videos to validate on and none to train" in w for w in checked.warnings)
+    assert any(
+        "class 'run' has videos to validate on and none to train" in w for w in checked.warnings
+    )
 
 
 def test_the_same_content_in_two_splits_is_told(folder):
@@ -239,7 +241,7 @@ def test_the_same_content_in_two_splits_is_told(folder):
 
     warnings = check(folder).warnings
 
-    assert "4 videos are in two splits (by path or content)" in warnings[0]
+    assert "videos in two splits, by path or content: 4, such as" in warnings[0]
 
 
 def test_copies_are_held_back_together(folder):
