@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+from types import SimpleNamespace
 
+import pytest
+import torch
+
+from internvideo.cli.finetune import _validated, _validation
 from tests.unit.cli.test_main import complaint
 
 
@@ -73,3 +77,18 @@ def test_videos_that_are_not_there_are_one_line(capsys, tmp_path, csv):
 
     assert "none of its first 2 videos exists" in said
     assert not (tmp_path / "out").exists()
+
+
+def test_an_accuracy_of_a_few_videos_is_never_certain():
+    result = SimpleNamespace(
+        num_total=2,
+        num_evaluated=2,
+        scores={"top1": 1.0},
+        labels=torch.tensor([0, 1]),
+        confusion=torch.eye(2, dtype=torch.int64),
+    )
+
+    said = _validated(_validation(result))
+
+    assert "accuracy 1.00 (2 of 2 videos right; standard error 0.31; always" in said
+    assert "the most frequent class: 0.50" in said
