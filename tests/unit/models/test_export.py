@@ -45,7 +45,7 @@ MODELS = {
     "classifier on B": lambda: VideoClassifier(ON_B),
     "coordinated": lambda: CoordinatedClassifier(
         CoordinatedClassifierConfig(
-            masked=ON_A, multimodal=ON_B, coordination=CoordinationConfig(head_width=8)
+            masked=ON_A, multimodal=ON_B, coordination=CoordinationConfig(blocks=1, head_width=8)
         )
     ),
     "encoder B": lambda: MultimodalEncoder(
