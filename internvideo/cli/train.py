@@ -46,7 +46,7 @@ class Train:
         run = read_run(Path(self.recipe), RECIPES) if self.recipe.endswith(".toml") else None
         run = run or recipe(self.recipe)
         if self.data is not None:
-            run = _rooted(run, str(self.data))
+            run = rooted(run, str(self.data))
         run = override(run, self.set)
         out = self.out or Path("runs") / run.name
         outcome, rebuilt = train_and_report(run, out, device=self.device, resume=self.resume)
@@ -57,7 +57,7 @@ class Train:
         return 1 if outcome.interrupted else 0
 
 
-def _rooted(run: Run, root: str) -> Run:
+def rooted(run: Run, root: str) -> Run:
     """Look for the data in another folder; sources that lay beside it move along."""
     moved = {
         name: replace(source, data=replace(source.data, root=root))

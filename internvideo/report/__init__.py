@@ -8,7 +8,7 @@ from internvideo.report.coordination import (
     add_gates,
     add_readings,
 )
-from internvideo.report.demo_report import write_demo_report
+from internvideo.report.demo_report import DemoFindings, write_demo_report
 from internvideo.report.images import enlarge, picture_strip, png_bytes, to_bytes
 from internvideo.report.page import Page
 from internvideo.report.plots import Series, Svg, bar_chart, heat_map, line_chart
@@ -42,6 +42,7 @@ from internvideo.report.run_report import (
 )
 
 __all__ = [
+    "DemoFindings",
     "Look",
     "Page",
     "Reading",

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from internvideo.report.plots import Svg
 from internvideo.report.theme import STYLE
@@ -62,6 +63,14 @@ class Page:
             for name, value in facts.items()
         )
         self._parts.append(f'<div class="scroll"><table class="facts">{rows}</table></div>')
+
+    def links(self, links: Mapping[str, str]) -> None:
+        """Add a list of links, from their words to addresses relative to the page."""
+        items = "".join(
+            f'<li><a href="{escape(quote(address))}">{escape(words)}</a></li>'
+            for words, address in links.items()
+        )
+        self._parts.append(f"<ul>{items}</ul>")
 
     def table(self, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         """Add a table; columns that hold only numbers stand to the right."""

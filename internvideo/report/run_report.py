@@ -114,9 +114,11 @@ def run_charts(files: RunFiles) -> list[Svg]:
     ]
 
 
-def add_reconstructions(page: Page, items: Sequence[Reconstruction]) -> None:
+def add_reconstructions(
+    page: Page, items: Sequence[Reconstruction], *, title: str = "Reconstructions"
+) -> None:
     """Add the section that shows rebuilt clips: moving ones first, then a strip for each."""
-    page.section("Reconstructions")
+    page.section(title)
     ratios = [ratio for item in items if math.isfinite(ratio := error_ratio(item))]
     if ratios:
         page.text(

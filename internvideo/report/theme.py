@@ -25,6 +25,7 @@ nav a { text-decoration:none } nav a:hover { text-decoration:underline }
 .tile b { display:block; font-size:1.4rem; line-height:1.25; font-weight:600;
   font-variant-numeric:tabular-nums; overflow-wrap:anywhere }
 .tile span { overflow-wrap:anywhere }
+.tiles + .scroll { margin-top:16px }
 .figures { display:grid; gap:14px;
   grid-template-columns:repeat(auto-fit,minmax(min(100%,440px),1fr)) }
 figure { margin:0; min-width:0 } figure + figure:not(.figures figure) { margin-top:16px }
@@ -39,7 +40,7 @@ th, td { text-align:left; padding:5px 14px 5px 0; border-bottom:1px solid var(--
   vertical-align:top; overflow-wrap:anywhere }
 th { color:var(--soft); font-weight:600 }
 .facts { width:auto; min-width:min(100%,420px) } .facts th { font-weight:400; padding-right:28px }
-td.number, th.number { text-align:right } .rows td { min-width:5em }
+td.number, th.number { text-align:right } .rows td { min-width:6em }
 pre { background:var(--card); border-radius:8px; padding:12px; overflow-x:auto; margin:10px 0;
   font:12.5px/1.5 ui-monospace,Menlo,Consolas,monospace; max-height:28rem }
 summary { cursor:pointer; color:var(--link); margin:12px 0 }

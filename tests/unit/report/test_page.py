@@ -128,3 +128,12 @@ def test_a_file_name_that_is_no_utf8_does_not_cost_the_page(tmp_path):
     page.write(tmp_path / "report.html")
 
     assert r"clip\udcff.mp4" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_links_keep_odd_names_from_becoming_html_or_another_address():
+    page = Page("Links")
+    page.links({"A <b>": "a run#1/report.html"})
+
+    tags = _Tags(page.html())
+    assert {"href": "a%20run%231/report.html"} in tags.named("a")
+    assert not tags.named("b") and "A <b>" in tags.text

@@ -1,0 +1,129 @@
+"""The whole chain of `internvideo demo`, in a few steps, cut off on its way and continued."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+import internvideo.playground
+from internvideo.cli import demo, main
+from internvideo.stages import PostPretrainingStage
+
+_CUT_OFF = "post_pretrain_tiny_playground_b"
+_STEPS = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """The demo's folder, and what it printed before it was cut off and after."""
+
+    out: Path
+    before: str
+    after: str
+
+    @property
+    def results(self) -> dict[str, dict[str, dict[str, float]]]:
+        return json.loads((self.out / "results.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def told(playground, tmp_path_factory) -> Told:
+    out = tmp_path_factory.mktemp("demo")
+    (out / "playground").symlink_to(playground)
+    prepare, of_length = PostPretrainingStage.prepare, demo._of_length
+    steps = iter(range(_STEPS + 1))  # all of encoder A's, one of encoder B's
+
+    def prepare_or_stop(stage, batches):
+        if next(steps, None) is None:
+            raise SystemExit("power cut")
+        return prepare(stage, batches)
+
+    def of_small_batches(training, num_steps):
+        return replace(of_length(training, num_steps), batch_size=8, precision="fp32")
+
+    with pytest.MonkeyPatch.context() as patched:
+        # Generating has tests of its own.
+        patched.setattr(internvideo.playground, "generate", lambda *_, **__: "100 videos")
+        patched.setattr(demo, "PLAN", tuple(s._replace(small=_STEPS) for s in demo.PLAN))
+        patched.setattr(demo, "_of_length", of_small_batches)
+        with pytest.MonkeyPatch.context() as cut:
+            cut.setattr(PostPretrainingStage, "prepare", prepare_or_stop)
+            before = said(out, stops=True)
+        after = said(out)
+    return Told(out=out, before=before, after=after)
+
+
+def said(out: Path, *, stops: bool = False) -> str:
+    """Run the demo and return what it printed."""
+    printed = io.StringIO()
+    stopping = pytest.raises(SystemExit, match="power cut") if stops else contextlib.nullcontext()
+    with contextlib.redirect_stdout(printed), stopping:
+        assert main(["demo", "--out", str(out), "--size", "small", "--seed", "1"]) == 0
+    return printed.getvalue()
+
+
+def test_every_stage_says_what_it_does_and_how_long_it_took(told):
+    for number, stage in enumerate(demo.PLAN, 2):
+        assert f"{number}/7 {stage.does}\n" in told.after
+    assert told.after.count(" s\n") >= len(demo.PLAN) + 2
+
+
+def test_what_was_complete_is_not_trained_again(told):
+    done = [stage.recipe for stage in demo.PLAN[:3]]
+
+    assert [name for name in done if f"{told.out / name} is there already" in told.after] == done
+    assert "is there already" not in told.before
+    for name in done:
+        assert starts(told.out / name) == [0]
+
+
+def test_the_stage_that_was_cut_off_goes_on_where_it_was(told):
+    assert starts(told.out / _CUT_OFF) == [0, 1]
+
+
+def test_each_stage_starts_from_the_demo_s_own_runs(told):
+    config = json.loads((told.out / demo.PLAN[-1].recipe / "run.json").read_text())["run"]
+
+    assert config["stage"]["masked"] == str(told.out / "post_pretrain_tiny_playground")
+    assert config["stage"]["multimodal"] == str(told.out / _CUT_OFF)
+    assert config["seed"] == 1
+
+
+def test_results_name_all_models_that_have_a_value(told):
+    results = told.results
+
+    assert set(results["masked-pretraining"]["error_ratio"]) == {"A"}
+    assert set(results["action-recognition"]["top1"]) == {"A", "B", "mean", "coordinated"}
+    for task in ("retrieval", "multiple-choice", "zero-shot-recognition"):
+        for row in results[task].values():
+            assert set(row) == {"B", "B post-pretrained", "coordinated"}
+    assert set(results["multiple-choice"]) == {
+        *("motion", "colour", "shape", "opposite"),
+        "questions",
+    }
+
+
+def test_results_are_on_all_test_clips(told, playground):
+    lines = (playground / "list_test.txt").read_text().splitlines()
+
+    assert set(told.results["action-recognition"]["clips"].values()) == {len(lines)}
+
+
+def test_the_page_shows_all_parts_and_leads_to_every_run(told):
+    html = (told.out / "report.html").read_text()
+
+    for stage in demo.PLAN:
+        assert f'href="{stage.recipe}/report.html"' in html
+        assert (told.out / stage.recipe / "report.html").exists()
+    for part in ("rebuilt clips", "found by sentences", "described", "Gates of attention", "rows"):
+        assert part in html
+
+
+def starts(run: Path) -> list[int]:
+    """The step of every start of a run."""
+    return [start["step"] for start in json.loads((run / "run.json").read_text())["starts"]]
