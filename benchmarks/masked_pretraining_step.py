@@ -5,24 +5,18 @@
 Same sizes, batch, precision, 90 % tube mask and normalised targets on both sides, taking turns step
 by step in one process. Ours starts from decoded bytes and includes normalising, masks and targets;
 the peer gets normalised floats, since it reads nothing else, and draws masks. `dual` is ours with
-half of every running cell neither seen nor predicted. Processor seconds stand beside wall-clock
-seconds: on a machine that others use, only they can be compared. Peak memory is that of a child
-process which runs one side alone. On CUDA ours is compiled and MFU is printed.
+half of every running cell neither seen nor predicted. On CUDA ours is compiled and MFU is printed.
 """
 
 from __future__ import annotations
 
 import argparse
 import platform
-import re
 import statistics
-import subprocess
-import sys
-import time
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
+from side_by_side import line, own_peak_mib, peak_mib_alone, take_turns
 from torch import Tensor, nn
 
 from internvideo.losses import pixel_targets, reconstruction_loss
@@ -134,36 +128,14 @@ def macs_of(side: str, size: str) -> int:
 
 def measure(size: str, precision: str, device: str, repeats: int) -> None:
     steps = {side: step_of(side, size, precision, device) for side in SIDES}
-    wall: dict[str, list[float]] = {side: [] for side in SIDES}
-    processor: dict[str, list[float]] = {side: [] for side in SIDES}
-    for repeat in range(-2, repeats):  # two turns of warm-up
-        for side, step in steps.items():
-            start, used = time.perf_counter(), time.process_time()
-            step()
-            if device == "cuda":
-                torch.cuda.synchronize()
-            if repeat >= 0:
-                wall[side].append(time.perf_counter() - start)
-                processor[side].append(time.process_time() - used)
+    wall, processor = take_turns(steps, device=device, repeats=repeats)
     for side in SIDES:
-        median, used = statistics.median(wall[side]), statistics.median(processor[side])
-        line = (
-            f"{size} {precision} {side:4}  wall {median:.3f} s ({min(wall[side]):.3f} to "
-            f"{max(wall[side]):.3f}), {statistics.median(wall['peer']) / median:.2f}x;  "
-            f"processor {used:.2f} s ({min(processor[side]):.2f} to {max(processor[side]):.2f}), "
-            f"{statistics.median(processor['peer']) / used:.2f}x"
-        )
+        text = f"{size} {precision} {side:4}  {line(side, wall, processor)}"
         if device == "cuda":
-            clips_per_s = CUDA_BATCH[size] / median
+            clips_per_s = CUDA_BATCH[size] / statistics.median(wall[side])
             share = clips_per_s * training_flops(macs_of(side, size)) / H100_BF16_FLOPS
-            line += f";  {clips_per_s:.0f} clips/s, MFU {share:.1%} of an H100"
-        print(line, flush=True)
-
-
-def peak_memory_mib(side: str, size: str, precision: str) -> float:
-    """Peak resident memory of a fresh process that takes three steps of one side."""
-    command = [sys.executable, __file__, "--child", side, size, precision]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+            text += f";  {clips_per_s:.0f} clips/s, MFU {share:.1%} of an H100"
+        print(text, flush=True)
 
 
 def main() -> None:
@@ -180,9 +152,7 @@ def main() -> None:
         step = step_of(*options.child, "cpu")
         for _ in range(3):
             step()
-        # Not getrusage: its peak is inherited from the parent process.
-        status = Path("/proc/self/status").read_text()
-        print(int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024)
+        print(own_peak_mib())
         return
     device = "cuda" if torch.cuda.is_available() else "cpu"
     name = torch.cuda.get_device_name() if device == "cuda" else platform.processor()
@@ -192,7 +162,7 @@ def main() -> None:
         for precision in options.precisions:
             measure(size, precision, device, options.repeats)
             if device == "cpu" and not options.no_memory:
-                peaks = {side: peak_memory_mib(side, size, precision) for side in SIDES}
+                peaks = {side: peak_mib_alone(__file__, side, size, precision) for side in SIDES}
                 for side, peak in peaks.items():
                     ratio = peak / peaks["peer"]
                     print(f"{size} {precision} {side:4}  peak {peak:.0f} MiB, {ratio:.2f}x")
