@@ -232,6 +232,8 @@ class Playground:
     """Folder to write; an interrupted generation is continued."""
     size: str = "demo"
     """small (about 200 videos), demo (2,000), full (50,000) or a number."""
+    stills: Annotated[int | None, arg(metavar="N")] = None
+    """Single images beside the videos; default two for each video."""
     seed: int = 0
     """Same seed, same videos and annotations."""
     workers: Annotated[int, arg(metavar="N")] = os.cpu_count() or 1
@@ -244,7 +246,12 @@ class Playground:
         size = int(self.size) if self.size.isdigit() else self.size
         with progress("generating") as tell:
             summary = generate(
-                self.out, size=size, seed=self.seed, num_workers=self.workers, on_progress=tell
+                self.out,
+                size=size,
+                num_stills=self.stills,
+                seed=self.seed,
+                num_workers=self.workers,
+                on_progress=tell,
             )
         print(summary)
         return 0

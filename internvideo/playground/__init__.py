@@ -3,7 +3,7 @@
 from internvideo.playground.actions import ACTIONS, PAIRS, Action
 from internvideo.playground.check import SingleFrameCheck, check_single_frame
 from internvideo.playground.class_sets import RENAMED_CLASSES, UNKNOWN_ACTIONS, VINTAGES
-from internvideo.playground.compose import World, draw_action, draw_facts
+from internvideo.playground.compose import World, draw_action, draw_facts, draw_still
 from internvideo.playground.facts import Actor, Background, Event, Facts, Look, read_facts
 from internvideo.playground.generate import NUM_VIDEOS, Summary, generate
 from internvideo.playground.images import clear_frame, image_path
@@ -51,6 +51,7 @@ __all__ = [
     "doing",
     "draw_action",
     "draw_facts",
+    "draw_still",
     "generate",
     "image_captions",
     "image_path",

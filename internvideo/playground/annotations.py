@@ -32,7 +32,9 @@ _SOMETHING_SPLITS = {"train": "train", "val": "validation", "test": "test"}
 _UCF101_LISTS = {"train": "trainlist01", "val": "trainlist01", "test": "testlist01"}
 
 
-def annotation_files(facts: Iterable[Facts]) -> Iterator[tuple[str, str]]:
+def annotation_files(
+    facts: Iterable[Facts], stills: Iterable[Facts] = ()
+) -> Iterator[tuple[str, str]]:
     """Yield the name and the text of every annotation file.
 
     Labels are names in the csv files and numbers, in the order of the names, in the lists.
@@ -67,6 +69,8 @@ def annotation_files(facts: Iterable[Facts]) -> Iterator[tuple[str, str]]:
             rows["something_something/test-answers.csv"].append(
                 [f"{entry['id']};{_something_class(one.action)}"]
             )
+    for one in stills:
+        captioned.add_image(one)
 
     for name, table in rows.items():
         if name.startswith("kinetics/"):

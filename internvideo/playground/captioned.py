@@ -19,6 +19,7 @@ from internvideo.playground.images import IMAGE_SPLITS, image_path
 from internvideo.playground.language import (
     SLOTS,
     Slot,
+    alternatives,
     caption,
     captions,
     changed,
@@ -49,7 +50,7 @@ class CaptionedFiles:
         folder, name = video.rsplit("/", 1)
         if facts.split in IMAGE_SPLITS:
             self.tables[f"webvid/{facts.split}.csv"] += [[text, folder, name] for text in said]
-            self.lines[f"image_text/{facts.split}.jsonl"].append(_image_entry(facts))
+            self.add_image(facts)
         self.msrvtt["videos"].append({"video_id": video, "split": _MSRVTT_SPLITS[facts.split]})
         self.msrvtt["sentences"] += [{"video_id": video, "caption": text} for text in said]
         if facts.split == "train":
@@ -60,6 +61,11 @@ class CaptionedFiles:
             self._add_questions(facts, video)
             if facts.has_unseen_combination and len(self._asked) < MOST_QUERIES:
                 self._add_query(facts, video, said)
+
+    def add_image(self, facts: Facts) -> None:
+        """Add the rows of the image alone, of a video or a still."""
+        self.lines[f"image_text/{facts.split}.jsonl"].append(_image_entry(facts))
+        self.lines[f"multiple_choice/images_{facts.split}.jsonl"] += _image_choices(facts)
 
     def _add_query(self, facts: Facts, video: str, said: tuple[str, ...]) -> None:
         """Take the video for retrieval, unless a sentence of its or another's fits both."""
@@ -135,6 +141,35 @@ def _choices(facts: Facts, video: str) -> list[dict[str, object]]:
         answer = int(rng.integers(NUM_OPTIONS))
         options.insert(answer, text)
         entries.append({"clip_name": video, "options": options, "answer": answer})
+    return entries
+
+
+def _image_choices(facts: Facts) -> list[dict[str, object]]:
+    """Put the plain caption of an image, and to train on a described one too, beside false ones.
+
+    Three have another shape, one another colour. Distractors show as well as the subject does, so
+    what is true of one of them is left out.
+    """
+    seen = {(thing.look.shape, thing.look.colour) for thing in facts.distractors}
+    rng = _rng(facts, 7)
+    shapes, colours = (
+        [others[place] for place in rng.permutation(len(others))]
+        for others in (
+            [
+                image_captions(other)
+                for other in alternatives(facts, slot)
+                if (other.subject.shape, other.subject.colour) not in seen
+            ]
+            for slot in ("shape", "colour")
+        )
+    )
+    false = [*shapes[: NUM_OPTIONS - 2], *colours][: NUM_OPTIONS - 1]
+    entries: list[dict[str, object]] = []
+    for number, text in enumerate(image_captions(facts)[: 2 if facts.split == "train" else 1]):
+        options = [said[number] for said in false]
+        answer = int(rng.integers(NUM_OPTIONS))
+        options.insert(answer, text)
+        entries.append({"clip_name": image_path(facts), "options": options, "answer": answer})
     return entries
 
 

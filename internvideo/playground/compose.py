@@ -16,6 +16,7 @@ import numpy as np
 from internvideo.errors import ConfigError, unknown_name
 from internvideo.playground.actions import ACTIONS, Action
 from internvideo.playground.facts import Actor, Background, Event, Facts, Look, Track
+from internvideo.playground.images import clear_frame, still
 from internvideo.playground.looks import (
     COLOURS,
     COVERING_SHAPES,
@@ -29,6 +30,8 @@ from internvideo.playground.render import BACKGROUNDS
 
 NUM_RESERVED_OF = 8
 MAX_DISTRACTORS = 3
+# Of so many stills the last is held back.
+STILLS_PER_VAL = 20
 
 # Ten videos of a class in turn: where they go, and whether their subject is a reserved combination.
 _PLACES: tuple[tuple[str, bool], ...] = (
@@ -87,6 +90,19 @@ def draw_facts(index: int, world: World) -> Facts:
     rng = np.random.default_rng((world.seed, 0, index))
     facts = _draw(rng, names[index % len(names)], world, unseen=unseen)
     return replace(facts, id=f"v{index:06d}", index=index, split=split)
+
+
+def draw_still(index: int, world: World) -> Facts:
+    """Draw still `index` of a world: the clear frame of a video that is not made.
+
+    It is of one frame, in training or validation, and its subject never a reserved combination.
+    """
+    names = list(ACTIONS)
+    rng = np.random.default_rng((world.seed, 5, index))
+    facts = _draw(rng, names[index % len(names)], world, unseen=False)
+    split = "val" if index % STILLS_PER_VAL == STILLS_PER_VAL - 1 else "train"
+    facts = replace(facts, id=f"i{index:06d}", index=index, split=split)
+    return still(facts, clear_frame(facts))
 
 
 def draw_action(action: str, seed: int, world: World) -> Facts:

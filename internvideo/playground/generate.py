@@ -1,8 +1,9 @@
 """Write a playground to disk: videos, images, their facts, and all annotation files they give.
 
-Each video depends on the seed and its number only, so it is the same whoever makes it and whatever
-else is made. A file takes its name when it is complete; what an interruption left is found by its
-name and not made again, and `playground.json` says whether all is there.
+Stills are images beside the videos, each of facts of its own. Each video and each still depends on
+the seed and its number only, so it is the same whoever makes it and whatever else is made. A file
+takes its name when it is complete; what an interruption left is found by its name and not made
+again, and `playground.json` says whether all is there.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -29,7 +31,7 @@ from internvideo.errors import ConfigError, InternVideoError, unknown_name
 from internvideo.playground.actions import ACTIONS
 from internvideo.playground.annotations import annotation_files
 from internvideo.playground.check import SingleFrameCheck, check_single_frame
-from internvideo.playground.compose import World, draw_facts
+from internvideo.playground.compose import World, draw_facts, draw_still
 from internvideo.playground.facts import facts_line, read_facts
 from internvideo.playground.images import IMAGE_SPLITS, image_path, write_image
 from internvideo.playground.render import render
@@ -42,7 +44,13 @@ WORLD_VERSION = 1
 
 _STATE_FILE = "playground.json"
 _UNFINISHED = ".unfinished"
-_CHUNK = 8
+_VIDEOS, _STILLS = "facts.jsonl", "stills.jsonl"
+# How the lines of each are drawn, and how many a process makes at a time.
+_DRAWN = {_VIDEOS: draw_facts, _STILLS: draw_still}
+_CHUNKS = {_VIDEOS: 8, _STILLS: 64}
+
+# Some lines of one of the files.
+_Job = tuple[str, range]
 
 _log = logging.getLogger(__name__)
 
@@ -53,6 +61,7 @@ class Summary:
 
     out: Path
     num_videos: int
+    num_stills: int
     num_made: int
     num_of_split: dict[str, int]
     wall_s: float
@@ -60,13 +69,14 @@ class Summary:
 
     @property
     def clips_per_s(self) -> float:
-        """Videos made per second, annotations and start of the processes included."""
+        """Videos made per second, all else that was made in this time included."""
         return self.num_made / self.wall_s
 
     def __str__(self) -> str:
         splits = ", ".join(f"{count} {split}" for split, count in self.num_of_split.items())
         lines = [
-            f"{self.out}: {self.num_videos} videos of {len(ACTIONS)} actions ({splits})",
+            f"{self.out}: {self.num_videos} videos of {len(ACTIONS)} actions ({splits}), "
+            f"{self.num_stills} stills",
             f"made {self.num_made} in {self.wall_s:.1f} s ({self.clips_per_s:.1f} clips/s)",
         ]
         return "\n".join(lines if self.check is None else [*lines, str(self.check)])
@@ -76,6 +86,7 @@ def generate(
     out: str | Path,
     *,
     size: str | int = "demo",
+    num_stills: int | None = None,
     seed: int = 0,
     num_workers: int = 1,
     side_px: int = 128,
@@ -88,12 +99,13 @@ def generate(
     Args:
         out: An empty or new folder, or one that the same generation was interrupted in.
         size: A name of `NUM_VIDEOS`, or how many videos.
+        num_stills: Single images beside the videos; None for two for each video.
         seed: Same seed, same frames and same bytes of annotation.
         num_workers: Processes that draw and encode; the result does not depend on it.
         side_px: Rows and columns of the frames.
         rate_fps: Frames per second.
         has_check: Whether to run the single-frame check afterwards (some seconds).
-        on_progress: Called with the number of videos that are there, and of all.
+        on_progress: Called with the number of videos and stills that are there, and of all.
 
     Raises:
         ConfigError: If an option is impossible or the folder holds something else.
@@ -104,12 +116,17 @@ def generate(
         raise ConfigError(
             f"num_workers {num_workers} is not a number of processes; give at least 1"
         )
+    num_stills = 2 * num_videos if num_stills is None else num_stills
+    if num_stills < 0:
+        raise ConfigError(f"num_stills {num_stills} is negative; give 0 for none")
     world = World(seed=seed, side_px=side_px, rate_fps=rate_fps)
     started_s = time.monotonic()
-    state = {"version": WORLD_VERSION, "num_videos": num_videos, **asdict(world)}
+    state = {"version": WORLD_VERSION, "num_videos": num_videos, "num_stills": num_stills}
+    state |= asdict(world)
     try:
         _claim(out, state)
-        num_made = _write_videos(out, world, num_videos, num_workers, on_progress)
+        counts = {_VIDEOS: num_videos, _STILLS: num_stills}
+        num_made = _write_media(out, world, counts, num_workers, on_progress)
         num_of_split = _write_annotations(out)
         wall_s = time.monotonic() - started_s
         _write(out, _STATE_FILE, _state_text(state, is_complete=True))
@@ -122,6 +139,7 @@ def generate(
     return Summary(
         out=out,
         num_videos=num_videos,
+        num_stills=num_stills,
         num_made=num_made,
         num_of_split=num_of_split,
         wall_s=wall_s,
@@ -183,43 +201,52 @@ def _write(out: Path, name: str, text: str) -> None:
     unfinished.replace(out / name)
 
 
-def _write_videos(
+def _write_media(
     out: Path,
     world: World,
-    num_videos: int,
+    counts: dict[str, int],
     num_workers: int,
     on_progress: Callable[[int, int], None] | None,
 ) -> int:
-    """Make what is missing and `facts.jsonl`, in the order of the numbers; count what is new."""
+    """Make what is missing and the files of facts, in order; count the videos that are new."""
     folders = [*(f"videos/{action}" for action in ACTIONS), *(f"images/{s}" for s in IMAGE_SPLITS)]
     for folder in folders:
         (out / folder).mkdir(parents=True, exist_ok=True)
-    chunks = [
-        range(first, min(first + _CHUNK, num_videos)) for first in range(0, num_videos, _CHUNK)
+    jobs = [
+        (name, range(first, min(first + _CHUNKS[name], count)))
+        for name, count in counts.items()
+        for first in range(0, count, _CHUNKS[name])
     ]
     num_done = num_made = 0
-    unfinished = out / _UNFINISHED / "facts.jsonl"
-    with unfinished.open("w", encoding="utf-8", newline="\n") as facts_file:
-        for lines, num_new in _in_order(partial(_make, out, world), chunks, num_workers):
-            facts_file.writelines(lines)
+    with ExitStack() as stack:
+        files = {
+            name: stack.enter_context(
+                (out / _UNFINISHED / name).open("w", encoding="utf-8", newline="\n")
+            )
+            for name in counts
+        }
+        made = _in_order(partial(_make, out, world), jobs, num_workers)
+        for (name, _), (lines, num_new) in zip(jobs, made, strict=True):
+            files[name].writelines(lines)
             num_done, num_made = num_done + len(lines), num_made + num_new
             if on_progress is not None:
-                on_progress(num_done, num_videos)
-    unfinished.replace(out / "facts.jsonl")
+                on_progress(num_done, sum(counts.values()))
+    for name in counts:
+        (out / _UNFINISHED / name).replace(out / name)
     return num_made
 
 
 def _in_order(
-    make: Callable[[range], tuple[list[str], int]], chunks: list[range], num_workers: int
+    make: Callable[[_Job], tuple[list[str], int]], jobs: list[_Job], num_workers: int
 ) -> Iterator[tuple[list[str], int]]:
-    num_workers = min(num_workers, math.ceil(len(chunks) / 2))
+    num_workers = min(num_workers, math.ceil(len(jobs) / 2))
     if num_workers == 1:
-        yield from map(make, chunks)
+        yield from map(make, jobs)
         return
     # Not forked: a copy of a process with threads, as torch has them, can hang.
     pool = ProcessPoolExecutor(num_workers, mp_context=multiprocessing.get_context("spawn"))
     try:
-        yield from pool.map(make, chunks)
+        yield from pool.map(make, jobs)
     except BrokenExecutor as error:
         raise InternVideoError(
             "a process that made playground videos was killed, perhaps for want of memory; "
@@ -229,15 +256,16 @@ def _in_order(
         pool.shutdown(cancel_futures=True)
 
 
-def _make(out: Path, world: World, indices: range) -> tuple[list[str], int]:
-    """Make what is not there of one chunk, videos and images; also give the lines of its facts."""
+def _make(out: Path, world: World, job: _Job) -> tuple[list[str], int]:
+    """Make what is not there of some videos or stills; give the lines of their facts."""
+    name, indices = job
     lines, num_made = [], 0
     try:
         for index in indices:
-            facts = draw_facts(index, world)
+            facts = _DRAWN[name](index, world)
             lines.append(facts_line(facts) + "\n")
             path = out / facts.path
-            if not path.exists():
+            if name == _VIDEOS and not path.exists():
                 unfinished = out / _UNFINISHED / path.name
                 write_clip(unfinished, render(facts), facts.rate_fps)
                 unfinished.replace(path)
@@ -271,14 +299,14 @@ def _unwritable(out: Path, error: Exception) -> InternVideoError:
 
 
 def _write_annotations(out: Path) -> dict[str, int]:
-    """Derive all annotation files from `facts.jsonl`; count the videos of each split."""
+    """Derive all annotation files from the facts; count the videos of each split."""
     num_of_split: Counter[str] = Counter()
 
     def counted():
-        for facts in read_facts(out / "facts.jsonl"):
+        for facts in read_facts(out / _VIDEOS):
             num_of_split[facts.split] += 1
             yield facts
 
-    for name, text in annotation_files(counted()):
+    for name, text in annotation_files(counted(), read_facts(out / _STILLS)):
         _write(out, name, text)
     return dict(num_of_split)

@@ -1,18 +1,19 @@
-"""Single frames of videos as image files, for pairs of image and text.
+"""Single frames as image files, for pairs of image and text.
 
-The frame is one in which all that act are whole, opaque and beside each other, so that a sentence
-about looks is true of it.
+The frame of a video is one in which all that act are whole, opaque and beside each other, so that a
+sentence about looks is true of it. A still is such a frame of a video that is not made.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from internvideo.playground.facts import Facts, track_array
-from internvideo.playground.looks import outline
+from internvideo.playground.facts import Actor, Facts, Track, track_array
+from internvideo.playground.looks import SIZES, outline
 from internvideo.playground.render import render
 
 IMAGE_SPLITS = ("train", "val")
@@ -36,9 +37,40 @@ def clear_frame(facts: Facts) -> int:
 
 
 def write_image(path: Path, facts: Facts) -> None:
-    """Write the clear frame as JPEG."""
+    """Write the clear frame as JPEG, of a still its only one."""
     (frame,) = render(facts, frames=(clear_frame(facts),))
     Image.fromarray(frame).save(path, format="JPEG", quality=92)
+
+
+def still(facts: Facts, frame: int) -> Facts:
+    """Reduce a video to one of its frames; what grows or shrinks has the size it shows there."""
+
+    def at(track: Track) -> Track:
+        return (track[frame if len(track) > 1 else 0],)
+
+    def stopped(actor: Actor) -> Actor:
+        radius, look = at(actor.radius), actor.look
+        if len(actor.radius) > 1:
+            seen = min(SIZES, key=lambda size: abs(SIZES[size] - radius[0]))
+            look = replace(look, size=seen)
+        return Actor(
+            look=look,
+            x=at(actor.x),
+            y=at(actor.y),
+            radius=radius,
+            angle=at(actor.angle),
+            opacity=at(actor.opacity),
+        )
+
+    return replace(
+        facts,
+        num_frames=1,
+        events=tuple(replace(e, start_s=0.0, end_s=0.0, parameters={}) for e in facts.events),
+        actors=tuple(map(stopped, facts.actors)),
+        distractors=tuple(map(stopped, facts.distractors)),
+        camera_x=at(facts.camera_x),
+        camera_y=at(facts.camera_y),
+    )
 
 
 def _margins(facts: Facts) -> list[np.ndarray]:

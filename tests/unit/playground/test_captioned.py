@@ -13,6 +13,7 @@ from internvideo.playground import (
     World,
     captions,
     draw_facts,
+    draw_still,
     image_captions,
     image_path,
     slots,
@@ -37,8 +38,13 @@ def facts_of(drawn):
 
 
 @pytest.fixture(scope="module")
-def files(drawn):
-    return dict(annotation_files(drawn))
+def stills():
+    return [draw_still(index, WORLD) for index in range(290)]
+
+
+@pytest.fixture(scope="module")
+def files(drawn, stills):
+    return dict(annotation_files(drawn, stills))
 
 
 def table(text, delimiter=","):
@@ -172,17 +178,64 @@ def test_the_lsmdc_table_asks_the_motion_questions_counted_from_one(files):
     ]
 
 
-def test_images_have_captions_of_looks(files, drawn):
+@pytest.fixture(scope="module")
+def pictured(drawn, stills):
+    """What images there are, by their paths."""
+    return {image_path(one): one for one in (*drawn, *stills) if one.split != "test"}
+
+
+def test_images_have_captions_of_looks(files, pictured):
     for split in ("train", "val"):
         entries = [json.loads(line) for line in files[f"image_text/{split}.jsonl"].splitlines()]
         assert [
             (f"{entry['image_root']}/{entry['filename']}", tuple(entry["caption"]))
             for entry in entries
-        ] == [(image_path(one), image_captions(one)) for one in drawn if one.split == split]
+        ] == [
+            (image_path(one), image_captions(one))
+            for one in pictured.values()
+            if one.split == split
+        ]
 
 
-def test_the_same_facts_give_the_same_bytes(files, drawn):
-    assert dict(annotation_files(drawn)) == files
+@pytest.mark.parametrize(("split", "num_asked"), [("train", 2), ("val", 1)])
+def test_every_image_is_asked_about(files, pictured, split, num_asked):
+    asked = questions(files, f"images_{split}")
+
+    assert [(row["clip_name"], row["options"][row["answer"]]) for row in asked] == [
+        (path, text)
+        for path, one in pictured.items()
+        if one.split == split
+        for text in image_captions(one)[:num_asked]
+    ]
+
+
+def test_options_of_an_image_have_three_other_shapes_and_one_other_colour(files, pictured):
+    for row in questions(files, "images_train"):
+        colours_of, shapes_of, _ = zip(*map(slots, row["options"]), strict=True)
+        who = pictured[row["clip_name"]].subject
+        colours, shapes = Counter(colours_of), Counter(shapes_of)
+        assert len(set(row["options"])) == 5
+        assert (colours[who.colour], shapes[who.shape]) == (4, 2)
+
+
+def test_no_false_option_of_an_image_is_true_of_a_distractor(files, pictured):
+    for row in questions(files, "images_train"):
+        there = {(it.look.colour, it.look.shape) for it in pictured[row["clip_name"]].distractors}
+        for option in row["options"]:
+            assert slots(option)[:2] not in there
+
+
+def test_stills_leave_the_rows_of_videos_as_they_are(drawn, stills):
+    few, more = dict(annotation_files(drawn[:29])), annotation_files(drawn[:29], stills[:29])
+
+    for name, text in more:
+        without = few.get(name, "")
+        assert text.startswith(without)
+        assert text == without or name.startswith(("image_text/", "multiple_choice/images_"))
+
+
+def test_the_same_facts_give_the_same_bytes(files, drawn, stills):
+    assert dict(annotation_files(drawn, stills)) == files
 
 
 def test_a_few_videos_give_whole_files():

@@ -20,6 +20,7 @@ from internvideo.playground import (
     PAIRS,
     World,
     draw_facts,
+    draw_still,
     generate,
     read_facts,
     render,
@@ -29,14 +30,15 @@ from internvideo.playground.facts import facts_line
 from internvideo.video import open_video
 
 NUM_VIDEOS = 32
+NUM_STILLS = 70
 
 # The module, which the function of the same name hides in the package.
 generate_module = sys.modules[generate.__module__]
 
 
 def make(out: Path, **options):
-    settings = {"size": NUM_VIDEOS, "seed": 7, "side_px": 64, "rate_fps": 8, "has_check": False}
-    return generate(out, **{**settings, **options})
+    settings = {"size": NUM_VIDEOS, "num_stills": NUM_STILLS, "seed": 7, "side_px": 64}
+    return generate(out, **{**settings, "rate_fps": 8, "has_check": False, **options})
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -64,14 +66,16 @@ def test_another_seed_gives_other_videos(made, tmp_path):
     make(tmp_path / "other", seed=8)
 
     ours, others = contents(made), contents(tmp_path / "other")
-    videos = [name for name in ours if name.endswith(".mp4") and name in others]
-    assert all(ours[name] != others[name] for name in videos)
+    media = [name for name in ours if name.endswith((".mp4", ".jpg")) and name in others]
+    assert all(ours[name] != others[name] for name in media)
 
 
 def test_a_video_can_be_made_without_the_others(made):
-    alone = draw_facts(11, World(seed=7, side_px=64, rate_fps=8))
+    world = World(seed=7, side_px=64, rate_fps=8)
 
-    assert (made / "facts.jsonl").read_text().splitlines()[11] == facts_line(alone)
+    for name, draw in (("facts", draw_facts), ("stills", draw_still)):
+        lines = (made / f"{name}.jsonl").read_text().splitlines()
+        assert lines[11] == facts_line(draw(11, world))
 
 
 def test_the_files_hold_the_rendered_frames(made):
@@ -85,25 +89,27 @@ def test_the_files_hold_the_rendered_frames(made):
 
 
 def test_the_summary_counts_and_prints(made, tmp_path):
-    summary = make(tmp_path / "world", size=12)
+    summary = make(tmp_path / "world", size=12, num_stills=None)
 
-    assert (summary.num_videos, summary.num_made) == (12, 12)
+    assert (summary.num_videos, summary.num_stills, summary.num_made) == (12, 24, 12)
     assert sum(summary.num_of_split.values()) == 12
-    assert "12 videos of 29 actions" in str(summary) and "clips/s" in str(summary)
+    assert "12 videos of 29 actions" in str(summary) and "24 stills" in str(summary)
+    assert "clips/s" in str(summary)
 
 
-def test_progress_ends_with_all_videos(tmp_path):
+def test_progress_ends_with_all_videos_and_stills(tmp_path):
     seen = []
     make(tmp_path / "world", size=20, on_progress=lambda done, total: seen.append((done, total)))
 
-    assert seen == [(8, 20), (16, 20), (20, 20)]
+    assert seen == [(8, 90), (16, 90), (20, 90), (84, 90), (90, 90)]
 
 
-def test_an_interrupted_generation_is_completed(made, tmp_path):
+@pytest.mark.parametrize("num_done", [16, NUM_VIDEOS + 64])
+def test_an_interrupted_generation_is_completed(made, tmp_path, num_done):
     out = tmp_path / "world"
 
     def stop(done, total):
-        if done >= 16:
+        if done >= num_done:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -112,11 +118,11 @@ def test_an_interrupted_generation_is_completed(made, tmp_path):
     assert not (out / "facts.jsonl").exists()
 
     summary = make(out)
-    assert summary.num_made == NUM_VIDEOS - 16
+    assert summary.num_made == max(NUM_VIDEOS - num_done, 0)
     assert contents(out) == contents(made)
 
 
-def test_a_playground_of_before_there_were_captions_is_completed(made, tmp_path):
+def test_a_playground_whose_images_and_sentences_are_gone_is_completed(made, tmp_path):
     out = tmp_path / "world"
     shutil.copytree(made, out)
     for name in ("images", "image_text", "webvid", "msrvtt", "multiple_choice"):
@@ -145,6 +151,15 @@ def test_a_folder_with_something_else_is_refused_and_left_alone(tmp_path):
 def test_a_playground_of_other_settings_is_refused(made):
     with pytest.raises(ConfigError, match="holds a playground with seed 7, not 8"):
         make(made, seed=8)
+
+
+def test_a_playground_of_before_there_were_stills_is_refused(made, tmp_path):
+    state = json.loads((made / "playground.json").read_text())
+    del state["num_stills"]
+    (tmp_path / "playground.json").write_text(json.dumps(state))
+
+    with pytest.raises(ConfigError, match="holds a playground with num_stills None, not 70"):
+        make(tmp_path)
 
 
 def test_a_broken_description_is_refused(tmp_path):
@@ -178,6 +193,7 @@ def test_a_full_disk_is_one_clear_error(tmp_path, monkeypatch):
         ({"size": "dmo"}, "unknown playground size 'dmo'; did you mean 'demo'"),
         ({"size": "0"}, "playground size 0 is no number of videos"),
         ({"size": -3}, "playground size -3 is no number of videos"),
+        ({"num_stills": -1}, "num_stills -1 is negative; give 0 for none"),
         ({"num_workers": 0}, "num_workers 0 is not a number of processes"),
         ({"side_px": 31}, "side_px 31 is not an even number of at least 32"),
         ({"rate_fps": 1}, "rate_fps 1 .* too short to show a motion"),
@@ -256,6 +272,17 @@ def test_reserved_combinations_occur_only_in_test(drawn):
         assert is_reserved(who.shape, who.colour, verb) == one.has_unseen_combination
         assert one.split == "test" or not one.has_unseen_combination
     assert sum(one.has_unseen_combination for one in drawn) == len(ACTIONS)
+
+
+def test_stills_have_no_reserved_combination():
+    drawn = [draw_still(index, World(seed=1)) for index in range(10 * len(ACTIONS))]
+
+    assert {one.action for one in drawn} == set(ACTIONS)
+    assert Counter(one.split for one in drawn) == {"train": 276, "val": 14}
+    for one in drawn:
+        who = one.subject
+        assert not is_reserved(who.shape, who.colour, ACTIONS[one.action].verb)
+        assert not one.has_unseen_combination
 
 
 def test_both_of_a_pair_reserve_the_same_combinations():

@@ -6,9 +6,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from internvideo.playground import ACTIONS, World, clear_frame, draw_facts, render
+from internvideo.playground import (
+    ACTIONS,
+    SIZES,
+    World,
+    clear_frame,
+    draw_action,
+    draw_facts,
+    draw_still,
+    render,
+)
 from internvideo.playground.facts import track_array
-from internvideo.playground.images import write_image
+from internvideo.playground.images import still, write_image
 
 WORLD = World(seed=6)
 
@@ -39,3 +48,37 @@ def test_an_image_holds_the_clear_frame(tmp_path):
     found = np.asarray(Image.open(tmp_path / "image.jpg")).astype(int)
     assert found.shape == expected.shape
     assert np.abs(found - expected).mean() < 6
+
+
+@pytest.mark.parametrize("index", range(2 * len(ACTIONS)))
+def test_a_still_is_one_frame_in_which_all_actors_show(index):
+    facts = draw_still(index, WORLD)
+
+    assert facts.num_frames == 1 and clear_frame(facts) == 0
+    for actor in facts.actors:
+        assert actor.opacity[0] >= 0.95
+        # Whole, or a corner that sticks out by the pixel that a drawn path allows for.
+        ((left, top, right, bottom),) = facts.boxes(actor)
+        assert min(right - left, bottom - top) > actor.radius[0]
+
+
+def test_a_still_is_painted_as_the_frame_of_its_video():
+    facts = draw_facts(18, WORLD)
+
+    found = render(still(facts, 7), has_noise=False)
+    assert (found == render(facts, frames=[7], has_noise=False)).all()
+
+
+@pytest.mark.parametrize("frame", [0, -1])
+def test_what_grows_has_the_size_of_its_frame(frame):
+    facts = draw_action("grow", 3, WORLD)
+    radius = facts.actors[0].radius[frame]
+
+    seen = still(facts, frame % facts.num_frames).subject.size
+    assert abs(SIZES[seen] - radius) == min(abs(size - radius) for size in SIZES.values())
+
+
+def test_stills_are_drawn_apart_from_the_videos():
+    for index in range(10):
+        video, other = draw_facts(index, WORLD), draw_still(index, WORLD)
+        assert video.background != other.background

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from internvideo.data import build_kinetics710, find_vintage, read_renamed
+from internvideo.data import VideoData, build_kinetics710, find_vintage, read_renamed
 from internvideo.data.annotations import read_kinetics, read_manifest
 from internvideo.data.annotations.choices import read_lsmdc_choice, read_msrvtt_choice
 from internvideo.data.annotations.retrieval import read_msrvtt
@@ -20,6 +20,7 @@ from internvideo.playground import (
     read_facts,
 )
 from internvideo.playground.annotations import annotation_files
+from internvideo.video import open_video
 
 
 @pytest.fixture(scope="module")
@@ -83,12 +84,35 @@ def test_lsmdc_questions_are_those_of_msrvtt(made):
     ]
 
 
-def test_images(made, facts):
+@pytest.fixture(scope="module")
+def said_of_image(made, facts):
+    """Captions of the images of training, those of videos before stills."""
+    pictured = [*facts, *read_facts(made / "stills.jsonl")]
+    return {made / image_path(one): image_captions(one) for one in pictured if one.split == "train"}
+
+
+def test_images(made, said_of_image):
     read = read_image_text_list(made / "image_text/train.jsonl", root=made)
 
-    assert found(read) == [
-        (made / image_path(one), image_captions(one)) for one in facts if one.split == "train"
+    assert found(read) == list(said_of_image.items())
+
+
+def test_questions_on_images_open_them_as_videos_of_one_frame(made, said_of_image):
+    data = VideoData(
+        source="multiple_choice/images_train.jsonl",
+        eval_source="multiple_choice/images_val.jsonl",
+        format="msr-vtt-choice",
+        root=str(made),
+    )
+    read = data.read()
+
+    trained = [record for record in read.records if record.split == "train"]
+    assert [(record.video, record.answer) for record in trained] == [
+        (path, said) for path, captions in said_of_image.items() for said in captions[:2]
     ]
+    for record in (trained[0], trained[-1]):
+        with open_video(record.video) as reader:
+            assert reader.frames([0]).frames.shape == (1, 32, 32, 3)
 
 
 @pytest.fixture(scope="module")
