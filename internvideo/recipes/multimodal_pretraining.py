@@ -62,6 +62,14 @@ def multimodal_tiny_playground() -> Run:
             vocabulary_size=vocabulary,
         ),
     )
+    images = VideoData(
+        source="multiple_choice/images_train.jsonl",
+        format="msr-vtt-choice",
+        root="runs/playground",
+        train_split=None,
+        crop="centre",
+        cache_mb=4096,
+    )
     return Run(
         name="multimodal_tiny_playground",
         stage=MultimodalPretraining(encoder=encoder, vocabulary="own", num_negatives=4),
@@ -74,6 +82,7 @@ def multimodal_tiny_playground() -> Run:
             crop="centre",
             cache_mb=4096,
         ),
+        other_sources={"images": Source(data=images, batch_size=96, num_frames=1)},
         training=TrainingConfig(
             num_steps=900,
             batch_size=64,

@@ -17,7 +17,7 @@ from internvideo.cli import main
 from internvideo.recipes import load_video_text
 from tests.end_to_end.runs import assert_same_bits, metrics, run
 
-# `multimodal_tiny_playground` in seconds, with a caption decoder and every third step on images.
+# `multimodal_tiny_playground` in seconds, with every other step on images of two sources.
 RECIPE = """
 recipe = "multimodal_tiny_playground"
 [stage]
@@ -56,8 +56,13 @@ warmup_steps = 2
 [other_sources.images]
 weight = 0.5
 batch_size = 6
-num_frames = 1
 [other_sources.images.data]
+cache_mb = 200
+[other_sources.more]
+weight = 0.5
+batch_size = 6
+num_frames = 1
+[other_sources.more.data]
 source = "image_text/train.jsonl"
 format = "image-text-list"
 root = "runs/playground"

@@ -42,16 +42,16 @@ def test_a_toml_file_adds_a_source_and_a_caption_decoder(tmp_path):
         "[stage.encoder.text]\nwidth = 32\nvocabulary_size = 700\n"
         "[stage.encoder.captioner]\n"
         "width = 32\ncontext_width = 64\nvocabulary_size = 700\nnum_queries = 3\n"
-        "[other_sources.images]\nweight = 0.5\nbatch_size = 6\nnum_frames = 1\n"
-        "[other_sources.images.data]\n"
+        "[other_sources.more]\nweight = 0.5\nbatch_size = 6\nnum_frames = 1\n"
+        "[other_sources.more.data]\n"
         'source = "image_text/train.jsonl"\nformat = "image-text-list"\nroot = "pictures"\n'
     )
 
     run = read_run(path, RECIPES)
 
-    assert run.other_sources == {"images": IMAGES}
+    assert run.other_sources == {**tiny().other_sources, "more": IMAGES}
     assert run.stage.encoder.captioner.num_queries == 3
-    assert replace(run, stage=tiny().stage) == mixed()
+    assert replace(run, stage=tiny().stage) == mixed(**run.other_sources)
 
 
 def test_settings_reach_the_towers_and_the_sources():
@@ -121,7 +121,7 @@ def test_a_wrong_setting_is_named(setting, message):
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        ('[other_sources.images]\nsource = "a.csv"\n', "other_sources.images.data: Field required"),
+        ('[other_sources.more]\nsource = "a.csv"\n', "other_sources.more.data: Field required"),
         (
             '[other_sources.images.data]\nsource = "a.csv"\nroots = "b"\n',
             "mine.toml.other_sources.images.data: 'roots'; did you mean 'root'?",
@@ -153,3 +153,15 @@ def test_a_shown_recipe_says_what_it_is_made_of(capsys):
     assert "stage.encoder.video.global_layers" in text
     assert "other_sources.images.batch_size = 86016" in text
     assert "8 x 14 x 14" in text
+
+
+def test_a_shown_run_counts_the_steps_on_images_as_such(capsys):
+    settings = ["training.num_steps=800", "training.batch_size=32"]
+    settings += ["other_sources.images.weight=3", "other_sources.images.batch_size=96"]
+    stage = tiny().stage
+
+    options = [part for setting in settings for part in ("--set", setting)]
+    assert main(["show", "multimodal_tiny_playground", *options]) == 0
+    images = replace(stage, num_frames=1).training_flops_per_clip
+    expected = 200 * 32 * stage.training_flops_per_clip + 600 * 96 * images
+    assert capsys.readouterr().out.endswith(f" {expected:.3g} FLOP the whole run\n")
