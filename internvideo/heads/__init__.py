@@ -2,9 +2,10 @@
 
 from internvideo.heads.classify import (
     AttentivePooling,
+    Units,
     VideoClassifier,
     VideoClassifierConfig,
-    in_own_units,
+    in_units,
     map_head_rows,
     rows_of_classes,
 )
@@ -29,10 +30,11 @@ __all__ = [
     "QuestionAnswerer",
     "QuestionAnswererConfig",
     "TokenWeights",
+    "Units",
     "VideoClassifier",
     "VideoClassifierConfig",
     "equal_weights",
-    "in_own_units",
+    "in_units",
     "map_head_rows",
     "mean_frame_similarity",
     "rows_of_classes",

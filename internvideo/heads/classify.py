@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from pydantic import Discriminator, Tag
 from torch import Tensor, nn
@@ -29,7 +30,10 @@ from internvideo.models import (
     attend_once,
 )
 
-_DEVIATION_EPS = 0.01  # of pixels in [0, 1]; that of the pretraining
+Units = Literal["fixed", "clip", "differences"]
+
+# Of pixels in [0, 1]; the first is that of masked pretraining.
+_DEVIATION_EPS, _CHANGE_EPS = 0.01, 0.004
 
 
 def _family(encoder: Any) -> str:
@@ -55,9 +59,8 @@ class VideoClassifierConfig:
     # mean pooling (there is no class token); "query", the vector that B pools its tokens to;
     # "attentive", what a learned query reads from all tokens of either.
     pooling: Literal["mean", "first", "query", "attentive"] = "mean"
-    # "clip": measure each clip from its mean colour, in units of its own deviation, as masked
-    # pretraining with target "clip" did; the clip is then given as pixels in [0, 1].
-    units: Literal["fixed", "clip"] = "fixed"
+    # What the encoder sees of a clip, see `in_units`.
+    units: Units = "fixed"
     dropout: float = 0.0
     init_scale: float = 0.001  # start near equal scores for all classes
     norm_eps: float | None = None  # of the norm before the head; None: the encoder's
@@ -119,9 +122,7 @@ class VideoClassifier(nn.Module):
 
     def represent(self, clip: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b *n d"]:
         """What the encoder gives to the head: one vector of a clip, or tokens to read."""
-        if self.config.units == "clip":
-            clip = in_own_units(clip)
-        return self.select(self.encoder(clip))
+        return self.select(self.encoder(in_units(clip, self.config.units)))
 
     def select(self, output: Float[Tensor, "b n d"] | UniFormerOutput) -> Float[Tensor, "b *n d"]:
         """Of all that encoder A or B gives, what the head reads."""
@@ -165,11 +166,23 @@ class AttentivePooling(nn.Module):
         return attend_once(self.attn, self.query.expand(tokens.shape[0], -1), self.norm(tokens))
 
 
-def in_own_units(clip: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b c t h w"]:
-    """Subtract a clip's mean colour and divide by its deviation over all channels."""
-    centred = clip - clip.mean((2, 3, 4), keepdim=True)
-    deviation = centred.square().mean((1, 2, 3, 4), keepdim=True).sqrt() + _DEVIATION_EPS
-    return centred / deviation
+def in_units(clip: Float[Tensor, "b c t h w"], units: Units) -> Float[Tensor, "b c t h w"]:
+    """Turn a clip into what an encoder sees; except with "fixed" it has pixels in [0, 1].
+
+    Args:
+        clip: Frames.
+        units: "fixed": the clip as it is, normalised before. "clip": measured from its mean colour,
+            in units of its own deviation, as masked pretraining with target "clip" did.
+            "differences": of each frame from the one before, in units of their own deviation, with
+            zeros for the first; what does not move is then not seen.
+    """
+    if units == "fixed":
+        return clip
+    if units == "clip":
+        change, least = clip - clip.mean((2, 3, 4), keepdim=True), _DEVIATION_EPS
+    else:
+        change, least = F.pad(clip.diff(dim=2), (0, 0, 0, 0, 1, 0)), _CHANGE_EPS
+    return change / (change.square().mean((1, 2, 3, 4), keepdim=True).sqrt() + least)
 
 
 def map_head_rows(weights: Mapping[str, Tensor], rows: Sequence[int]) -> dict[str, Tensor]:

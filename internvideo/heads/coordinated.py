@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from internvideo.errors import ConfigError
-from internvideo.heads.classify import VideoClassifier, VideoClassifierConfig, in_own_units
+from internvideo.heads.classify import VideoClassifier, VideoClassifierConfig, in_units
 from internvideo.models import (
     CoordinatedOutput,
     Coordination,
@@ -192,5 +192,4 @@ def _as_trained(
 ) -> Float[Tensor, "b c t h w"]:
     """Give a clip in [0, 1] the units that a classifier was trained in."""
     shift, scale = (clip.new_tensor(values)[:, None, None, None] for values in (mean, std))
-    clip = (clip - shift) / scale
-    return in_own_units(clip) if config.units == "clip" else clip
+    return in_units((clip - shift) / scale, config.units)

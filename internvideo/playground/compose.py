@@ -93,15 +93,26 @@ def draw_facts(index: int, world: World) -> Facts:
 
 
 def draw_still(index: int, world: World) -> Facts:
-    """Draw still `index` of a world: the clear frame of a video that is not made.
+    """Draw still `index` of a world: one thing alone, in the clear frame of a video never made.
 
-    It is of one frame, in training or validation, and its subject never a reserved combination.
+    So shapes are learned in few steps, which are then known among others too. A still is of one
+    frame, in training or validation, and its subject never a reserved combination.
     """
     names = list(ACTIONS)
     rng = np.random.default_rng((world.seed, 5, index))
     facts = _draw(rng, names[index % len(names)], world, unseen=False)
+    (event,) = facts.events
+    subject = facts.actors[event.actors[0]]
     split = "val" if index % STILLS_PER_VAL == STILLS_PER_VAL - 1 else "train"
-    facts = replace(facts, id=f"i{index:06d}", index=index, split=split)
+    facts = replace(
+        facts,
+        id=f"i{index:06d}",
+        index=index,
+        split=split,
+        events=(replace(event, actors=(0,)),),
+        actors=(subject,),
+        distractors=(),
+    )
     return still(facts, clear_frame(facts))
 
 

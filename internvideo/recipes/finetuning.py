@@ -35,7 +35,7 @@ from internvideo.recipes.pretrained import (
     is_saved_model,
     save_pretrained,
 )
-from internvideo.recipes.recognition import recognition_tiny_actions
+from internvideo.recipes.recognition import recognition_tiny_actions_a
 from internvideo.recipes.released import cache_folder
 from internvideo.recipes.run import Run
 from internvideo.stages import PostPretraining, PostPretrainingStage
@@ -269,7 +269,7 @@ def _from_scratch(
     videos: LabelledVideos, num_classes: int
 ) -> tuple[PostPretraining, Preprocessing]:
     """The tiny classifier, whose clips span no more than the usual video has."""
-    stage = recognition_tiny_actions().stage
+    stage = recognition_tiny_actions_a().stage
     assert isinstance(stage, PostPretraining)
     frames = stage.clip_frames
     stride = min(4, max(1, (videos.usual_frames or 4 * frames) // frames))

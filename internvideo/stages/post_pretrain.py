@@ -122,7 +122,7 @@ class PostPretraining:
     def normalisation(self) -> tuple[Colour, Colour]:
         """What is subtracted from pixels in [0, 1], and what they are divided by."""
         encoder = self.model.encoder
-        if self.model.units == "clip":
+        if self.model.units != "fixed":
             return (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
         if isinstance(encoder, UniFormerConfig):
             return self.pixel_mean or CLIP_MEAN, self.pixel_std or CLIP_STD

@@ -37,9 +37,9 @@ from internvideo.data import (
 from internvideo.errors import ConfigError, DecodeError, unknown_name
 from internvideo.heads import (
     CoordinatedClassifier,
+    Units,
     VideoClassifier,
-    VideoClassifierConfig,
-    in_own_units,
+    in_units,
 )
 from internvideo.losses import clip_statistics
 from internvideo.models import (
@@ -86,12 +86,10 @@ def readouts(model: nn.Module) -> dict[str, Readout]:
             }
         case MaskedAutoencoder():
             return readouts(model.encoder)
-        case VideoClassifier(config=VideoClassifierConfig(units="clip")):
-            inner = readouts(model.encoder)
-            own = {name: partial(_in_own_units, readout) for name, readout in inner.items()}
-            return {**own, "pooled": model.features}
         case VideoClassifier():
-            return {**readouts(model.encoder), "pooled": model.features}
+            inner, units = readouts(model.encoder), model.config.units
+            seen = {name: partial(_in_units, readout, units) for name, readout in inner.items()}
+            return {**seen, "pooled": model.features}
         case CoordinatedClassifier():  # A's tokens after they have read B's
             return {
                 "mean": lambda clip: model.calibrated(model.read(clip)).pooled,
@@ -103,8 +101,10 @@ def readouts(model: nn.Module) -> dict[str, Readout]:
     raise ConfigError(f"{type(model).__name__} is no encoder of videos that features are known of")
 
 
-def _in_own_units(readout: Readout, clip: Float[Tensor, "b 3 t h w"]) -> Float[Tensor, "b ..."]:
-    return readout(in_own_units(clip))
+def _in_units(
+    readout: Readout, units: Units, clip: Float[Tensor, "b 3 t h w"]
+) -> Float[Tensor, "b ..."]:
+    return readout(in_units(clip, units))
 
 
 class FeatureEncoder:

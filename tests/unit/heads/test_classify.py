@@ -14,10 +14,10 @@ from internvideo.heads import (
     AttentivePooling,
     VideoClassifier,
     VideoClassifierConfig,
+    in_units,
     map_head_rows,
     rows_of_classes,
 )
-from internvideo.heads.classify import in_own_units
 from internvideo.losses import clip_statistics
 from internvideo.models import MaskedEncoderConfig, UniFormerConfig, patchify, patchify_frames
 from internvideo.values import Tubelet
@@ -111,7 +111,7 @@ def test_own_units_are_those_of_masked_pretraining():
 
     clip = rearrange(frames, "b t h w c -> b c t h w") / 255
 
-    torch.testing.assert_close(patchify(in_own_units(clip), ENCODER_A.tubelet), expected)
+    torch.testing.assert_close(patchify(in_units(clip, "clip"), ENCODER_A.tubelet), expected)
 
 
 def test_brightness_and_contrast_do_not_matter_in_own_units():
@@ -120,6 +120,22 @@ def test_brightness_and_contrast_do_not_matter_in_own_units():
     model, clip = VideoClassifier(config), torch.rand(2, 3, 4, 16, 16)
 
     torch.testing.assert_close(model(clip / 2 + 0.3), model(clip), rtol=0.02, atol=0.01)
+
+
+def test_differences_are_of_each_frame_from_the_one_before():
+    clip = torch.rand(2, 3, 4, 16, 16)
+    change = torch.stack(
+        [clip[:, :, 0] * 0, *(clip[:, :, i] - clip[:, :, i - 1] for i in (1, 2, 3))], 2
+    )
+    scale = change.square().mean((1, 2, 3, 4), keepdim=True).sqrt() + 0.004
+
+    torch.testing.assert_close(in_units(clip, "differences"), change / scale)
+
+
+def test_what_does_not_move_is_not_seen_in_differences():
+    clip = torch.rand(1, 3, 1, 16, 16).expand(-1, -1, 4, -1, -1)
+
+    assert not in_units(clip, "differences").any()
 
 
 def test_frozen_blocks_stay_as_in_evaluation():
