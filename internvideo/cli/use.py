@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,6 +36,8 @@ class Evaluate:
     """Its format; `internvideo list formats` names all."""
     root: str | None = None
     """Folder that the paths of videos start from; default that of the annotations."""
+    columns: dict[str, str] = field(default_factory=dict)
+    """Other names of a manifest's columns, as in: --columns path file label class."""
     split: str | None = None
     """Only the records of this split; default "test" where the file names one, else all."""
     crop: float | None = None
@@ -133,7 +135,9 @@ class Evaluate:
         """Read the records of the split named, else of the usual one if it is there, else all."""
         from internvideo.data import VideoData
 
-        read = VideoData(source=source, format=self.format, root=self.root).read()
+        read = VideoData(
+            source=source, format=self.format, root=self.root, columns=self.columns
+        ).read()
         splits = sorted({record.split for record in read.records if record.split})
         split = split or (usual if usual in splits else None)
         if split is None:

@@ -169,6 +169,15 @@ def test_only_the_test_split_is_evaluated_unless_told(capsys, videos, model):
     assert counts == [1, 1]
 
 
+def test_a_manifest_may_name_its_columns_otherwise(capsys, tmp_path, videos, model):
+    (tmp_path / "own.csv").write_text("file,said\na.mp4,a dot\nb.mp4,two dots\n", encoding="utf-8")
+    options = ["evaluate", model, "--task", "retrieval", "--data", tmp_path / "own.csv", "--json"]
+    columns = ["--root", videos, "--columns", "path", "file", "caption", "said"]
+
+    assert main([*map(str, options), *map(str, columns)]) == 0
+    assert json.loads(capsys.readouterr().out)["num_total"] == 2
+
+
 @pytest.mark.parametrize("beams", [1, 3])
 def test_an_untrained_model_writes_only_words_it_knows(capsys, tmp_path, videos, beams):
     model = multimodal(tmp_path, CAPTIONER, **WORDS)
