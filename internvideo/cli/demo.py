@@ -33,11 +33,11 @@ class Stage(NamedTuple):
 
 # Within 15 minutes on two cores, and 3.
 PLAN = (
-    Stage("mae_tiny_playground", "encoder A learns to rebuild what is hidden", 100, 450),
-    Stage("multimodal_tiny_playground", "encoder B learns to match and to describe", 60, 400),
-    Stage("post_pretrain_tiny_playground", "encoder A learns to name actions", 100, 400),
-    Stage("post_pretrain_tiny_playground_b", "encoder B learns to name actions", 60, 250),
-    Stage("coordinate_tiny_playground", "both learn to read one another", 40, 200),
+    Stage("mae_tiny_playground", "encoder A learns to rebuild what is hidden", 80, 400),
+    Stage("multimodal_tiny_playground", "encoder B learns to match and to describe", 50, 240),
+    Stage("post_pretrain_tiny_playground", "encoder A learns to name actions", 80, 300),
+    Stage("post_pretrain_tiny_playground_b", "encoder B learns to name actions", 40, 120),
+    Stage("coordinate_tiny_playground", "both learn to read one another", 30, 100),
 )
 
 

@@ -232,7 +232,7 @@ def test_the_lines_of_the_readme_run(capsys, folder, level_videos, masked, monke
         (tmp_path / name).write_bytes(level_videos[0].read_bytes())
     (tmp_path / "runs" / "demo").mkdir(parents=True)
     (tmp_path / "runs" / "demo" / "mae_tiny_playground").symlink_to(masked)
-    (tmp_path / "runs" / "b").symlink_to(folder)
+    (tmp_path / "runs" / "demo" / "multimodal_tiny_playground").symlink_to(folder)
     monkeypatch.chdir(tmp_path)
 
     exec(code, {})
