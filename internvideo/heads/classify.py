@@ -182,7 +182,9 @@ def in_units(clip: Float[Tensor, "b c t h w"], units: Units) -> Float[Tensor, "b
         change, least = clip - clip.mean((2, 3, 4), keepdim=True), _DEVIATION_EPS
     else:
         change, least = F.pad(clip.diff(dim=2), (0, 0, 0, 0, 1, 0)), _CHANGE_EPS
-    return change / (change.square().mean((1, 2, 3, 4), keepdim=True).sqrt() + least)
+    # In two steps: other programs than torch sum one by one, and lose digits in long sums.
+    power = change.square().mean((3, 4), keepdim=True).mean((1, 2), keepdim=True)
+    return change / (power.sqrt() + least)
 
 
 def map_head_rows(weights: Mapping[str, Tensor], rows: Sequence[int]) -> dict[str, Tensor]:

@@ -221,7 +221,14 @@ def _traced(
     samples = _samples(part, 2, generator)  # a batch of one would count as fixed
     batch = torch.export.Dim("batch", min=1)
     axes = tuple({0: batch} for _ in samples)
-    return torch.export.export(part.network, samples, dynamic_shapes=axes), samples, axes
+    try:
+        program = torch.export.export(part.network, samples, dynamic_shapes=axes)
+    except (torch._dynamo.exc.TorchDynamoException, RuntimeError) as error:
+        raise ConfigError(
+            f"{type(part.network).__name__} cannot be exported with any batch size "
+            f"({str(error).splitlines()[0]}); the network must not ask how many samples it gets"
+        ) from error
+    return program, samples, axes
 
 
 def _write_program(

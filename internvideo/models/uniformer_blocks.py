@@ -38,6 +38,22 @@ def stem_layers(width: int, patch_px: int) -> list[tuple[int, int, int]]:
     return layers
 
 
+class FrameNorm(nn.InstanceNorm2d):
+    """Normalise every channel of a frame.
+
+    In exported files it is written out so that an empty frame gives zeros everywhere: rounding
+    errors of its mean would be divided by almost nothing.
+    """
+
+    def forward(self, maps: Float[Tensor, "b d h w"]) -> Float[Tensor, "b d h w"]:
+        if not torch.compiler.is_exporting():
+            return super().forward(maps)
+        maps = maps - maps[:, :, :1, :1]
+        centred = maps - maps.mean((2, 3), keepdim=True)
+        scale = torch.rsqrt(centred.square().mean((2, 3), keepdim=True) + self.eps)
+        return centred * scale * self.weight[:, None, None] + self.bias[:, None, None]
+
+
 class ConvolutionalStem(nn.Module):
     """Overlapping 3 x 3 convolutions on every frame: (b, c, t, h, w) -> (b, d, t, rows, columns).
 
@@ -51,13 +67,13 @@ class ConvolutionalStem(nn.Module):
         self.layers = nn.Sequential()
         for narrow, wide, stride in shapes:
             self.layers.append(nn.Conv2d(narrow, wide, 3, stride, padding=1))
-            self.layers.append(nn.InstanceNorm2d(wide, affine=True))
+            self.layers.append(FrameNorm(wide, affine=True))
             self.layers.append(nn.GELU())
 
     def forward(self, clip: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b d t rows columns"]:
         frames = rearrange(clip, "b c t h w -> (b t) c h w")
         maps = self.layers(frames.contiguous(memory_format=torch.channels_last))
-        return rearrange(maps, "(b t) d h w -> b d t h w", b=len(clip))
+        return rearrange(maps, "(b t) d h w -> b d t h w", t=clip.shape[2])
 
 
 class LocalBranch(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,9 @@ MODELS = {
     "encoder A": lambda: MaskedEncoder(A),
     "classifier on A": lambda: VideoClassifier(ON_A),
     "classifier on B": lambda: VideoClassifier(ON_B),
+    "classifier of changes": lambda: VideoClassifier(
+        replace(ON_B, encoder=replace(B, stem_width=4, time_kernel=3), units="differences")
+    ),
     "coordinated": lambda: CoordinatedClassifier(
         CoordinatedClassifierConfig(
             masked=ON_A, multimodal=ON_B, coordination=CoordinationConfig(blocks=1, head_width=8)
@@ -88,6 +92,7 @@ def _outputs(path: Path, inputs: tuple[torch.Tensor, ...]) -> dict[str, torch.Te
         ("encoder A", "encoder", "onnx"),
         ("classifier on A", "classifier", "onnx"),
         ("classifier on B", "classifier", "onnx"),
+        ("classifier of changes", "classifier", "onnx"),
         ("coordinated", "classifier", "onnx"),
         ("encoder B", "video", "onnx"),
         ("encoder B", "video", "torch"),
@@ -228,5 +233,19 @@ def test_a_missing_extra_is_named_with_the_command_that_installs_it(tmp_path, mo
 
     with pytest.raises(ConfigError, match=r"pip install 'internvideo\[export\]'"):
         export_part(SUMS, tmp_path / "sums.onnx", to="onnx")
+
+    assert not list(tmp_path.iterdir())
+
+
+class _OfTwo(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.reshape(2, -1) if len(x) == 2 else x
+
+
+def test_a_network_that_cannot_be_traced_is_named(tmp_path):
+    part = Part(network=_OfTwo(), inputs={"x": Input(axes=(3,))}, outputs=("y",))
+
+    with pytest.raises(ConfigError, match="_OfTwo cannot be exported with any batch size"):
+        export_part(part, tmp_path / "two.pt2", to="torch")
 
     assert not list(tmp_path.iterdir())
