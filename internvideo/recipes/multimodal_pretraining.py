@@ -83,7 +83,7 @@ def multimodal_tiny_playground() -> Run:
             crop="centre",
             cache_mb=4096,
         ),
-        # Steps on images cost a fifth of those on videos, and of them shapes are learned.
+        # Steps on images cost a fifth of those on videos; shapes are learned from them first.
         other_sources={"images": Source(data=images, batch_size=96, num_frames=1)},
         training=TrainingConfig(
             num_steps=950,
