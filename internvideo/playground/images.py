@@ -1,7 +1,8 @@
 """Single frames as image files, for pairs of image and text.
 
 The frame of a video is one in which all that act are whole, opaque and beside each other, so that a
-sentence about looks is true of it. A still is such a frame of a video that is not made.
+sentence about looks is true of it. A still is such a frame of a video that is not made, with its
+subject alone.
 """
 
 from __future__ import annotations
