@@ -8,6 +8,7 @@ Shapes: windows (b, t, h, w, 3) uint8.
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -178,7 +179,7 @@ def _frames(
     video: OpenVideo, indices: Int64[np.ndarray, " t"], *, short_side_px: int
 ) -> Iterator[tuple[int, UInt8[Tensor, "h w 3"]]]:
     if isinstance(video, VideoReader):
-        yield from video.stream(indices.tolist(), short_side_px=short_side_px)
+        yield from video.stream(array("q", indices), short_side_px=short_side_px)
         return
     for index in indices.tolist():  # pictures are files of their own
         yield index, video.frames([index], short_side_px=short_side_px).frames[0]

@@ -9,7 +9,9 @@ Differs from players: pixels are taken as square; transparency is dropped.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterator, Sequence
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
@@ -27,7 +29,7 @@ from internvideo.errors import ConfigError, DecodeError
 from internvideo.values import Clip
 from internvideo.video.container import is_cover, open_container
 from internvideo.video.info import VideoInfo, timing
-from internvideo.video.packets import PacketTable, list_packets
+from internvideo.video.packets import UNKNOWN, PacketTable, list_packets
 from internvideo.video.rotation import Turn
 from internvideo.video.size import scaled_size
 
@@ -114,7 +116,7 @@ class VideoReader:
         if (
             self._container.format.name == "avi"
         ):  # its header also counts frames left out on purpose
-            is_whole = header <= max((t for t in table.dts if t is not None), default=-1) + 1
+            is_whole = header <= max(-1, *table.dts) + 1
         else:
             is_whole = header <= len(table)
         return max(len(table.order or ()), 0 if is_whole else header)
@@ -128,11 +130,13 @@ class VideoReader:
     def timestamps_s(self) -> Float64[np.ndarray, " t"]:
         """Presentation time of every frame in seconds from the first, exact."""
         table, num_frames = self._table, self.num_frames
-        shown = range(len(table)) if table.order is None else table.order
-        times = [time for packet in shown if (time := table.pts[packet]) is not None]
+        times = np.array(table.pts, dtype=np.int64)
+        if table.order is not None:
+            times = times[np.array(table.order, dtype=np.int64)]
+        times = times[times != UNKNOWN]
         if len(times) != num_frames or self._stream.time_base is None:
             return np.arange(num_frames) / float(self._stream.average_rate or 25)
-        ticks = np.sort(np.array(times, dtype=np.float64))
+        ticks = np.sort(times.astype(np.float64))
         return (ticks - ticks[0]) * float(self._stream.time_base) if num_frames else ticks
 
     @cached_property
@@ -230,9 +234,12 @@ class VideoReader:
             decoded = islice(self._decode(0, len(table) - 1), max(indices, default=-1) + 1)
             yield from enumerate(frame for _, frame in decoded)
             return
-        wanted = {table.order[index] for index in indices}
-        for packet, frame in self._decode(0, max(wanted, default=-1), wanted=wanted):
-            if packet in self._rank:
+        is_wanted, last = bytearray(len(table)), -1
+        for index in indices:
+            is_wanted[table.order[index]] = True
+            last = max(last, table.order[index])
+        for packet, frame in self._decode(0, last, is_wanted=is_wanted.__getitem__):
+            if packet is not None and self._rank[packet] >= 0:
                 yield self._rank[packet], frame
 
     def _undecodable(self, missing: Collection[int]) -> DecodeError:
@@ -269,7 +276,9 @@ class VideoReader:
             return
         missing = {table.order[index]: index for index in indices}
         for start, packets in self._runs(sorted(missing)):
-            for packet, frame in self._decode(start, packets[-1], wanted=set(packets)):
+            for packet, frame in self._decode(
+                start, packets[-1], is_wanted=set(packets).__contains__
+            ):
                 if packet in missing:
                     yield missing.pop(packet), frame
         if missing:  # a key packet that is none, or damage: only the whole way from the start tells
@@ -278,18 +287,23 @@ class VideoReader:
                     yield missing.pop(packet), frame
 
     @cached_property
-    def _by_pts(self) -> dict[int, int] | None:
-        """Packet of each presentation time; None where times are no identity.
+    def _times(self) -> array[int] | None:
+        """Presentation times in order on screen; None where times are no identity.
 
         Passing a packet's number through the decoder always works, but costs 3 us a packet.
         """
-        if not self._table.has_times:
+        table = self._table
+        if not table.has_times or table.order is None:
             return None
-        return {time: packet for packet, time in enumerate(self._table.pts) if time is not None}
+        return array("q", (table.pts[packet] for packet in table.order))
 
     @cached_property
-    def _rank(self) -> dict[int, int]:
-        return {packet: index for index, packet in enumerate(self._table.order or ())}
+    def _rank(self) -> array[int]:
+        """Place on screen of every packet; -1 of those that show nothing."""
+        rank = array("q", [-1]) * len(self._table)
+        for index, packet in enumerate(self._table.order or ()):
+            rank[packet] = index
+        return rank
 
     def _runs(self, packets: list[int]) -> list[tuple[int, list[int]]]:
         """Group wanted packets by where decoding has to start for them."""
@@ -314,25 +328,25 @@ class VideoReader:
             self._shown.clear()
         self._table.num_frames = len(order)
         if None not in order and len(set(order)) == len(order):
-            self._table.order = order
+            self._table.order = array("q", order)
 
     def _decode(
-        self, start: int, last: int, *, wanted: Collection[int] | None = None
-    ) -> Iterator[tuple[int, av.VideoFrame]]:
+        self, start: int, last: int, *, is_wanted: Callable[[int], object] | None = None
+    ) -> Iterator[tuple[int | None, av.VideoFrame]]:
         """Decode packets `start` to `last`; yield (packet number, frame) in order on screen.
 
-        Given `wanted`, frames to which no other frame refers are skipped unless they are in it.
+        Given `is_wanted`, frames to which no other frame refers are skipped unless it says so.
         """
-        skips = wanted is not None and self._table.may_skip
+        skips = is_wanted if self._table.may_skip else None
         if start > 0 and not self._codec.is_open and self._codec.name in _NAMES_ITS_ENCODER:
             self._show_first_packet()
         self._codec.skip_frame = "DEFAULT"
         if self._codec.is_open:
             self._codec.flush_buffers()
         for number, packet in self._packets(start, last):
-            if skips:
-                self._codec.skip_frame = "DEFAULT" if number in wanted else "NONREF"
-            if self._by_pts is None:
+            if skips is not None:
+                self._codec.skip_frame = "DEFAULT" if skips(number) else "NONREF"
+            if self._times is None:
                 # PyAV finds it again by identity; a small int is the same object in every thread.
                 packet.opaque = [number]
             yield from self._feed(packet)
@@ -348,16 +362,24 @@ class VideoReader:
         for _, packet in self._packets(0, 0):
             self._feed(packet)
 
-    def _feed(self, packet: av.Packet | None) -> list[tuple[int, av.VideoFrame]]:
+    def _feed(self, packet: av.Packet | None) -> list[tuple[int | None, av.VideoFrame]]:
         try:
             frames = self._codec.decode(packet)
         except av.error.FFmpegError as error:
             self.num_bad_packets += 1
             self.first_error = self.first_error or error.strerror
             return []
-        if self._by_pts is None:
+        if self._times is None:
             return [(frame.opaque[0], frame) for frame in frames]
-        return [(self._by_pts.get(frame.pts), frame) for frame in frames]
+        return [(self._packet_at(frame.pts), frame) for frame in frames]
+
+    def _packet_at(self, pts: int | None) -> int | None:
+        """Find the packet shown at this time."""
+        times, order = self._times, self._table.order
+        if pts is None or times is None or order is None:
+            return None
+        index = bisect_left(times, pts)
+        return order[index] if index < len(times) and times[index] == pts else None
 
     def _packets(self, start: int, last: int) -> Iterator[tuple[int, av.Packet]]:
         kept = self._table.kept
@@ -373,7 +395,7 @@ class VideoReader:
     def _read_again(self, start: int) -> Iterator[tuple[int, av.Packet]]:
         """Read packets from the file from one at or before `start`; for files too large to keep."""
         times = (self._table.dts[start], self._table.pts[start])
-        time = next((t for t in times if t is not None), None)
+        time = next((t for t in times if t != UNKNOWN), None)
         if time is not None:
             self._container.seek(time, stream=self._stream)
             packets = (packet for packet in self._container.demux(self._stream) if packet.size)
