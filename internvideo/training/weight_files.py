@@ -11,6 +11,7 @@ import hashlib
 import json
 import pickle
 import re
+import string
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -46,6 +47,7 @@ _IN_FOLDERS = (
     "model.safetensors.index.json",
     "pytorch_model.bin.index.json",
 )
+_OF_TEXT = frozenset(string.printable.encode())
 _BEGINNINGS = (
     (rb"\s*<(!DOCTYPE|html|\?xml|head|body)", "a web page; the download failed"),
     (rb"version https://git-lfs", "a Git LFS pointer; fetch the file that it stands for"),
@@ -139,6 +141,8 @@ def _obviously_wrong(path: Path, beginning: bytes) -> str | None:
             return f"is {what}"
     if beginning.startswith(b"PK") and not zipfile.is_zipfile(path):
         return "is cut short (a zip archive without its end); download it again"
+    if not set(beginning) - _OF_TEXT:
+        return f"is text (it starts with {beginning[:40].decode('latin-1').strip()!r})"
     return None
 
 

@@ -86,6 +86,7 @@ def test_a_torchscript_archive_gives_its_state_dict(tmp_path):
         ("noise.pth", "is no checkpoint"),
         ("missing.pth", "No such file"),
         ("list.pt", "holds no state dict but a list"),
+        ("notes.pth", "is text .it starts with 'weights go here'."),
     ],
 )
 def test_a_file_without_weights_is_named_and_said_why(tmp_path, name: str, message: str):
@@ -94,6 +95,7 @@ def test_a_file_without_weights_is_named_and_said_why(tmp_path, name: str, messa
     (tmp_path / "empty.pth").touch()
     (tmp_path / "folder").mkdir()
     (tmp_path / "pointer.bin").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:")
+    (tmp_path / "notes.pth").write_text("weights go here\n")
     (tmp_path / "noise.pth").write_bytes(b"\x07noise" * 50)
     torch.save(STATE, tmp_path / "whole.pth")
     save_file(STATE, tmp_path / "whole.safetensors")
