@@ -69,7 +69,9 @@ class VideoData:
     equal segments of the whole video ("segments"): drawn in training, the middle in evaluation.
     Evaluation sees the middle `eval_crop` of the short side (officially 224/256 for zero-shot).
     With a `stride_range` training draws the stride of each dense window from it, both ends
-    included. `augment` changes each training view further, by a draw of its own.
+    included. `augment` changes each training view further, by a draw of its own. `shuffled` puts
+    the frames of every clip in an order of their own, here and in evaluation: what a network still
+    learns then, it does not learn from time.
     """
 
     source: str
@@ -84,6 +86,7 @@ class VideoData:
     sampling: Literal["dense", "segments"] = "dense"
     stride_frames: int = 4
     stride_range: tuple[int, int] | None = None
+    shuffled: bool = False
     eval_crop: float = 1.0
     crop: Literal["multi-scale", "random-resized", "centre"] = "multi-scale"
     flip: bool = False
@@ -102,12 +105,8 @@ class VideoData:
         for name in (*self.options, *(["columns"] if self.columns else [])):
             if name not in known:
                 raise unknown_name(f"option of the {self.format} reader", name, known)
-        for name, least in (
-            ("stride_frames", 1),
-            ("views_per_video", 1),
-            ("cache_mb", 0),
-            ("num_workers", 0),
-        ):
+        counts = {"stride_frames": 1, "views_per_video": 1, "cache_mb": 0, "num_workers": 0}
+        for name, least in counts.items():
             if getattr(self, name) < least:
                 raise ConfigError(f"data.{name} is {getattr(self, name)}, expected {least} or more")
         if self.shards_at_a_time is not None and self.shards_at_a_time < 1:
@@ -298,12 +297,16 @@ class ClipDataset:
         """Decode, or take from the cache, the frames of one window."""
         cached = None if self.cache is None else self.cache.frames(index)
         if cached is not None:
-            return cached[self._frame_numbers(len(cached), rng)]
+            return cached[self._frame_order(len(cached), rng)]
         record = self.records[index]
         with open_video(record) as video:
             part = frames_of(record, video)
-            numbers = [part[i] for i in self._frame_numbers(len(part), rng)]
+            numbers = [part[i] for i in self._frame_order(len(part), rng)]
             return video.frames(numbers, short_side_px=self.short_side_px).frames
+
+    def _frame_order(self, available: int, rng: np.random.Generator) -> list[int]:
+        numbers = self._frame_numbers(available, rng)
+        return rng.permutation(numbers).tolist() if self.config.shuffled else numbers
 
     def _frame_numbers(self, available: int, rng: np.random.Generator) -> list[int]:
         """Choose at random for training, and the middle, of time or of each part, otherwise."""

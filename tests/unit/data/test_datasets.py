@@ -162,6 +162,23 @@ def test_segments_of_evaluation_are_seen_at_their_middles(tiny_data):
     ]
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_shuffled_frames_are_those_of_the_clip_in_another_order(tiny_data, training):
+    data = replace(tiny_data, shuffled=True)
+
+    mixed, plain = (
+        [dataset(one, training=training, num_frames=8).sample(i).views[0] for i in (0, 1, 0)]
+        for one in (data, replace(data, shuffled=False))
+    )
+
+    def levels(clip):
+        return [round(frame.float().mean().item(), 2) for frame in clip]
+
+    assert [sorted(levels(clip)) for clip in mixed] == [sorted(levels(clip)) for clip in plain]
+    assert [levels(clip) for clip in mixed] != [levels(clip) for clip in plain]
+    assert torch.equal(mixed[0], mixed[2])
+
+
 def test_a_video_shorter_than_its_clip_repeats_frames(tiny_data):
     data = replace(tiny_data, sampling="segments")
 
