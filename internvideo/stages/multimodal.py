@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from internvideo.data import FIRST, Source, VideoData, open_data
@@ -33,7 +33,6 @@ from internvideo.losses import (
     count_targets,
     sigmoid_loss,
 )
-from internvideo.metrics import retrieval_metrics
 from internvideo.models import (
     MultimodalEncoder,
     MultimodalEncoderConfig,
@@ -43,9 +42,10 @@ from internvideo.models import (
     training_flops,
     uniformer_macs,
 )
+from internvideo.stages.captioned_scores import EvaluatedClip, clip_scores, evaluated_clips
+from internvideo.stages.gradient_cache import Texts, Work, cache_gradients
 from internvideo.text import Tokenizer, load_clip_tokenizer, train_tokenizer
 from internvideo.training import (
-    RandomState,
     TrainingConfig,
     gather_objects,
     gather_rows,
@@ -182,7 +182,7 @@ class MultimodalPretrainingStage:
     def batches(self, first_step: int) -> Iterator[Sequence[ClipBatch]]:
         return self.data.batches(first_step)
 
-    def prepare(self, batches: Sequence[ClipBatch]) -> list[_Work]:
+    def prepare(self, batches: Sequence[ClipBatch]) -> list[Work]:
         """Tokenise, count what the captioning loss averages over, and cache gradients if needed."""
         works = [self._work(batch) for batch in batches]
         targets = sum_over_ranks(sum(count_targets(work.padded) for work in works).float())
@@ -190,10 +190,11 @@ class MultimodalPretrainingStage:
             work.num_targets = targets / (self.share.count * len(works))
         clamp_logit_scale(self.model.logit_scale)
         if len(works) > 1:
-            self._cache_gradients(works)
+            scales = (self.model.logit_scale, self.model.logit_bias)
+            cache_gradients(works, self._embed, self._contrastive, scales, self.device)
         return works
 
-    def losses(self, work: _Work, generator: torch.Generator) -> dict[str, Tensor]:
+    def losses(self, work: Work, generator: torch.Generator) -> dict[str, Tensor]:
         prefix = "image_" if work.batch.frames.shape[1] == 1 else ""
         if work.random_state is not None:
             work.random_state.restore(self.device)
@@ -202,7 +203,7 @@ class MultimodalPretrainingStage:
             embeddings = [gather_rows(part) for part in (video.embedding, text.embedding)]
             contrastive = self._contrastive(*embeddings, text.extra, len(work.batch))
         else:
-            contrastive = work.cached.stand_in(video.embedding, text, self.model)
+            contrastive = work.cached.stand_in(video.embedding, text)
         losses = {f"{prefix}contrastive": contrastive}
         if f"{prefix}captioning" in self.loss_weights:
             losses[f"{prefix}captioning"] = captioning_loss(
@@ -219,27 +220,12 @@ class MultimodalPretrainingStage:
         `choice` is the share of clips that prefer their caption to their own wrong ones;
         `captioning` the loss of a token.
         """
-        found: list[_EvaluatedClip] = []
+        found: list[EvaluatedClip] = []
         for batch, counted in in_step(self.data.held_back.once(), self.device):
             evaluated = self._evaluated(batch)  # also where only other ranks still have clips
             found += evaluated if counted else []
         clips = [clip for part in gather_objects(found) for clip in part]
-        if not clips:
-            logger.warning("none of the held-back videos can be decoded: nothing is evaluated")
-            return {"clips": 0.0}
-        different = list({clip.caption: clip for clip in clips}.values())
-        videos, texts = (
-            torch.stack([getattr(clip, name) for clip in different]) for name in ("video", "text")
-        )
-        scale = self.model.logit_scale.detach().exp().cpu().float()
-        scores = retrieval_metrics(scale * texts @ videos.T, torch.arange(len(different)))
-        result = {name: scores[name] for name in ("t2v/r1", "t2v/r5", "t2v/median_rank", "v2t/r1")}
-        if clips[0].is_right is not None:
-            result["choice"] = sum(bool(clip.is_right) for clip in clips) / len(clips)
-        if clips[0].caption_cost is not None:
-            tokens = sum(clip.num_targets for clip in clips)
-            result["captioning"] = sum(clip.caption_cost or 0.0 for clip in clips) / tokens
-        return {**result, "captions": float(len(different)), "clips": float(len(clips))}
+        return clip_scores(clips, self.model.logit_scale)
 
     def examples(self, count: int) -> Annotations:
         """Held-back clips for a report, all with different captions, evenly from among them."""
@@ -260,7 +246,7 @@ class MultimodalPretrainingStage:
         self.data.restore(state["broken"])
         self.num_cut = state["num_cut"]
 
-    def _work(self, batch: ClipBatch) -> _Work:
+    def _work(self, batch: ClipBatch) -> Work:
         """Turn the sentences of a batch into ids, and choose what of its clips is seen."""
         if batch.captions is None:
             raise ConfigError("a batch without captions; every record needs one")
@@ -270,7 +256,7 @@ class MultimodalPretrainingStage:
             chosen = [wrong[: self.config.num_negatives] for wrong in batch.negatives]
             negatives = self._ids([sentence for wrong in chosen for sentence in wrong])
         num_visible = self.config.num_visible
-        return _Work(
+        return Work(
             batch=batch,
             ids=ids,
             padded=self.tokenizer.padding_mask(ids),
@@ -299,7 +285,7 @@ class MultimodalPretrainingStage:
         ]
         return torch.stack(orders).sort(dim=1).values.to(self.device)
 
-    def _embed(self, work: _Work) -> tuple[VideoEmbedding, _Texts]:
+    def _embed(self, work: Work) -> tuple[VideoEmbedding, Texts]:
         frames = work.batch.frames.to(self.device, non_blocking=True)
         clip = normalise(frames, mean=CLIP_MEAN, std=CLIP_STD)
         video = self.model.encode_video(clip, work.visible_index)
@@ -308,12 +294,13 @@ class MultimodalPretrainingStage:
             rows = (work.ids, work.negatives)
             width = max(part.shape[1] for part in rows)
             ids = torch.cat([F.pad(part, (0, width - part.shape[1])) for part in rows])
+        ids, row = ids.unique(dim=0, return_inverse=True)  # each sentence once
         text = self.model.encode_text(ids)
-        extra = text.embedding[count:].unflatten(0, (count, -1)) if len(ids) > count else None
-        return video, _Texts(
-            embedding=text.embedding[:count],
-            tokens=text.tokens[:count, : work.ids.shape[1]],
-            extra=extra,
+        own, wrong = row[:count], row[count:]
+        return video, Texts(
+            embedding=text.embedding[own],
+            tokens=text.tokens[own, : work.ids.shape[1]],
+            extra=text.embedding[wrong].unflatten(0, (count, -1)) if len(wrong) else None,
         )
 
     def _contrastive(
@@ -332,59 +319,14 @@ class MultimodalPretrainingStage:
             return sigmoid_loss(video, text, scale, bias, own_rows=own, extra_text=extra)
         return contrastive_loss(video, text, scale, own_rows=own, extra_text=extra)
 
-    def _cache_gradients(self, works: list[_Work]) -> None:
-        """Embed all micro-batches, take the loss of the step, keep what it gives each embedding."""
-        embedded = []
-        with torch.no_grad():
-            for work in works:
-                work.random_state = RandomState.now(self.device)
-                video, text = self._embed(work)
-                embedded.append((video.embedding, text.embedding, text.extra))
-        with torch.enable_grad():
-            leaves = [
-                None if parts[0] is None else torch.cat(parts).detach().requires_grad_()
-                for parts in zip(*embedded, strict=True)
-            ]
-            video, text, extra = leaves
-            assert video is not None and text is not None
-            loss = self._contrastive(gather_rows(video), gather_rows(text), extra, len(video))
-            scales = [p for p in (self.model.logit_scale, self.model.logit_bias) if p is not None]
-            wanted = [video, text, *([] if extra is None else [extra]), *scales]
-            gradients = torch.autograd.grad(loss, wanted, allow_unused=True)
-        of_rows = [part.chunk(len(works)) for part in gradients[: len(wanted) - len(scales)]]
-        for number, work in enumerate(works):
-            work.cached = _Cached(
-                loss=loss.detach(),
-                of_rows=tuple(part[number] * len(works) for part in of_rows),
-                of_scales=gradients[len(wanted) - len(scales) :],
-            )
-
     @torch.no_grad()
-    def _evaluated(self, batch: ClipBatch) -> list[_EvaluatedClip]:
+    def _evaluated(self, batch: ClipBatch) -> list[EvaluatedClip]:
         work = self._work(batch)
         work.visible_index = None
         video, text = self._embed(work)
-        right, costs = None, None
-        if text.extra is not None:
-            own = (video.embedding * text.embedding).sum(1)
-            others = torch.einsum("be,bke->bk", video.embedding, text.extra)
-            right = (own[:, None] > others).all(1)
-        if self.model.captioner is not None:
-            logits = self.model.describe(text.tokens, video.tokens).float()
-            targets = work.ids[:, 1:].masked_fill(work.padded[:, 1:], -100)
-            costs = F.cross_entropy(logits.mT, targets, reduction="none").sum(1)
-        assert batch.captions is not None
-        return [
-            _EvaluatedClip(
-                caption=batch.captions[i],
-                video=video.embedding[i].cpu(),
-                text=text.embedding[i].cpu(),
-                is_right=None if right is None else bool(right[i]),
-                caption_cost=None if costs is None else float(costs[i]),
-                num_targets=int((~work.padded[i, 1:]).sum()),
-            )
-            for i in range(len(batch))
-        ]
+        captioned = self.model.captioner is not None
+        logits = self.model.describe(text.tokens, video.tokens) if captioned else None
+        return evaluated_clips(work, video, text, logits)
 
     def _check_captions(self) -> None:
         for name, loader in self.data.train.items():
@@ -430,59 +372,3 @@ def _make_model(config: MultimodalPretraining) -> MultimodalEncoder:
     if model.captioner is not None and not config.captioning_weight:
         model.captioner.requires_grad_(False)
     return model
-
-
-@dataclass(kw_only=True, slots=True, eq=False)
-class _Work:
-    """A micro-batch as the network gets it; `prepare` fills in what depends on the whole step."""
-
-    batch: ClipBatch
-    ids: Int64[Tensor, "b l"]
-    padded: Bool[Tensor, "b l"]
-    negatives: Int64[Tensor, "bk l2"] | None
-    visible_index: Int64[Tensor, "b k"] | None
-    num_targets: Tensor | None = None
-    random_state: RandomState | None = None
-    cached: _Cached | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class _Texts:
-    """Captions in the shared space, their tokens, and the wrong captions of each clip."""
-
-    embedding: Float[Tensor, "b e"]
-    tokens: Float[Tensor, "b l d"]
-    extra: Float[Tensor, "b k e"] | None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class _Cached:
-    """What the loss of a step gives the embeddings of one micro-batch, and the two scales."""
-
-    loss: Tensor
-    of_rows: tuple[Tensor, ...]
-    of_scales: tuple[Tensor | None, ...]
-
-    def stand_in(self, video: Tensor, text: _Texts, model: MultimodalEncoder) -> Tensor:
-        """The loss, with gradients that lead on through these embeddings."""
-        rows = [part for part in (video, text.embedding, text.extra) if part is not None]
-        scales = [part for part in (model.logit_scale, model.logit_bias) if part is not None]
-        gradients = (*self.of_rows, *self.of_scales)
-        linear = sum(
-            (part * gradient).sum()
-            for part, gradient in zip([*rows, *scales], gradients, strict=True)
-            if gradient is not None
-        )
-        return self.loss + (linear - linear.detach())
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class _EvaluatedClip:
-    """One held-back clip, on the processor."""
-
-    caption: str
-    video: Float[Tensor, " e"]
-    text: Float[Tensor, " e"]
-    is_right: bool | None
-    caption_cost: float | None
-    num_targets: int

@@ -45,6 +45,8 @@ APART = {"stages", "tasks"}
 SHARED = {
     ("tasks", "embedding"),
     ("tasks", "recogniser"),
+    ("stages", "captioned_scores"),
+    ("stages", "gradient_cache"),
     ("stages", "kept_features"),
     ("stages", "starting"),
 }
