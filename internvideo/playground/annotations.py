@@ -70,7 +70,7 @@ def annotation_files(
                 [f"{entry['id']};{_something_class(one.action)}"]
             )
     for one in stills:
-        captioned.add_image(one)
+        captioned.add_still(one)
 
     for name, table in rows.items():
         if name.startswith("kinetics/"):
@@ -99,6 +99,7 @@ _MANIFEST_HEADER: list[object] = [
     "colour",
     "size",
     "texture",
+    "joint",
     "action_start_s",
     "action_end_s",
     "unseen_combination",
@@ -116,6 +117,7 @@ def _manifest_row(facts: Facts) -> list[object]:
         who.colour,
         who.size,
         who.texture,
+        f"{who.colour} {facts.action}",
         what.start_s,
         what.end_s,
         int(facts.has_unseen_combination),

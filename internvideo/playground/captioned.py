@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from pathlib import PurePosixPath
+from typing import Literal
 
 import numpy as np
 
@@ -50,7 +51,7 @@ class CaptionedFiles:
         folder, name = video.rsplit("/", 1)
         if facts.split in IMAGE_SPLITS:
             self.tables[f"webvid/{facts.split}.csv"] += [[text, folder, name] for text in said]
-            self.add_image(facts)
+            self._add_image(facts, "images")
         self.msrvtt["videos"].append({"video_id": video, "split": _MSRVTT_SPLITS[facts.split]})
         self.msrvtt["sentences"] += [{"video_id": video, "caption": text} for text in said]
         if facts.split == "train":
@@ -62,10 +63,14 @@ class CaptionedFiles:
             if facts.has_unseen_combination and len(self._asked) < MOST_QUERIES:
                 self._add_query(facts, video, said)
 
-    def add_image(self, facts: Facts) -> None:
-        """Add the rows of the image alone, of a video or a still."""
+    def add_still(self, facts: Facts) -> None:
+        self._add_image(facts, "stills")
+
+    def _add_image(self, facts: Facts, kind: Literal["images", "stills"]) -> None:
+        num_captions = 2 if kind == "images" and facts.split == "train" else 1
         self.lines[f"image_text/{facts.split}.jsonl"].append(_image_entry(facts))
-        self.lines[f"multiple_choice/images_{facts.split}.jsonl"] += _image_choices(facts)
+        entries = _image_choices(facts, num_captions)
+        self.lines[f"multiple_choice/{kind}_{facts.split}.jsonl"] += entries
 
     def _add_query(self, facts: Facts, video: str, said: tuple[str, ...]) -> None:
         """Take the video for retrieval, unless a sentence of its or another's fits both."""
@@ -144,8 +149,8 @@ def _choices(facts: Facts, video: str) -> list[dict[str, object]]:
     return entries
 
 
-def _image_choices(facts: Facts) -> list[dict[str, object]]:
-    """Put the plain caption of an image, and to train on a described one too, beside false ones.
+def _image_choices(facts: Facts, num_captions: int) -> list[dict[str, object]]:
+    """Put captions of an image beside false ones: the plain one, then the described one.
 
     Three have another shape, one another colour. Distractors show as well as the subject does, so
     what is true of one of them is left out.
@@ -165,7 +170,7 @@ def _image_choices(facts: Facts) -> list[dict[str, object]]:
     )
     false = [*shapes[: NUM_OPTIONS - 2], *colours][: NUM_OPTIONS - 1]
     entries: list[dict[str, object]] = []
-    for number, text in enumerate(image_captions(facts)[: 2 if facts.split == "train" else 1]):
+    for number, text in enumerate(image_captions(facts)[:num_captions]):
         options = [said[number] for said in false]
         answer = int(rng.integers(NUM_OPTIONS))
         options.insert(answer, text)

@@ -40,7 +40,7 @@ from internvideo.video import write_video
 NUM_VIDEOS = {"small": 200, "demo": 2_000, "full": 50_000}
 
 # Changes whenever the same seed gives other videos, so that two versions never mix in one folder.
-WORLD_VERSION = 1
+WORLD_VERSION = 2
 
 _STATE_FILE = "playground.json"
 _UNFINISHED = ".unfinished"

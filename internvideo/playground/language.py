@@ -99,9 +99,9 @@ def image_captions(facts: Facts) -> tuple[str, ...]:
     )
     opening = _choose(rng, ("a picture of", "an image with", "we see"))
     return (
-        f"{plain} on {ground}",
-        f"{described} on {ground}",
-        f"{opening} {again}. {_company_detail(facts, rng)}",
+        plain,
+        described,
+        f"{opening} {again} on {ground}. {_company_detail(facts, rng)}",
     )
 
 

@@ -96,7 +96,7 @@ COLOURS: dict[str, tuple[int, int, int]] = {
 }
 
 # Radius of the shape, in widths of the frame.
-SIZES: dict[str, float] = {"small": 0.078, "medium": 0.102, "large": 0.13}
+SIZES: dict[str, float] = {"small": 0.10, "medium": 0.13, "large": 0.17}
 
 
 def _stripes(u: Plane, v: Plane) -> Plane:

@@ -197,20 +197,24 @@ def test_images_have_captions_of_looks(files, pictured):
         ]
 
 
-@pytest.mark.parametrize(("split", "num_asked"), [("train", 2), ("val", 1)])
-def test_every_image_is_asked_about(files, pictured, split, num_asked):
-    asked = questions(files, f"images_{split}")
+@pytest.mark.parametrize(
+    ("name", "split", "num_asked"),
+    [("images", "train", 2), ("images", "val", 1), ("stills", "train", 1), ("stills", "val", 1)],
+)
+def test_every_image_is_asked_about(files, drawn, stills, name, split, num_asked):
+    asked = questions(files, f"{name}_{split}")
 
     assert [(row["clip_name"], row["options"][row["answer"]]) for row in asked] == [
-        (path, text)
-        for path, one in pictured.items()
+        (image_path(one), text)
+        for one in {"images": drawn, "stills": stills}[name]
         if one.split == split
         for text in image_captions(one)[:num_asked]
     ]
 
 
-def test_options_of_an_image_have_three_other_shapes_and_one_other_colour(files, pictured):
-    for row in questions(files, "images_train"):
+@pytest.mark.parametrize("name", ["images_train", "stills_train"])
+def test_options_of_an_image_have_three_other_shapes_and_one_other_colour(files, pictured, name):
+    for row in questions(files, name):
         colours_of, shapes_of, _ = zip(*map(slots, row["options"]), strict=True)
         who = pictured[row["clip_name"]].subject
         colours, shapes = Counter(colours_of), Counter(shapes_of)
@@ -231,7 +235,7 @@ def test_stills_leave_the_rows_of_videos_as_they_are(drawn, stills):
     for name, text in more:
         without = few.get(name, "")
         assert text.startswith(without)
-        assert text == without or name.startswith(("image_text/", "multiple_choice/images_"))
+        assert text == without or name.startswith(("image_text/", "multiple_choice/stills_"))
 
 
 def test_the_same_facts_give_the_same_bytes(files, drawn, stills):

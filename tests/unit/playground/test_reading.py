@@ -99,8 +99,8 @@ def test_images(made, said_of_image):
 
 def test_questions_on_images_open_them_as_videos_of_one_frame(made, said_of_image):
     data = VideoData(
-        source="multiple_choice/images_train.jsonl",
-        eval_source="multiple_choice/images_val.jsonl",
+        source="multiple_choice/stills_train.jsonl",
+        eval_source="multiple_choice/stills_val.jsonl",
         format="msr-vtt-choice",
         root=str(made),
     )
@@ -108,7 +108,7 @@ def test_questions_on_images_open_them_as_videos_of_one_frame(made, said_of_imag
 
     trained = [record for record in read.records if record.split == "train"]
     assert [(record.video, record.answer) for record in trained] == [
-        (path, said) for path, captions in said_of_image.items() for said in captions[:2]
+        (path, captions[0]) for path, captions in said_of_image.items() if path.name[0] == "i"
     ]
     for record in (trained[0], trained[-1]):
         with open_video(record.video) as reader:
