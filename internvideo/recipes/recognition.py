@@ -206,7 +206,18 @@ def recognition_uniformer_large_k710_k400() -> Run:
 
 def post_pretrain_tiny_playground() -> Run:
     """Encoder A names the playground's actions, after mae_tiny_playground; minutes on two cores."""
-    return _tiny("post_pretrain_tiny_playground", mae_tiny_playground(), num_classes=29)
+    run = _tiny("post_pretrain_tiny_playground", mae_tiny_playground(), num_classes=29)
+    assert isinstance(run.stage, PostPretraining)
+    # Things are small and grounds still: a mean over places drowns them, what changes shows them.
+    model = replace(run.stage.model, pooling="attentive", units="differences")
+    return replace(
+        run,
+        stage=replace(run.stage, model=model),
+        data=replace(run.data, sampling="segments", crop="centre"),
+        training=replace(
+            run.training, optimiser=replace(run.training.optimiser, layer_decay=1.0, muon=3.0)
+        ),
+    )
 
 
 def post_pretrain_tiny_playground_b() -> Run:
