@@ -42,8 +42,6 @@ from internvideo.recipes.opening import (
 )
 from internvideo.recipes.pretrained import Preprocessing, Pretrained, save_pretrained
 from internvideo.recipes.recognition import (
-    post_pretrain_tiny_playground,
-    post_pretrain_tiny_playground_b,
     recognition_mae_base_k400,
     recognition_mae_base_ssv2,
     recognition_mae_huge_k400,
@@ -51,8 +49,6 @@ from internvideo.recipes.recognition import (
     recognition_mae_huge_ssv2,
     recognition_mae_large_k400,
     recognition_mae_large_ssv2,
-    recognition_tiny_actions,
-    recognition_tiny_actions_a,
     recognition_uniformer_base_k400,
     recognition_uniformer_base_k710,
     recognition_uniformer_base_k710_k400,
@@ -61,6 +57,12 @@ from internvideo.recipes.recognition import (
 )
 from internvideo.recipes.released import from_pretrained, import_release
 from internvideo.recipes.run import Run, from_document, nested, override, read_run, to_document
+from internvideo.recipes.tiny_recognition import (
+    post_pretrain_tiny_playground,
+    post_pretrain_tiny_playground_b,
+    recognition_tiny_actions,
+    recognition_tiny_actions_a,
+)
 
 RECIPES: dict[str, Callable[[], Run]] = {
     "mae_tiny_playground": mae_tiny_playground,

@@ -11,12 +11,14 @@ from dataclasses import replace
 from internvideo.heads import CoordinatedClassifierConfig
 from internvideo.models import CoordinationConfig
 from internvideo.recipes.recognition import (
-    post_pretrain_tiny_playground,
-    post_pretrain_tiny_playground_b,
     recognition_mae_huge_k710,
     recognition_uniformer_large_k710,
 )
 from internvideo.recipes.run import Run
+from internvideo.recipes.tiny_recognition import (
+    post_pretrain_tiny_playground,
+    post_pretrain_tiny_playground_b,
+)
 from internvideo.stages import CoordinationTraining, PostPretraining
 from internvideo.training import OptimiserConfig, TrainingConfig
 

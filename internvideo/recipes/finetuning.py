@@ -35,9 +35,9 @@ from internvideo.recipes.pretrained import (
     is_saved_model,
     save_pretrained,
 )
-from internvideo.recipes.recognition import recognition_tiny_actions_a
 from internvideo.recipes.released import cache_folder
 from internvideo.recipes.run import Run
+from internvideo.recipes.tiny_recognition import recognition_tiny_actions_a
 from internvideo.stages import PostPretraining, PostPretrainingStage
 from internvideo.training import Memorised, OptimiserConfig, TrainingConfig, memorise
 from internvideo.training.precision import autocast, resolve_precision
