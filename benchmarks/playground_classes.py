@@ -1,7 +1,7 @@
 """What classifiers of the playground's joint classes are good at: looks, motions, and both at once.
 
     internvideo train post_pretrain_tiny_playground --data DATA --out RUN \\
-        --set 'data.columns={label="joint"}' stage.model.num_classes=232
+        --set 'data.columns={label="joint"}' --set stage.model.num_classes=232
     python benchmarks/playground_classes.py --data DATA RUN [RUN ...]
 
 A joint class is a colour and an action. From its probabilities follow those of the colour
