@@ -25,7 +25,6 @@ from internvideo.models import (
     StartReport,
     classifier_weights,
     initialise_classifier,
-    unwrap,
 )
 from internvideo.training import load, read_document
 
@@ -67,15 +66,17 @@ def read_start(path: Path, config: VideoClassifierConfig) -> Start:
         )
     documents: Mapping[str, Any] = {}
     if path.is_file():
-        state = unwrap(read_document(path))
-        if not all(isinstance(value, Tensor) for value in state.values()):
-            raise CheckpointError(f"{path}: holds no state dict (names with tensors)")
+        state = read_document(path)
     else:
         last = path / "checkpoints" / "last"
         loaded = load(last if (last / "model.safetensors").exists() else path)
         state, documents = loaded.model, loaded.documents
     _check_encoder(documents.get("config"), config, path)
-    return Start(path=path, weights=classifier_weights(state), documents=documents)
+    try:
+        weights = classifier_weights(state)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    return Start(path=path, weights=weights, documents=documents)
 
 
 def start_classifier(

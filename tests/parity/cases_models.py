@@ -26,7 +26,6 @@ from internvideo.models import (
     sine_table,
     split_of,
     to_official_classifier,
-    unwrap,
 )
 from internvideo.recipes.pretrained import AutoencoderConfig
 from internvideo.values import TokenGrid, Tubelet
@@ -328,7 +327,7 @@ def check_videomae_checkpoint_rules(case: Case) -> None:
     )
     wrapper, inputs = config.get("wrapped_under"), case.group("inputs")
 
-    report = initialise_classifier(model, unwrap({wrapper: inputs} if wrapper else inputs))
+    report = initialise_classifier(model, {wrapper: inputs} if wrapper else inputs)
 
     loaded, new, unused = (
         sorted(name.removeprefix("encoder.") for name in names)

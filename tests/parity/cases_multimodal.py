@@ -19,6 +19,7 @@ from internvideo.models import (
     OPENAI_CLIP,
     TEXT_ENCODERS,
     UNIFORMER_V2,
+    UNIFORMER_V2_CLASSIFIER,
     UNIFORMERS,
     VICLIP,
     JointEncoderConfig,
@@ -29,11 +30,9 @@ from internvideo.models import (
     UniFormerConfig,
     Viclip,
     ViclipConfig,
-    from_official_uniformer,
     from_transformers_clip,
     inflate_kernel,
     initialise_from_clip,
-    to_official_uniformer,
     unit_length,
 )
 from internvideo.models.uniformer_blocks import convolve_on_grid
@@ -81,8 +80,8 @@ def _uniformer_config(config: dict[str, Any]) -> UniFormerConfig:
 def check_uniformerv2(case: Case) -> None:
     config = _uniformer_config(case.config)
     model = _classifier(config, case.config["num_classes"])
-    model = filled(case, model, model.config, from_official_uniformer)
-    _check_round_trip(case, to_official_uniformer(model.state_dict()))
+    model = filled(case, model, model.config, UNIFORMER_V2_CLASSIFIER.read)
+    _check_round_trip(case, UNIFORMER_V2_CLASSIFIER.write(model.state_dict()))
     video = model.encoder
     local = [
         f"blocks.{i}.local{j + 1}" for i in range(config.depth) for j in range(config.num_local)
@@ -432,9 +431,9 @@ def check_shapes_uniformerv2(case: Case) -> None:
         config = replace(UNIFORMERS[size], global_layers=tuple(range(depth - num_global, depth)))
         with torch.device("meta"):
             model = _classifier(config, keys["transformer.proj.2.bias"][0])
-        state = to_official_uniformer(model.state_dict())
+        state = UNIFORMER_V2_CLASSIFIER.write(model.state_dict())
         _check_shapes(case, name, model, state)
-        parameters = to_official_uniformer(dict(model.named_parameters()))
+        parameters = UNIFORMER_V2_CLASSIFIER.write(dict(model.named_parameters()))
         buffers = state.keys() - parameters.keys()
         case.equal(name, sorted(buffers), sorted(expected["buffers"]))
 

@@ -3,11 +3,7 @@
 from internvideo.models.weights.checkpoint_rules import (
     StartReport,
     classifier_weights,
-    from_official_uniformer,
     initialise_classifier,
-    strip_prefixes,
-    to_official_uniformer,
-    unwrap,
 )
 from internvideo.models.weights.families import FAMILIES, Family, ReadWeights, read_state
 from internvideo.models.weights.fates import Fate, count_fates, fates_of
@@ -15,6 +11,7 @@ from internvideo.models.weights.layouts import (
     INTERNVIDEO_MM,
     OPENAI_CLIP,
     UNIFORMER_V2,
+    UNIFORMER_V2_CLASSIFIER,
     VICLIP,
     Layout,
     from_transformers_clip,
@@ -50,6 +47,7 @@ __all__ = [
     "OPENAI_CLIP",
     "RELEASES",
     "UNIFORMER_V2",
+    "UNIFORMER_V2_CLASSIFIER",
     "VICLIP",
     "Family",
     "Fate",
@@ -66,7 +64,6 @@ __all__ = [
     "facts_of_videomae",
     "fates_of",
     "from_official_classifier",
-    "from_official_uniformer",
     "from_transformers",
     "from_transformers_clip",
     "inflate_kernel",
@@ -79,10 +76,7 @@ __all__ = [
     "read_state",
     "release",
     "size_of",
-    "strip_prefixes",
     "to_official_classifier",
-    "to_official_uniformer",
     "uniformer_config_of",
-    "unwrap",
     "viclip_config_of",
 ]

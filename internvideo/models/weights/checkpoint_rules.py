@@ -8,6 +8,7 @@ has no place in the model, are errors and not lines in the log.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,15 +18,13 @@ from torch import Tensor, nn
 from internvideo.errors import CheckpointError
 from internvideo.models.masked_encoder import MaskedEncoder
 from internvideo.models.positions import resize_positions
-from internvideo.models.weights.layouts import INTERNVIDEO_MM, UNIFORMER_V2
+from internvideo.models.weights.families import read_state
 from internvideo.models.weights.loading import NEW_TO_CLIP, load_weights
-from internvideo.models.weights.masked_encoder import from_official_classifier, from_transformers
 from internvideo.values import TokenGrid
 
-_WRAPPERS = ("model", "module", "state_dict", "model_state")
-_PREFIXES = ("backbone.", "encoder.")
 _HEAD = ("head.weight", "head.bias")
-_HEAD_OF_UNIFORMER = (("head.norm.", "fc_norm."), ("head.linear.", "head."))
+# Encoder B's tower alone, in a classifier, among others; A's names are those of a public family.
+_OWN_B = {"class_token", "encoder.class_token", "video.class_token"}
 # What a classifier has beyond its encoder; the norm of tokens is the other pooling's.
 _NEW_TO_ENCODERS = r"^(fc_norm|pool|head|encoder\.norm)\."
 
@@ -45,68 +44,23 @@ class StartReport:
         return f"{len(self.loaded)} tensors loaded{unused}{new}"
 
 
-def unwrap(found: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Find the state dict in a training checkpoint; a state dict is returned as it is."""
-    return next((found[name] for name in _WRAPPERS if isinstance(found.get(name), Mapping)), found)
+def classifier_weights(document: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Give weights of encoder A or B the names of our classifier.
 
+    Args:
+        document: Our weights of a pretraining, a classifier or a tower alone; or what a file of a
+            public family holds, wrapped and prefixed in whatever way (`read_state`).
 
-def strip_prefixes(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Remove `backbone.` or `encoder.` before names, once; names of a decoder stay."""
-    prefixes = {name: next((p for p in _PREFIXES if name.startswith(p)), "") for name in state}
-    return {name.removeprefix(prefixes[name]): value for name, value in state.items()}
-
-
-def classifier_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Give weights of encoder A or B, in any layout that we know, the names of our classifier.
-
-    These are ours, of pretraining or of a classifier, VideoMAE's release and `transformers`,
-    UniFormerV2's release, and towers of CLIP and InternVideo-MM.
+    Raises:
+        CheckpointError: They are neither.
     """
-    if any(".resblocks." in name for name in state):
-        if not any(name.removeprefix("clip.").startswith("visual.") for name in state):
-            return from_official_uniformer(state)
-        state = INTERNVIDEO_MM.read(state)
-    if any(name.startswith("video.") for name in state):
-        return {
-            f"encoder.{name.removeprefix('video.')}" if name.startswith("video.") else name: value
-            for name, value in state.items()
-        }
-    if any(name.startswith("videomae.") for name in state):
-        return from_transformers(state)
-    if "class_token" in state:
-        return {f"encoder.{name}": value for name, value in state.items()}
-    if "encoder.class_token" in state:
-        return dict(state)
-    return from_official_classifier(strip_prefixes(state))
+    weights = document if _OWN_B & document.keys() else read_state(document).tensors
+    if "class_token" in weights:
+        return {f"encoder.{name}": value for name, value in weights.items()}
+    return {re.sub(r"^video\.", "encoder.", name): value for name, value in weights.items()}
 
 
-def from_official_uniformer(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename a state of UniFormerV2's release to a classifier's with pooling "query"."""
-    renamed = {}
-    for name, value in UNIFORMER_V2.read(state).items():
-        for theirs, ours in _HEAD_OF_UNIFORMER:
-            if name.startswith(theirs):
-                renamed[ours + name.removeprefix(theirs)] = value
-                break
-        else:
-            renamed[f"encoder.{name}"] = value
-    return renamed
-
-
-def to_official_uniformer(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Undo `from_official_uniformer`."""
-    renamed = {}
-    for name, value in state.items():
-        for theirs, ours in _HEAD_OF_UNIFORMER:
-            if name.startswith(ours):
-                renamed[theirs + name.removeprefix(ours)] = value
-                break
-        else:
-            renamed[name.removeprefix("encoder.")] = value
-    return UNIFORMER_V2.write(renamed)
-
-
-def initialise_classifier(model: nn.Module, state: Mapping[str, Tensor]) -> StartReport:
+def initialise_classifier(model: nn.Module, document: Mapping[str, Any]) -> StartReport:
     """Fill a classifier with what a checkpoint has for it; the rest keeps its start.
 
     A head of another number of classes is left out, but for Kinetics-710's, whose first 400 rows
@@ -114,12 +68,12 @@ def initialise_classifier(model: nn.Module, state: Mapping[str, Tensor]) -> Star
 
     Args:
         model: A `heads.VideoClassifier`, filled in place once everything is known to fit.
-        state: Weights in a layout that `classifier_weights` knows.
+        document: What `classifier_weights` reads.
 
     Raises:
         CheckpointError: The encoder is not, or not wholly, in the checkpoint, or is another one.
     """
-    own, weights = model.state_dict(), classifier_weights(state)
+    own, weights = model.state_dict(), classifier_weights(document)
     known, wanted = (
         len(part["head.weight"]) if "head.weight" in part else 0 for part in (weights, own)
     )

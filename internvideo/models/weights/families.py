@@ -19,10 +19,10 @@ from torch import Tensor
 
 from internvideo.errors import CheckpointError, unknown_name
 from internvideo.models.positions import sine_table
-from internvideo.models.weights.checkpoint_rules import from_official_uniformer
 from internvideo.models.weights.layouts import (
     INTERNVIDEO_MM,
     OPENAI_CLIP,
+    UNIFORMER_V2_CLASSIFIER,
     VICLIP,
     from_transformers_clip,
 )
@@ -81,7 +81,7 @@ FAMILIES: dict[str, Family] = {
     "uniformerv2": Family(
         about="UniFormerV2: classifier on CLIP with global blocks",
         marks=("conv1.weight", r"transformer\.resblocks\.0\.attn\.in_proj_weight"),
-        read=from_official_uniformer,
+        read=UNIFORMER_V2_CLASSIFIER.read,
     ),
     "internvideo-mm": Family(
         about="InternVideo multimodal: both towers, with or without caption decoder or task head",

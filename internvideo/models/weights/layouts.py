@@ -136,8 +136,13 @@ INTERNVIDEO_MM = Layout(
     ),
     prefix="clip.",
 )
-UNIFORMER_V2 = Layout(
-    (*_VIDEO, ("transformer.proj.0.", "head.norm."), ("transformer.proj.2.", "head.linear.")),
+UNIFORMER_V2 = Layout(_VIDEO, prefix="backbone.")  # the tower alone
+UNIFORMER_V2_CLASSIFIER = Layout(
+    (
+        *_under("", "encoder.", _VIDEO),
+        ("transformer.proj.0.", "fc_norm."),
+        ("transformer.proj.2.", "head."),
+    ),
     prefix="backbone.",
 )
 VICLIP = Layout(

@@ -12,6 +12,7 @@ from internvideo.errors import CheckpointError
 from internvideo.heads import VideoClassifier, VideoClassifierConfig
 from internvideo.models import (
     OPENAI_CLIP,
+    UNIFORMER_V2_CLASSIFIER,
     DecoderConfig,
     MaskedAutoencoder,
     MaskedEncoderConfig,
@@ -20,12 +21,9 @@ from internvideo.models import (
     TextEncoderConfig,
     UniFormerConfig,
     classifier_weights,
-    from_official_uniformer,
     initialise_classifier,
     resize_positions,
     to_official_classifier,
-    to_official_uniformer,
-    unwrap,
 )
 from internvideo.values import TokenGrid, Tubelet
 
@@ -106,10 +104,10 @@ def test_names_of_our_own_classifier_stay(make):
 def test_a_released_uniformer_is_read_as_it_was_written():
     state = classifier_b().state_dict()
 
-    written = to_official_uniformer(state)
+    written = UNIFORMER_V2_CLASSIFIER.write(state)
 
     assert {"transformer.proj.0.weight", "transformer.proj.2.bias", "conv1.weight"} <= set(written)
-    assert all(torch.equal(v, state[k]) for k, v in from_official_uniformer(written).items())
+    assert all(torch.equal(v, state[k]) for k, v in UNIFORMER_V2_CLASSIFIER.read(written).items())
     assert set(classifier_weights(written)) == set(state)
 
 
@@ -153,16 +151,23 @@ def test_a_checkpoint_with_fewer_blocks_is_refused():
 
 
 def test_weights_of_the_other_encoder_are_refused():
-    with pytest.raises(CheckpointError, match="is this the checkpoint of another model"):
+    with pytest.raises(CheckpointError, match="have no place in the model"):
+        initialise_classifier(classifier_b(), classifier_a().state_dict())
+    with pytest.raises(CheckpointError, match="are not named as in any family"):
         initialise_classifier(classifier_b(), {"x": torch.zeros(1)})
 
 
-@pytest.mark.parametrize("wrapper", ["model", "module"])
-def test_a_wrapped_state_is_found(wrapper):
-    state = {"head.bias": torch.zeros(2)}
+@pytest.mark.parametrize("prefix", ["", "module.", "module.model."])
+@pytest.mark.parametrize("wrapper", ["model", "module", "state_dict"])
+def test_a_wrapped_state_is_found(wrapper, prefix):
+    state = to_official_classifier(classifier_a().state_dict())
+    model = classifier_a()
+    with torch.no_grad():
+        model.head.bias.fill_(9)
 
-    assert unwrap({"epoch": 3, wrapper: state}) is state
-    assert unwrap(state) is state
+    initialise_classifier(model, {"epoch": 3, wrapper: {prefix + k: v for k, v in state.items()}})
+
+    assert torch.equal(model.head.bias, state["head.bias"])
 
 
 def test_a_report_names_what_is_new():

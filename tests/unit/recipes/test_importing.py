@@ -23,6 +23,7 @@ from internvideo.heads import (
 from internvideo.models import (
     INTERNVIDEO_MM,
     OPENAI_CLIP,
+    UNIFORMER_V2_CLASSIFIER,
     VICLIP,
     CaptionDecoderConfig,
     DecoderConfig,
@@ -40,7 +41,6 @@ from internvideo.models import (
     resize_positions,
     sine_table,
     to_official_classifier,
-    to_official_uniformer,
 )
 from internvideo.recipes.importing import Imported, Wanted, import_weights
 from internvideo.values import TokenGrid
@@ -99,7 +99,7 @@ def _made(what: str) -> tuple[nn.Module, dict[str, Tensor]]:
         video = replace(B, num_local=2, time_kernel=3) if "local" in what else B
         config = VideoClassifierConfig(encoder=video, num_classes=5, pooling="query")
         model = VideoClassifier(config)
-        return model, to_official_uniformer(model.state_dict())
+        return model, UNIFORMER_V2_CLASSIFIER.write(model.state_dict())
     if what == "internvideo":
         model = MultimodalEncoder(replace(MM, captioner=CAPTIONER))
         return model, _internvideo(model)

@@ -366,7 +366,7 @@ def test_a_file_of_released_weights_is_unwrapped(videos, tmp_path, wrapper):
 def test_a_file_without_weights_is_named(videos, tmp_path):
     torch.save({"epoch": 3}, tmp_path / "source.pth")
 
-    with pytest.raises(CheckpointError, match=r"source\.pth: holds no state dict"):
+    with pytest.raises(CheckpointError, match=r"source\.pth: there is no state dict"):
         stage(videos, replace(A, initial_weights=str(tmp_path / "source.pth")))
 
 
