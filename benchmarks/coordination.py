@@ -27,6 +27,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from internvideo.errors import ConfigError
 from internvideo.heads import CoordinatedClassifierConfig
 from internvideo.models import CoordinationConfig
 from internvideo.recipes import Run, override, recipe
@@ -122,7 +123,11 @@ def ablate(run: Run, options: argparse.Namespace, tell: Callable[[str], None]) -
         for seed in options.seeds:
             for name in options.variants:
                 pair = varied(widest_stage.config.pair, base, VARIANTS[name])
-                stage = widest_stage.with_pair(pair, seed=seed)
+                try:
+                    stage = widest_stage.with_pair(pair, seed=seed)
+                except ConfigError as error:
+                    tell(f"{name} is left out: {error}")
+                    continue
                 if trains := VARIANTS[name].get("trains"):
                     keep_frozen(stage, trains)
                 begun = time.perf_counter()

@@ -30,7 +30,7 @@ from internvideo.models import (
     attend_once,
 )
 
-Units = Literal["fixed", "clip", "differences"]
+Units = Literal["fixed", "clip", "differences", "clip-and-differences"]
 
 # Of pixels in [0, 1]; the first is that of masked pretraining.
 _DEVIATION_EPS, _CHANGE_EPS = 0.01, 0.004
@@ -70,6 +70,13 @@ class VideoClassifierConfig:
             raise ConfigError(f"num_classes is {self.num_classes}; a classifier has at least one")
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"dropout is {self.dropout}; give a share from 0 to below 1")
+        channels = getattr(self.encoder, "num_channels", 3)
+        if (self.units == "clip-and-differences") != (channels == 6):
+            raise ConfigError(
+                f"units {self.units!r} with an encoder that reads {channels} channels: "
+                "'clip-and-differences' makes 6 of them, the others 3; set 6 values of "
+                "encoder.pixel_mean and pixel_std (encoder A alone), or choose other units"
+            )
         if isinstance(self.encoder, UniFormerConfig):
             if self.pooling not in ("query", "attentive"):
                 raise ConfigError(
@@ -166,7 +173,7 @@ class AttentivePooling(nn.Module):
         return attend_once(self.attn, self.query.expand(tokens.shape[0], -1), self.norm(tokens))
 
 
-def in_units(clip: Float[Tensor, "b c t h w"], units: Units) -> Float[Tensor, "b c t h w"]:
+def in_units(clip: Float[Tensor, "b c t h w"], units: Units) -> Float[Tensor, "b d t h w"]:
     """Turn a clip into what an encoder sees; except with "fixed" it has pixels in [0, 1].
 
     Args:
@@ -174,10 +181,13 @@ def in_units(clip: Float[Tensor, "b c t h w"], units: Units) -> Float[Tensor, "b
         units: "fixed": the clip as it is, normalised before. "clip": measured from its mean colour,
             in units of its own deviation, as masked pretraining with target "clip" did.
             "differences": of each frame from the one before, in units of their own deviation, with
-            zeros for the first; what does not move is then not seen.
+            zeros for the first; what does not move is then not seen. "clip-and-differences": both,
+            as twice as many channels.
     """
     if units == "fixed":
         return clip
+    if units == "clip-and-differences":
+        return torch.cat([in_units(clip, "clip"), in_units(clip, "differences")], dim=1)
     if units == "clip":
         change, least = clip - clip.mean((2, 3, 4), keepdim=True), _DEVIATION_EPS
     else:

@@ -157,10 +157,13 @@ class CoordinatedClassifier(nn.Module):
         return CoordinatedScores(a, b, (0.5 + self.alpha) * a + (0.5 + self.beta) * b)
 
     def calibrated(self, features: FrozenFeatures) -> Representation:
-        """A's tokens after they have read B's, for other heads."""
-        tokens = self.coordinate(features).tokens
-        grid = self.config.encoders[0].grid
-        return Representation(tokens=tokens, pooled=tokens.mean(1), grid=grid)
+        """A's tokens after they have read B's, for other heads; zeros where A reads nothing."""
+        tokens, grid = self.coordinate(features).tokens, self.config.encoders[0].grid
+        where = features.places[:, :, None].expand_as(tokens)
+        on_grid = tokens.new_zeros(len(tokens), grid.num_tokens, tokens.shape[2])
+        return Representation(
+            tokens=on_grid.scatter(1, where, tokens), pooled=tokens.mean(1), grid=grid
+        )
 
     def attention_maps(self, features: FrozenFeatures) -> dict[int, Float[Tensor, "b n t m"]]:
         """See `Coordination.attention_maps`."""

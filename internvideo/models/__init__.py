@@ -50,7 +50,13 @@ from internvideo.models.sizes import (
     VIDEOMAE_V2_DECODERS,
 )
 from internvideo.models.text_encoder import TextEncoder, TextEncoderConfig, TextOutput
-from internvideo.models.tokens import gather_tokens, patchify, patchify_frames, unpatchify
+from internvideo.models.tokens import (
+    changing_tokens,
+    gather_tokens,
+    patchify,
+    patchify_frames,
+    unpatchify,
+)
 from internvideo.models.uniformer import UniFormer, UniFormerConfig, UniFormerOutput
 from internvideo.models.uniformer_blocks import attend_once
 from internvideo.models.viclip import (
@@ -180,6 +186,7 @@ __all__ = [
     "from_transformers",
     "from_transformers_clip",
     "gather_tokens",
+    "changing_tokens",
     "generate",
     "greedy_search",
     "inflate_kernel",

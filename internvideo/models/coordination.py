@@ -21,7 +21,7 @@ from functools import partial
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from internvideo.errors import ConfigError
@@ -34,7 +34,6 @@ from internvideo.models.masked_encoder import (
     run_block,
 )
 from internvideo.models.multimodal_encoder import MultimodalEncoder, unit_length
-from internvideo.models.tokens import patchify
 from internvideo.models.uniformer import UniFormer, UniFormerConfig, UniFormerOutput
 
 
@@ -83,6 +82,11 @@ class CoordinationConfig:
                 f"{masked.grid.time} and B {slots}; change frame_step {self.frame_step} or take "
                 "reads='clip'"
             )
+        if self.reads == "slot" and masked.num_changing:
+            raise ConfigError(
+                "reads='slot' needs equally many tokens of A at each moment, but A reads only the "
+                f"{masked.num_changing} tubelets that change most; take reads='clip'"
+            )
         blocks = self._blocks(masked.depth)
         layers = self._layers(blocks, masked.depth, multimodal.depth)
         for what, chosen, depth in (
@@ -118,11 +122,12 @@ class CoordinationConfig:
 class FrozenFeatures:
     """What the frozen encoders make of clips, whatever a module has learned.
 
-    `tokens` are A's before its block `first_block`; `context` holds B's tokens after each layer
-    that a module, a global block or the pooling reads.
+    `tokens` are A's before its block `first_block`, from `places` of its grid; `context` holds B's
+    tokens after each layer that a module, a global block or the pooling reads.
     """
 
     tokens: Float[Tensor, "b n d"]
+    places: Int64[Tensor, "b n"]
     first_block: int
     context: dict[int, Float[Tensor, "b t m e"]]
 
@@ -130,6 +135,7 @@ class FrozenFeatures:
         """The features of some of the clips."""
         return FrozenFeatures(
             tokens=self.tokens[clips],
+            places=self.places[clips],
             first_block=self.first_block,
             context={layer: tokens[clips] for layer, tokens in self.context.items()},
         )
@@ -140,6 +146,7 @@ class FrozenFeatures:
         first = parts[0]
         return cls(
             tokens=torch.cat([part.tokens for part in parts]),
+            places=torch.cat([part.places for part in parts]),
             first_block=first.first_block,
             context={
                 layer: torch.cat([part.context[layer] for part in parts]) for layer in first.context
@@ -225,8 +232,10 @@ class Coordination(nn.Module):
         multimodal_clip: Float[Tensor, "b c t2 h2 w2"],
     ) -> FrozenFeatures:
         """Run what does not depend on the modules, each encoder once, without gradients."""
-        tokens = masked.patch_embed(patchify(masked_clip, masked.config.tubelet))
-        tokens = tokens + masked.pos_embed
+        patches, index = masked.read_whole(masked_clip)
+        tokens = masked.embed_patches(patches, index)
+        if index is None:
+            index = torch.arange(tokens.shape[1], device=tokens.device).expand(tokens.shape[0], -1)
         for block in masked.blocks[: self.first_block]:
             tokens = block(tokens)
         context = {}
@@ -235,7 +244,9 @@ class Coordination(nn.Module):
             states = block(states, multimodal.config.grid)
             if i in self.layers:
                 context[i] = states
-        return FrozenFeatures(tokens=tokens, first_block=self.first_block, context=context)
+        return FrozenFeatures(
+            tokens=tokens, places=index, first_block=self.first_block, context=context
+        )
 
     def forward(
         self, masked: MaskedEncoder, multimodal: UniFormer, features: FrozenFeatures

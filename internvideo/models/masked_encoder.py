@@ -4,7 +4,8 @@ Source: Tong et al. 2022, "VideoMAE", section 3.3 (arXiv:2203.12602); InternVide
 Shapes: clip (b, c, t, h, w) float, normalised -> tokens (b, k, d), k visible of n tubelets; or
 tubelets (b, k, pixels), bytes or normalised floats, with their places (b, k) -> tokens (b, k, d).
 Differs from the released code: a masked tubelet is not even embedded, and bytes are normalised
-here, after most of them have been left out. State-dict keys are the official ones; a fixed position
+here, after most of them have been left out; small networks may normalise tubelets, and leave out
+those in which nothing changes. State-dict keys are the official ones; a fixed position
 table is a buffer and not saved.
 """
 
@@ -23,7 +24,7 @@ from torch.utils.checkpoint import checkpoint
 from internvideo.errors import ConfigError
 from internvideo.models.layers import Block, hidden_width, stochastic_depth_rates
 from internvideo.models.positions import axes_sine_table, resize_positions, sine_table
-from internvideo.models.tokens import gather_tokens, patchify
+from internvideo.models.tokens import changing_tokens, gather_tokens, patchify
 from internvideo.values import IMAGENET_MEAN, IMAGENET_STD, TokenGrid, Tubelet
 
 
@@ -55,6 +56,12 @@ class MaskedEncoderConfig:
     recompute_activations: bool = False  # spends a second forward to save memory
     pixel_mean: tuple[float, ...] = IMAGENET_MEAN
     pixel_std: tuple[float, ...] = IMAGENET_STD
+    # 0: none, as published. Else what a tubelet shows is normalised before its position is added,
+    # and starts so many times as large as 1: loud tubelets then do not drown where they are.
+    patch_norm: float = 0.0
+    # Of a clip that is read whole only so many tubelets are, those in which most changes from frame
+    # to frame (in the spirit of arXiv:2411.05222); 0: all.
+    num_changing: int = 0
 
     def __post_init__(self) -> None:
         check_blocks("encoder", self.width, self.depth, self.num_heads)
@@ -63,7 +70,14 @@ class MaskedEncoderConfig:
                 f"pixel_mean {self.pixel_mean} and pixel_std {self.pixel_std} do not give one mean "
                 f"and one positive deviation for each colour channel"
             )
-        _ = self.grid, self.table_grid  # raise where a clip does not divide into tubelets
+        if not 0 <= self.num_changing <= self.grid.num_tokens:
+            raise ConfigError(
+                f"num_changing is {self.num_changing}; a clip has {self.grid.num_tokens} tubelets, "
+                "of which 1 or more are read (0: all)"
+            )
+        if self.patch_norm < 0:
+            raise ConfigError(f"patch_norm is {self.patch_norm}; it must not be negative")
+        _ = self.table_grid  # raise where a clip does not divide into tubelets
 
     @property
     def grid(self) -> TokenGrid:
@@ -132,6 +146,10 @@ class MaskedEncoder(nn.Module):
         super().__init__()
         self.config = config
         self.patch_embed = PatchEmbed(config)
+        self.patch_norm = nn.Identity()
+        if config.patch_norm:
+            self.patch_norm = nn.LayerNorm(config.width, eps=config.norm_eps)
+            nn.init.constant_(self.patch_norm.weight, config.patch_norm)
         if config.positions == "learned":
             self.pos_embed = nn.Parameter(torch.empty(1, config.grid.num_tokens, config.width))
         else:
@@ -161,11 +179,21 @@ class MaskedEncoder(nn.Module):
         Every sample of `masked` hides equally many tokens. For training, `encode_patches` with
         indices made beforehand spares the embedding's input and the wait for the mask's count.
         """
-        patches = patchify(clip, self.config.tubelet)
         if masked is None:
-            return self.encode_patches(patches)
+            return self.encode_patches(*self.read_whole(clip))
+        patches = patchify(clip, self.config.tubelet)
         index = (~masked).nonzero()[:, 1].view(len(masked), -1)
         return self.encode_patches(gather_tokens(patches, index), index)
+
+    def read_whole(
+        self, clip: Float[Tensor, "b c t h w"]
+    ) -> tuple[Float[Tensor, "b k pixels"], Int64[Tensor, "b k"] | None]:
+        """Cut a clip that is not masked into the tubelets that are read, and their places."""
+        patches = patchify(clip, self.config.tubelet)
+        if not self.config.num_changing:
+            return patches, None
+        index = changing_tokens(clip, self.config.tubelet, self.config.num_changing)
+        return gather_tokens(patches, index), index
 
     def encode_patches(
         self,
@@ -176,11 +204,17 @@ class MaskedEncoder(nn.Module):
 
         Without `index` they are all tubelets of the grid, in order.
         """
-        positions = self.pos_embed if index is None else self.pos_embed[0][index]
-        tokens = self.patch_embed(patches) + positions
+        tokens = self.embed_patches(patches, index)
         for block in self.blocks:
             tokens = run_block(block, tokens, recompute=self.config.recompute_activations)
         return self.norm(tokens)
+
+    def embed_patches(
+        self, patches: Shaped[Tensor, "b k pixels"], index: Int64[Tensor, "b k"] | None
+    ) -> Float[Tensor, "b k d"]:
+        """Make tokens of tubelets, with their positions: what the first block reads."""
+        positions = self.pos_embed if index is None else self.pos_embed[0][index]
+        return self.patch_norm(self.patch_embed(patches)) + positions
 
 
 def make_blocks(

@@ -110,7 +110,13 @@ def mae_tiny_playground() -> Run:
     run = mae_tiny_actions()
     # Shapes are few and small: a tube of 0.75 hides most of them altogether, and what nobody can
     # know teaches nothing. Tokens hidden anywhere are seen at another moment.
-    stage = replace(_tiny_stage(), masking=MaskingConfig(kind="random", ratio=0.6))
+    stage = _tiny_stage()
+    stage = replace(
+        stage,
+        masking=MaskingConfig(kind="random", ratio=0.6),
+        # What changes is loud where the rest stands still: it must not drown where it happens.
+        encoder=replace(stage.encoder, patch_norm=0.25),
+    )
     data = VideoData(
         source="manifest.csv",
         root="runs/playground",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from internvideo.heads import VideoClassifierConfig
-from internvideo.models import UniFormerConfig
+from internvideo.models import MaskedEncoderConfig, UniFormerConfig
 from internvideo.recipes.masked_pretraining import mae_tiny_actions, mae_tiny_playground
 from internvideo.recipes.multimodal_pretraining import multimodal_tiny_playground
 from internvideo.recipes.run import Run
@@ -20,8 +20,13 @@ def post_pretrain_tiny_playground() -> Run:
     """Encoder A names the playground's actions, after mae_tiny_playground; minutes on two cores."""
     run = _tiny("post_pretrain_tiny_playground", mae_tiny_playground(), num_classes=29)
     assert isinstance(run.stage, PostPretraining)
+    encoder = run.stage.model.encoder
+    assert isinstance(encoder, MaskedEncoderConfig)
     # Things are small and grounds still: a mean over places drowns them, what changes shows them.
-    model = replace(run.stage.model, pooling="attentive", units="differences")
+    encoder = replace(encoder, num_changing=64, pixel_mean=(0.0,) * 6, pixel_std=(1.0,) * 6)
+    model = replace(
+        run.stage.model, encoder=encoder, pooling="attentive", units="clip-and-differences"
+    )
     return replace(
         run,
         stage=replace(run.stage, model=model),

@@ -225,12 +225,15 @@ class CoordinationStage:
         self.model.eval()
         readings: list[Reading] = []
         for batch in self.data.held_back.once():
-            maps = self.model.attention_maps(self._read(batch).features)
+            features = self._read(batch).features
+            maps = self.model.attention_maps(features)
             if not maps:
                 return []
             block = max(maps)
             readings += [
-                self._reading(batch, i, block, maps[block][i].float().cpu())
+                self._reading(
+                    batch, i, block, maps[block][i].float().cpu(), features.places[i].cpu()
+                )
                 for i in range(len(batch))
             ]
             if len(readings) >= count:
@@ -287,14 +290,21 @@ class CoordinationStage:
         )
 
     def _reading(
-        self, batch: ClipBatch, clip: int, block: int, shares: Float[Tensor, "n t m"]
+        self,
+        batch: ClipBatch,
+        clip: int,
+        block: int,
+        shares: Float[Tensor, "n t m"],
+        places: Int64[Tensor, " n"],
     ) -> Reading:
         a, b = self.config.pair.encoders
         frames, (rows, columns) = batch.frames[clip].cpu(), b.grid
         patches = shares[:, :, 1:]  # without B's class tokens
         asking = int(patches.flatten(1).amax(1).argmax())
         token = torch.zeros(a.grid.num_tokens)
-        token[asking] = 1
+        token[places[asking]] = 1
+        moments = places // (a.grid.height * a.grid.width)
+        asked = [shares[moments == i].sum(2) for i in range(a.grid.time)]
         heat = patches[asking] / patches[asking].max()
         return Reading(
             source=batch.sources[clip],
@@ -303,7 +313,7 @@ class CoordinationStage:
             token=_enlarged(token.view(a.grid.time, a.grid.height, a.grid.width), a.side_px),
             frames=_one_of_each(frames, shares.shape[1]),
             heat=_enlarged(heat.unflatten(1, (rows, columns)), a.side_px),
-            slots=shares.sum(2).unflatten(0, (a.grid.time, -1)).mean(1),
+            slots=torch.stack([of_slot.sum(0) / max(1, len(of_slot)) for of_slot in asked]),
         )
 
     def _make_model(self, pair: CoordinatedClassifierConfig, seed: int) -> CoordinatedClassifier:

@@ -36,6 +36,8 @@ _FREE = {
     "side_px",
     "drop_path",
     "final_norm",
+    "num_changing",
+    "patch_norm",
     "aligned_attention",  # of a start only
     "recompute_activations",
     "global_dropout",
@@ -122,10 +124,12 @@ def _check_encoder(document: Any, config: VideoClassifierConfig, path: Path) -> 
     model = stage.get("model", stage)
     trained = model["encoder"].get("video", model["encoder"])
     ours = json.loads(json.dumps(asdict(config.encoder)))
+    # In units of the clip a colour's mean and deviation have no say, and channels may be added.
+    free = _FREE if config.units == "fixed" else _FREE | {"pixel_mean", "pixel_std"}
     unlike = [
         f"{name}={ours[name]} instead of {value}"
         for name, value in trained.items()
-        if name in ours and name not in _FREE and ours[name] != value
+        if name in ours and name not in free and ours[name] != value
     ]
     if unlike:
         raise CheckpointError(

@@ -26,7 +26,7 @@ _HEAD = ("head.weight", "head.bias")
 # Encoder B's tower alone, in a classifier, among others; A's names are those of a public family.
 _OWN_B = {"class_token", "encoder.class_token", "video.class_token"}
 # What a classifier has beyond its encoder; the norm of tokens is the other pooling's.
-_NEW_TO_ENCODERS = r"^(fc_norm|pool|head|encoder\.norm)\."
+_NEW_TO_ENCODERS = r"^(fc_norm|pool|head|encoder\.norm|encoder\.patch_norm)\."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

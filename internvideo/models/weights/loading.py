@@ -32,7 +32,7 @@ class LoadReport:
     """What became of the tensors of a model: names of ours, in its order."""
 
     loaded: tuple[str, ...]
-    inflated: tuple[str, ...]  # patch kernels of images, put to the central frame
+    inflated: tuple[str, ...]  # patch kernels: of images, put to the central frame; of few channels
     resized: tuple[str, ...]  # position tables of another grid or a longer context
     new: tuple[str, ...]  # not in the file, left as they were
 
@@ -96,7 +96,7 @@ def load_weights(
     values = {}
     for name in own:
         if name in state:
-            how, values[name] = _fit(name, state[name].to(own[name]), own[name].shape)
+            how, values[name] = _fit(name, state[name].to(own[name]), own[name])
             fitted[how].append(name)
     model.load_state_dict(values, strict=False)
     return LoadReport(**{k: tuple(v) for k, v in fitted.items()}, new=tuple(missing))
@@ -113,9 +113,14 @@ def inflate_kernel(
     return inflated
 
 
-def _fit(name: str, value: Tensor, shape: torch.Size) -> tuple[str, Tensor]:
+def _fit(name: str, value: Tensor, own: Tensor) -> tuple[str, Tensor]:
+    shape = own.shape
     if value.shape == shape:
         return "loaded", value
+    if name.endswith("patch_embed.proj.weight") and value.ndim == 5:
+        known = value.shape[1]  # channels; what else the model reads keeps its start
+        if known < shape[1] and value.shape == own[:, :known].shape:
+            return "inflated", torch.cat([value, own[:, known:]], dim=1)
     if name.endswith("patch_embed.weight") and value.ndim == 4:
         inflated = inflate_kernel(value, shape[2])
         if inflated.shape == shape:

@@ -19,7 +19,13 @@ from internvideo.heads import (
     rows_of_classes,
 )
 from internvideo.losses import clip_statistics
-from internvideo.models import MaskedEncoderConfig, UniFormerConfig, patchify, patchify_frames
+from internvideo.models import (
+    MaskedEncoder,
+    MaskedEncoderConfig,
+    UniFormerConfig,
+    patchify,
+    patchify_frames,
+)
 from internvideo.values import Tubelet
 
 ENCODER_A = MaskedEncoderConfig(
@@ -215,3 +221,59 @@ def test_weights_without_a_head_cannot_be_mapped():
         CheckpointError, match=r"have no head\.weight: they are not of a classifier"
     ):
         map_head_rows({}, [0])
+
+
+CHANGING = replace(
+    ENCODER_A, num_changing=3, patch_norm=0.25, pixel_mean=(0.0,) * 6, pixel_std=(1.0,) * 6
+)
+BOTH = VideoClassifierConfig(encoder=CHANGING, units="clip-and-differences", init_scale=1.0)
+
+
+def test_both_units_are_one_after_the_other():
+    clip = torch.rand(2, 3, 4, 16, 16)
+
+    both = in_units(clip, "clip-and-differences")
+
+    assert torch.equal(both[:, :3], in_units(clip, "clip"))
+    assert torch.equal(both[:, 3:], in_units(clip, "differences"))
+
+
+def test_what_changes_least_is_not_read():
+    model, clip = VideoClassifier(BOTH).eval(), torch.zeros(1, 3, 4, 16, 16)
+    clip[:, :, 1::2, :8, :8] = 1  # the first place of both slots
+    clip[:, :, 2:, 8:, 8:] = 0.5  # the last place of the second slot
+    shown = model(clip)
+    other = clip.clone()
+    other[:, :, :, :8, 8:] = 0.01 * torch.rand(1, 3, 1, 8, 8)  # still, so never among the three
+    mean = clip.mean((2, 3, 4)) - other.mean((2, 3, 4))
+    other[:, :, :, 8:, :8] += 4 * mean[:, :, None, None, None]  # as bright as before on the whole
+
+    torch.testing.assert_close(model(other), shown, atol=1e-3, rtol=1e-3)
+    other[:, :, 3, 8:, 8:] = 0.2
+    assert not torch.allclose(model(other), shown, atol=1e-2)
+
+
+def test_loud_tubelets_do_not_drown_their_places():
+    encoder = MaskedEncoder(replace(ENCODER_A, patch_norm=0.25))
+    patches = torch.randn(2, 8, 2 * 8 * 8 * 3)
+
+    contents = encoder.embed_patches(patches, None) - encoder.pos_embed
+
+    torch.testing.assert_close(
+        encoder.embed_patches(9 * patches, None) - encoder.pos_embed, contents, atol=0.1, rtol=0.1
+    )
+    torch.testing.assert_close(contents.std(2), torch.full((2, 8), 0.25), atol=0.02, rtol=0.1)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: replace(BOTH, units="clip"), "units 'clip' with an encoder that reads 6 channels"),
+        (lambda: replace(BOTH, encoder=ENCODER_A), "an encoder that reads 3 channels"),
+        (lambda: replace(CHANGING, num_changing=9), "num_changing is 9; a clip has 8 tubelets"),
+        (lambda: replace(CHANGING, patch_norm=-1.0), "patch_norm is -1.0; it must not be"),
+    ],
+)
+def test_units_and_tubelets_that_do_not_fit_are_refused(make, message):
+    with pytest.raises(ConfigError, match=message):
+        make()

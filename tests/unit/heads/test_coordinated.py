@@ -39,7 +39,8 @@ def _one_bit_each(count: int, seed: int) -> tuple[FrozenFeatures, Tensor]:
     context = {
         layer: 0.3 * noise[layer] + signs[1][:, None, None, None] * direction_b for layer in (1, 2)
     }
-    features = FrozenFeatures(tokens=tokens, first_block=2, context=context)
+    places = torch.arange(16).expand(count, -1)
+    features = FrozenFeatures(tokens=tokens, places=places, first_block=2, context=context)
     return features, (bits[0] == bits[1]).long()
 
 
@@ -75,6 +76,22 @@ def test_calibrated_tokens_lie_on_the_grid_of_a():
 
     assert found.tokens.shape == (2, 16, 24) and found.grid == A.grid
     torch.testing.assert_close(found.pooled, found.tokens.mean(1))
+
+
+def test_tokens_of_what_changes_lie_at_their_places():
+    few = replace(CONFIG.masked, encoder=replace(A, num_changing=5))
+    pair = replace(CONFIG, masked=few, masked_mean=(0.0, 0.0, 0.0), masked_std=(1.0, 1.0, 1.0))
+    model, clip = CoordinatedClassifier(pair).eval(), torch.rand(2, 3, 8, 16, 16)
+    features = model.read(clip)
+
+    found = model.calibrated(features).tokens
+
+    assert features.tokens.shape[1] == features.places.shape[1] == 5
+    empty = (found == 0).all(2)
+    assert empty.sum(1).tolist() == [11, 11]
+    assert not empty.gather(1, features.places).any()
+    with torch.no_grad():
+        torch.testing.assert_close(model.score(features).masked, model.masked(clip))
 
 
 def test_a_clip_in_own_units_is_given_to_each_encoder_as_it_was_trained():

@@ -174,3 +174,21 @@ def test_a_report_names_what_is_new():
     report = initialise_classifier(classifier_a(num_classes=3), classifier_a(5).state_dict())
 
     assert str(report) == "30 tensors loaded, new: head.weight, head.bias"
+
+
+def test_further_channels_keep_their_start():
+    known = classifier_a()
+    encoder = replace(
+        ENCODER_A, final_norm=False, pixel_mean=(0.0,) * 6, pixel_std=(1.0,) * 6, patch_norm=0.5
+    )
+    model = VideoClassifier(
+        VideoClassifierConfig(encoder=encoder, num_classes=3, units="clip-and-differences")
+    )
+    own = model.encoder.patch_embed.proj.weight.clone()
+
+    report = initialise_classifier(model, known.state_dict())
+
+    weight = model.encoder.patch_embed.proj.weight
+    assert torch.equal(weight[:, :3], known.encoder.patch_embed.proj.weight)
+    assert torch.equal(weight[:, 3:], own[:, 3:])
+    assert set(report.new) == {"encoder.patch_norm.weight", "encoder.patch_norm.bias"}

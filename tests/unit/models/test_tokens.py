@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from einops import rearrange
 
-from internvideo.models import gather_tokens, patchify, patchify_frames
+from internvideo.models import changing_tokens, gather_tokens, patchify, patchify_frames
 from internvideo.values import Tubelet
 
 TUBELET = Tubelet(time=2, height=4, width=4)
@@ -36,3 +36,20 @@ def test_gathering_takes_each_samples_own_tokens():
     taken = gather_tokens(tokens, torch.tensor([[4, 0], [1, 2]]))
 
     assert torch.equal(taken, torch.stack([tokens[0, [4, 0]], tokens[1, [1, 2]]]))
+
+
+def test_the_tubelets_that_change_most_are_found_in_order():
+    clip = torch.zeros(2, 3, 4, 8, 8)
+    clip[0, 0, 1, 0, 0] = 1  # within the first slot: here, and gone again in the second slot
+    clip[1, :, 2:, 7, 7] = 5  # from the second slot on, and there for good
+    clip[1, :, 1, 0, 4] = 1  # for one frame, top right, so that both of its slots change
+
+    assert changing_tokens(clip, TUBELET, 2).tolist() == [[0, 4], [1, 7]]
+
+
+def test_whose_first_frame_differs_from_nothing_is_read_all_the_same():
+    still = torch.rand(1, 3, 1, 8, 8).expand(-1, -1, 4, -1, -1)
+
+    found = changing_tokens(still, TUBELET, 3)
+
+    assert len(set(found[0].tolist())) == 3
