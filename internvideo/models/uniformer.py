@@ -6,8 +6,7 @@ Shapes: clip (b, c, t, h, w) float, normalised -> pooled (b, d) and tokens (b, t
 frame its class token and k visible patches. Any number of frames; one frame is an image.
 Differs from the released code: patches may be dropped (at the same places of all frames of a clip,
 as FLIP does for images), stochastic depth drops a branch for whole clips, local branches may
-normalise each token by itself, convolutions may come before the patches, and a clip's ends may be
-repeated where convolutions reach beyond them.
+normalise each token by itself, convolutions may come before the patches.
 """
 
 from __future__ import annotations
@@ -31,7 +30,6 @@ from internvideo.models.uniformer_blocks import (
     GlobalBlock,
     LocalBranch,
     LocalNorm,
-    pad_time,
 )
 
 
@@ -68,10 +66,6 @@ class UniFormerConfig:
     stem_width: int = 0
     # Frames that one token spans where time is halved; 1: every frame has its tokens.
     time_kernel: int = 1
-    # Convolutions along time meet the first and last frame again beyond a clip's ends, where the
-    # published ones meet zeros. Then an image is a video that stands still: any number of copies of
-    # a frame give the output of one, and what images teach holds for videos (docs/tiny-runs.md).
-    repeat_edges: bool = False
     # Freeze all that came from CLIP; the pooled vector is then the query alone.
     frozen_backbone: bool = False
     # Start keys equal to queries, scaled by this, so that tokens attend to their like from the
@@ -166,7 +160,6 @@ class UniFormer(nn.Module):
                 activation=config.activation,
                 dropout=config.global_dropout,
                 drop_path=rate,
-                repeat_edges=config.repeat_edges,
                 norm_eps=config.norm_eps,
             )
             for rate in stochastic_depth_rates(num_global, config.global_drop_path)
@@ -226,8 +219,8 @@ class UniFormer(nn.Module):
             pixels = pixels.gather(2, where)
             positions = positions[visible_index][:, None]
         if kernel > 1:
-            pixels = pad_time(pixels, kernel // 2, repeat=config.repeat_edges)
-            pixels = pixels.unfold(1, kernel, 2).flatten(3)
+            margin = kernel // 2
+            pixels = F.pad(pixels, (0, 0, 0, 0, margin, margin)).unfold(1, kernel, 2).flatten(3)
         weight = rearrange(self.patch_embed.weight, "d c dt dh dw -> d (c dh dw dt)")
         contents = F.linear(pixels, weight)
         patches = contents + positions
@@ -263,7 +256,6 @@ def _backbone_block(config: UniFormerConfig, drop_path: float) -> BackboneBlock:
             reduced_width,
             norm=config.local_norm,
             in_space=config.local_in_space,
-            repeat_edges=config.repeat_edges,
             norm_eps=config.norm_eps,
         )
         if config.num_local > i

@@ -89,11 +89,9 @@ class LocalBranch(nn.Module):
         *,
         norm: LocalNorm = "batch",
         in_space: bool = False,
-        repeat_edges: bool = False,
         norm_eps: float = 1e-5,
     ) -> None:
         super().__init__()
-        self.repeat_edges = repeat_edges
         norm_type = nn.BatchNorm1d if norm == "batch" else nn.LayerNorm
         self.norm = norm_type(width, eps=norm_eps)
         self.down = nn.Linear(width, reduced_width)
@@ -119,12 +117,9 @@ class LocalBranch(nn.Module):
         normalised = self.norm(patches.flatten(0, 2)).view(patches.shape)
         reduced = self.down(normalised)
         if self.time.kernel_size[1] > 1:
-            mixed = convolve_on_grid(
-                reduced, self.time, grid, visible_index, repeat_edges=self.repeat_edges
-            )
-            return self.up(mixed)
+            return self.up(convolve_on_grid(reduced, self.time, grid, visible_index))
         before, here, after = self.time.weight.flatten(1).unbind(1)
-        padded = pad_time(reduced, 1, repeat=self.repeat_edges)
+        padded = F.pad(reduced, (0, 0, 0, 0, 1, 1))
         mixed = padded[:, :-2] * before + reduced * here + padded[:, 2:] * after + self.time.bias
         return self.up(mixed)
 
@@ -185,11 +180,9 @@ class GlobalBlock(nn.Module):
         activation: Activation = "quick-gelu",
         dropout: float = 0.0,
         drop_path: float = 0.0,
-        repeat_edges: bool = False,
         norm_eps: float = 1e-5,
     ) -> None:
         super().__init__()
-        self.repeat_edges = repeat_edges
         self.positions = nn.Conv3d(width, width, 3, padding=1, groups=width)
         self.norm1 = nn.LayerNorm(width, eps=norm_eps)
         self.norm_context = nn.LayerNorm(width, eps=norm_eps)
@@ -214,25 +207,11 @@ class GlobalBlock(nn.Module):
     ) -> Float[Tensor, "b d"]:
         """Update the query; `grid` counts the rows and columns of places, visible or not."""
         classes, patches = tokens[:, :, :1], tokens[:, :, 1:]
-        neighbours = convolve_on_grid(
-            patches, self.positions, grid, visible_index, repeat_edges=self.repeat_edges
-        )
+        neighbours = convolve_on_grid(patches, self.positions, grid, visible_index)
         context = torch.cat([classes, patches + neighbours], dim=2).flatten(1, 2)
         attended = attend_once(self.attn, self.norm1(query), self.norm_context(context))
         query = query + self.drop_path(attended)
         return query + self.drop_path(self.mlp(self.norm2(query)))
-
-
-def pad_time(
-    frames: Float[Tensor, "b t *rest"], margin: int, *, repeat: bool
-) -> Float[Tensor, "b padded *rest"]:
-    """Put `margin` frames before and after: zeros, or the first and the last one again."""
-    ends = (frames[:, :1], frames[:, -1:])
-    first, last = (
-        (end if repeat else torch.zeros_like(end)).expand(-1, margin, *end.shape[2:])
-        for end in ends
-    )
-    return torch.cat([first, frames, last], dim=1)
 
 
 def convolve_on_grid(
@@ -240,8 +219,6 @@ def convolve_on_grid(
     convolution: nn.Conv3d,
     grid: tuple[int, int],
     visible_index: Int64[Tensor, "b k"] | None,
-    *,
-    repeat_edges: bool = False,
 ) -> Float[Tensor, "b t k d"]:
     """Convolve on the whole grid, where hidden places hold zeros, and keep the visible ones."""
     b, t, k, d = patches.shape
@@ -250,13 +227,12 @@ def convolve_on_grid(
         where = visible_index[:, None, :, None].expand(b, t, k, d)
         whole = patches.new_zeros(b, t, grid[0] * grid[1], d)
         patches = whole.scatter(2, where, patches)
-    maps = convolve_depthwise(patches.unflatten(2, grid), convolution, repeat_edges=repeat_edges)
-    mixed = maps.flatten(2, 3)
+    mixed = convolve_depthwise(patches.unflatten(2, grid), convolution).flatten(2, 3)
     return mixed if where is None else mixed.gather(2, where)
 
 
 def convolve_depthwise(
-    patches: Float[Tensor, "b t h w d"], convolution: nn.Conv3d, *, repeat_edges: bool = False
+    patches: Float[Tensor, "b t h w d"], convolution: nn.Conv3d
 ) -> Float[Tensor, "b t h w d"]:
     """Apply a depthwise 3 x 3 x 3 convolution as three over frames, whose outputs shift in time.
 
@@ -269,17 +245,16 @@ def convolve_depthwise(
         frames = rearrange(patches.to(weight.dtype), "b t h w d -> (b t) d h w")
         frames = frames.contiguous(memory_format=torch.channels_last)
 
-        before, here, after = weight.unbind(2)
-
-        def over_frames(weight: Tensor, bias: Tensor | None = None) -> Tensor:
-            mixed = F.conv2d(frames, weight, bias, padding=1, groups=len(weight))
+        def tap(i: int, bias: Tensor | None = None) -> Tensor:
+            mixed = F.conv2d(frames, weight[:, :, i], bias, padding=1, groups=len(weight))
             return rearrange(mixed, "(b t) d h w -> b t h w d", b=b)
 
-        if t == 1:  # an image has nothing before and after, or itself
-            return over_frames(weight.sum(2) if repeat_edges else here, convolution.bias)
-        mixed = over_frames(here, convolution.bias)
-        mixed = mixed + pad_time(over_frames(before), 1, repeat=repeat_edges)[:, :-2]
-        return mixed + pad_time(over_frames(after), 1, repeat=repeat_edges)[:, 2:]
+        mixed = tap(1, convolution.bias)
+        if t > 1:  # an image has no frame before or after
+            rows = (0, 0, 0, 0, 0, 0)
+            mixed = mixed + F.pad(tap(0)[:, :-1], (*rows, 1, 0))
+            mixed = mixed + F.pad(tap(2)[:, 1:], (*rows, 0, 1))
+        return mixed
 
 
 def attend_once(

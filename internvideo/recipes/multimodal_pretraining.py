@@ -48,7 +48,6 @@ def multimodal_tiny_playground() -> Run:
             time_kernel=3,
             aligned_attention=1.5,
             stem_width=32,
-            repeat_edges=True,
         ),
         text=TextEncoderConfig(
             vocabulary_size=vocabulary, context_length=40, width=128, depth=2, num_heads=4
