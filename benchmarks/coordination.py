@@ -122,8 +122,8 @@ def ablate(run: Run, options: argparse.Namespace, tell: Callable[[str], None]) -
         tell(f"{int(chosen.sum())} held-back clips count")
         for seed in options.seeds:
             for name in options.variants:
-                pair = varied(widest_stage.config.pair, base, VARIANTS[name])
                 try:
+                    pair = varied(widest_stage.config.pair, base, VARIANTS[name])
                     stage = widest_stage.with_pair(pair, seed=seed)
                 except ConfigError as error:
                     tell(f"{name} is left out: {error}")

@@ -35,7 +35,7 @@ class Stage(NamedTuple):
 PLAN = (
     Stage("mae_tiny_playground", "encoder A learns to rebuild what is hidden", 80, 360),
     Stage("multimodal_tiny_playground", "encoder B learns to match and to describe", 50, 200),
-    Stage("post_pretrain_tiny_playground", "encoder A learns to name actions", 80, 250),
+    Stage("post_pretrain_tiny_playground", "encoder A learns to name actions", 120, 750),
     Stage("post_pretrain_tiny_playground_b", "encoder B learns to name actions", 40, 110),
     Stage("coordinate_tiny_playground", "both learn to read one another", 30, 90),
 )

@@ -32,7 +32,11 @@ def post_pretrain_tiny_playground() -> Run:
         stage=replace(run.stage, model=model),
         data=replace(run.data, sampling="segments", crop="centre", cache_mb=4096),
         training=replace(
-            run.training, optimiser=replace(run.training.optimiser, layer_decay=1.0, muon=3.0)
+            run.training,
+            num_steps=6000,  # which way things turn is learned last; the rest within 1,000
+            evaluate_every=1000,
+            checkpoint_every=1000,
+            optimiser=replace(run.training.optimiser, layer_decay=1.0, muon=3.0),
         ),
     )
 
@@ -49,6 +53,7 @@ def post_pretrain_tiny_playground_b() -> Run:
         run,
         name="post_pretrain_tiny_playground_b",
         stage=PostPretraining(model=model, initial_weights=f"runs/{before.name}"),
+        training=replace(run.training, num_steps=600, evaluate_every=200, checkpoint_every=200),
     )
 
 
