@@ -192,7 +192,7 @@ class CoordinatedClassifier(nn.Module):
 
 def _as_trained(
     clip: Float[Tensor, "b c t h w"], config: VideoClassifierConfig, mean: Colour, std: Colour
-) -> Float[Tensor, "b c t h w"]:
+) -> Float[Tensor, "b d t h w"]:
     """Give a clip in [0, 1] the units that a classifier was trained in."""
     shift, scale = (clip.new_tensor(values)[:, None, None, None] for values in (mean, std))
     return in_units((clip - shift) / scale, config.units)

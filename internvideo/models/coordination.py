@@ -229,7 +229,7 @@ class Coordination(nn.Module):
         masked: MaskedEncoder,
         multimodal: UniFormer,
         masked_clip: Float[Tensor, "b c t h w"],
-        multimodal_clip: Float[Tensor, "b c t2 h2 w2"],
+        multimodal_clip: Float[Tensor, "b e t2 h2 w2"],
     ) -> FrozenFeatures:
         """Run what does not depend on the modules, each encoder once, without gradients."""
         patches, index = masked.read_whole(masked_clip)

@@ -94,8 +94,18 @@ def test_tokens_of_what_changes_lie_at_their_places():
         torch.testing.assert_close(model.score(features).masked, model.masked(clip))
 
 
-def test_a_clip_in_own_units_is_given_to_each_encoder_as_it_was_trained():
-    units = replace(CONFIG, masked=replace(CONFIG.masked, units="clip"))
+SIX = replace(A, num_changing=5, pixel_mean=(0.0,) * 6, pixel_std=(1.0,) * 6)
+
+
+@pytest.mark.parametrize(
+    "masked",
+    [
+        replace(CONFIG.masked, units="clip"),
+        replace(CONFIG.masked, units="clip-and-differences", encoder=SIX),
+    ],
+)
+def test_a_clip_in_own_units_is_given_to_each_encoder_as_it_was_trained(masked):
+    units = replace(CONFIG, masked=masked)
     units = replace(units, masked_mean=(0.0, 0.0, 0.0), masked_std=(1.0, 1.0, 1.0))
     model, clip = CoordinatedClassifier(units).eval(), torch.rand(2, 3, 8, 16, 16)
 
