@@ -71,11 +71,12 @@ class VideoClassifierConfig:
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"dropout is {self.dropout}; give a share from 0 to below 1")
         channels = getattr(self.encoder, "num_channels", 3)
-        if (self.units == "clip-and-differences") != (channels == 6):
+        made = 6 if self.units == "clip-and-differences" else 3
+        if self.units != "fixed" and channels != made:
             raise ConfigError(
-                f"units {self.units!r} with an encoder that reads {channels} channels: "
-                "'clip-and-differences' makes 6 of them, the others 3; set 6 values of "
-                "encoder.pixel_mean and pixel_std (encoder A alone), or choose other units"
+                f"units {self.units!r} make {made} channels and the encoder reads {channels}; give "
+                f"encoder.pixel_mean and pixel_std {made} values (6 for encoder A alone), or "
+                "choose other units"
             )
         if isinstance(self.encoder, UniFormerConfig):
             if self.pooling not in ("query", "attentive"):

@@ -29,6 +29,7 @@ from internvideo.models import (
     MaskedEncoderConfig,
     UniFormer,
     UniFormerConfig,
+    place_tokens,
 )
 from internvideo.values import IMAGENET_MEAN, IMAGENET_STD, Representation
 
@@ -159,11 +160,8 @@ class CoordinatedClassifier(nn.Module):
     def calibrated(self, features: FrozenFeatures) -> Representation:
         """A's tokens after they have read B's, for other heads; zeros where A reads nothing."""
         tokens, grid = self.coordinate(features).tokens, self.config.encoders[0].grid
-        where = features.places[:, :, None].expand_as(tokens)
-        on_grid = tokens.new_zeros(len(tokens), grid.num_tokens, tokens.shape[2])
-        return Representation(
-            tokens=on_grid.scatter(1, where, tokens), pooled=tokens.mean(1), grid=grid
-        )
+        on_grid = place_tokens(tokens, features.places, grid.num_tokens)
+        return Representation(tokens=on_grid, pooled=tokens.mean(1), grid=grid)
 
     def attention_maps(self, features: FrozenFeatures) -> dict[int, Float[Tensor, "b n t m"]]:
         """See `Coordination.attention_maps`."""

@@ -55,6 +55,7 @@ from internvideo.models.tokens import (
     gather_tokens,
     patchify,
     patchify_frames,
+    place_tokens,
     unpatchify,
 )
 from internvideo.models.uniformer import UniFormer, UniFormerConfig, UniFormerOutput
@@ -174,6 +175,7 @@ __all__ = [
     "axes_sine_table",
     "beam_search",
     "caption_context",
+    "changing_tokens",
     "classifier_weights",
     "coordinated_embedding",
     "count_fates",
@@ -186,7 +188,6 @@ __all__ = [
     "from_transformers",
     "from_transformers_clip",
     "gather_tokens",
-    "changing_tokens",
     "generate",
     "greedy_search",
     "inflate_kernel",
@@ -198,6 +199,7 @@ __all__ = [
     "multimodal_config_of",
     "patchify",
     "patchify_frames",
+    "place_tokens",
     "read_state",
     "release",
     "resize_positions",

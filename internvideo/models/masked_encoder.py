@@ -24,7 +24,7 @@ from torch.utils.checkpoint import checkpoint
 from internvideo.errors import ConfigError
 from internvideo.models.layers import Block, hidden_width, stochastic_depth_rates
 from internvideo.models.positions import axes_sine_table, resize_positions, sine_table
-from internvideo.models.tokens import changing_tokens, gather_tokens, patchify
+from internvideo.models.tokens import changing_tokens, gather_tokens, patchify, place_tokens
 from internvideo.values import IMAGENET_MEAN, IMAGENET_STD, TokenGrid, Tubelet
 
 
@@ -184,6 +184,12 @@ class MaskedEncoder(nn.Module):
         patches = patchify(clip, self.config.tubelet)
         index = (~masked).nonzero()[:, 1].view(len(masked), -1)
         return self.encode_patches(gather_tokens(patches, index), index)
+
+    def on_grid(self, clip: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b n d"]:
+        """Encode a whole clip to one token for each place of the grid; zeros where none is read."""
+        patches, index = self.read_whole(clip)
+        tokens = self.encode_patches(patches, index)
+        return tokens if index is None else place_tokens(tokens, index, self.config.grid.num_tokens)
 
     def read_whole(
         self, clip: Float[Tensor, "b c t h w"]

@@ -63,3 +63,11 @@ def gather_tokens(
 ) -> Shaped[Tensor, "b k d"]:
     """Take the tokens at `index` of each sample, in that order."""
     return tokens.gather(1, index[:, :, None].expand(-1, -1, tokens.shape[2]))
+
+
+def place_tokens(
+    tokens: Float[Tensor, "b k d"], index: Int64[Tensor, "b k"], count: int
+) -> Float[Tensor, "b count d"]:
+    """Put tokens back to their places among `count`, with zeros elsewhere; undoes gathering."""
+    whole = tokens.new_zeros(tokens.shape[0], count, tokens.shape[2])
+    return whole.scatter(1, index[:, :, None].expand_as(tokens), tokens)

@@ -6,6 +6,7 @@ Why they are as they are: docs/tiny-runs.md.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from internvideo.heads import VideoClassifierConfig
 from internvideo.models import MaskedEncoderConfig, UniFormerConfig
@@ -90,22 +91,7 @@ def recognition_tiny_actions() -> Run:
             stride_range=(1, 4),
             crop="multi-scale",
         ),
-        training=TrainingConfig(
-            num_steps=600,
-            batch_size=32,
-            optimiser=OptimiserConfig(
-                lr=1e-3,
-                final_lr=1e-5,
-                warmup_steps=50,
-                weight_decay=0.1,
-                clip_gradient=1.0,
-                muon=3.0,
-            ),
-            ema_decay=0.99,
-            log_every=25,
-            evaluate_every=200,
-            checkpoint_every=200,
-        ),
+        training=replace(_training(weight_decay=0.1, muon=3.0), ema_decay=0.99),
     )
 
 
@@ -130,20 +116,19 @@ def _tiny(name: str, before: Run, *, num_classes: int, label_smoothing: float = 
             label_smoothing=label_smoothing,
         ),
         data=replace(before.data, views_per_video=1),
-        training=TrainingConfig(
-            num_steps=600,
-            batch_size=32,
-            optimiser=OptimiserConfig(
-                lr=1e-3,
-                final_lr=1e-5,
-                warmup_steps=50,
-                weight_decay=0.05,
-                betas=(0.9, 0.999),
-                layer_decay=0.75,
-                clip_gradient=1.0,
-            ),
-            log_every=25,
-            evaluate_every=200,
-            checkpoint_every=200,
+        training=_training(weight_decay=0.05, betas=(0.9, 0.999), layer_decay=0.75),
+    )
+
+
+def _training(**optimiser: Any) -> TrainingConfig:
+    """600 steps of 32 clips at the rate of all tiny classifiers."""
+    return TrainingConfig(
+        num_steps=600,
+        batch_size=32,
+        optimiser=OptimiserConfig(
+            lr=1e-3, final_lr=1e-5, warmup_steps=50, clip_gradient=1.0, **optimiser
         ),
+        log_every=25,
+        evaluate_every=200,
+        checkpoint_every=200,
     )

@@ -37,7 +37,6 @@ _FREE = {
     "drop_path",
     "final_norm",
     "num_changing",
-    "patch_norm",
     "aligned_attention",  # of a start only
     "recompute_activations",
     "global_dropout",

@@ -70,7 +70,7 @@ def readouts(model: nn.Module) -> dict[str, Readout]:
     """
     match model:
         case MaskedEncoder():
-            return {"mean": lambda clip: model(clip).mean(1), "tokens": model}
+            return {"mean": lambda clip: model(clip).mean(1), "tokens": model.on_grid}
         case UniFormer():
             return {
                 "pooled": lambda clip: model(clip).pooled,

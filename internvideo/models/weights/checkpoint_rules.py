@@ -26,7 +26,9 @@ _HEAD = ("head.weight", "head.bias")
 # Encoder B's tower alone, in a classifier, among others; A's names are those of a public family.
 _OWN_B = {"class_token", "encoder.class_token", "video.class_token"}
 # What a classifier has beyond its encoder; the norm of tokens is the other pooling's.
-_NEW_TO_ENCODERS = r"^(fc_norm|pool|head|encoder\.norm|encoder\.patch_norm)\."
+_NEW_TO_ENCODERS = r"^(fc_norm|pool|head|encoder\.norm)\."
+# A part of an encoder that has learned and would be lost.
+_OF_ENCODERS = ("encoder.blocks.", "encoder.global_", "encoder.patch_norm.")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,12 +86,10 @@ def initialise_classifier(model: nn.Module, document: Mapping[str, Any]) -> Star
             weights.pop(name, None)
     _fit_positions(model, weights)
     unused = tuple(name for name in weights if name not in own)
-    if blocks := [
-        name for name in unused if name.startswith(("encoder.blocks.", "encoder.global_"))
-    ]:
+    if lost := [name for name in unused if name.startswith(_OF_ENCODERS)]:
         raise CheckpointError(
-            f"{len(blocks)} tensors of the checkpoint's encoder have no place in the model "
-            f"({blocks[0]}, ...); configure the encoder as it was pretrained"
+            f"{len(lost)} tensors of the checkpoint's encoder have no place in the model "
+            f"({lost[0]}, ...); configure the encoder as it was pretrained"
         )
     may_be_new = _NEW_TO_ENCODERS
     if "encoder.query_token" not in weights:

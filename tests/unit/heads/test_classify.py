@@ -268,8 +268,11 @@ def test_loud_tubelets_do_not_drown_their_places():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: replace(BOTH, units="clip"), "units 'clip' with an encoder that reads 6 channels"),
-        (lambda: replace(BOTH, encoder=ENCODER_A), "an encoder that reads 3 channels"),
+        (
+            lambda: replace(BOTH, units="clip"),
+            "'clip' make 3 channels and the encoder reads 6",
+        ),
+        (lambda: replace(BOTH, encoder=ENCODER_A), "make 6 channels and the encoder reads 3"),
         (lambda: replace(CHANGING, num_changing=9), "num_changing is 9; a clip has 8 tubelets"),
         (lambda: replace(CHANGING, patch_norm=-1.0), "patch_norm is -1.0; it must not be"),
     ],

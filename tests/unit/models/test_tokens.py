@@ -5,7 +5,16 @@ from __future__ import annotations
 import torch
 from einops import rearrange
 
-from internvideo.models import changing_tokens, gather_tokens, patchify, patchify_frames
+from internvideo.models import (
+    MaskedEncoder,
+    MaskedEncoderConfig,
+    changing_tokens,
+    encoder_macs,
+    gather_tokens,
+    patchify,
+    patchify_frames,
+    place_tokens,
+)
 from internvideo.values import Tubelet
 
 TUBELET = Tubelet(time=2, height=4, width=4)
@@ -53,3 +62,26 @@ def test_whose_first_frame_differs_from_nothing_is_read_all_the_same():
     found = changing_tokens(still, TUBELET, 3)
 
     assert len(set(found[0].tolist())) == 3
+
+
+def test_placing_undoes_gathering():
+    tokens, index = torch.randn(2, 5, 3), torch.tensor([[0, 4], [1, 2]])
+
+    placed = place_tokens(gather_tokens(tokens, index), index, 5)
+
+    assert torch.equal(gather_tokens(placed, index), gather_tokens(tokens, index))
+    assert placed.abs().sum(2).count_nonzero(1).tolist() == [2, 2]
+
+
+def test_an_encoder_of_what_changes_tells_places_and_cost_of_what_it_reads():
+    config = MaskedEncoderConfig(
+        num_frames=4, side_px=8, tubelet=TUBELET, width=12, depth=1, num_heads=2, num_changing=3
+    )
+    encoder, clip = MaskedEncoder(config).eval(), torch.rand(2, 3, 4, 8, 8)
+
+    on_grid = encoder.on_grid(clip)
+
+    index = changing_tokens(clip, TUBELET, 3)
+    torch.testing.assert_close(gather_tokens(on_grid, index), encoder(clip))
+    assert on_grid.shape == (2, 8, 12)
+    assert encoder_macs(config) == encoder_macs(config, 3) < encoder_macs(config, 8)
