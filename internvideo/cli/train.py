@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -72,6 +73,17 @@ def train_and_report(
     run: Run, out: Path, *, device: str = "auto", resume: bool = False
 ) -> tuple[Outcome, list[RebuiltClip] | None]:
     """Execute a run with a progress bar and write its page; None for clips on other ranks."""
+    from internvideo.training import choose_device, sharing
+
+    is_on_cpu = choose_device(device).type == "cpu"
+    count = run.training.cpu_processes if is_on_cpu else 1
+    with sharing(count, _train_and_report, run, out, device, resume):
+        return _train_and_report(run, out, device, resume)
+
+
+def _train_and_report(
+    run: Run, out: Path, device: str, resume: bool
+) -> tuple[Outcome, list[RebuiltClip] | None]:
     from internvideo.cli.terminal import progress
     from internvideo.recipes import execute
     from internvideo.report import write_run_report
@@ -82,7 +94,11 @@ def train_and_report(
     )
     from internvideo.training import joined
 
-    with joined(device) as process, progress(f"training {run.name}", plain_lines=False) as tell:
+    with contextlib.ExitStack() as stack:
+        process = stack.enter_context(joined(device))
+        tell = lambda done, total: None  # noqa: E731
+        if process.is_first:
+            tell = stack.enter_context(progress(f"training {run.name}", plain_lines=False))
         outcome, stage = execute(
             run,
             out,

@@ -15,7 +15,7 @@ learn, so whatever comes before the first module is the same in every epoch: `Fr
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -123,13 +123,15 @@ class FrozenFeatures:
     """What the frozen encoders make of clips, whatever a module has learned.
 
     `tokens` are A's before its block `first_block`, from `places` of its grid; `context` holds B's
-    tokens after each layer that a module, a global block or the pooling reads.
+    tokens after each layer that a module, a global block or the pooling reads, besides class tokens
+    those at `context_places` of each frame (None: all).
     """
 
     tokens: Float[Tensor, "b n d"]
     places: Int64[Tensor, "b n"]
     first_block: int
     context: dict[int, Float[Tensor, "b t m e"]]
+    context_places: Int64[Tensor, "b k"] | None = None
 
     def __getitem__(self, clips: slice | Tensor) -> FrozenFeatures:
         """The features of some of the clips."""
@@ -138,12 +140,14 @@ class FrozenFeatures:
             places=self.places[clips],
             first_block=self.first_block,
             context={layer: tokens[clips] for layer, tokens in self.context.items()},
+            context_places=None if self.context_places is None else self.context_places[clips],
         )
 
     @classmethod
     def join(cls, parts: Sequence[FrozenFeatures]) -> FrozenFeatures:
         """The features of all clips of the parts, in order."""
         first = parts[0]
+        places = [part.context_places for part in parts if part.context_places is not None]
         return cls(
             tokens=torch.cat([part.tokens for part in parts]),
             places=torch.cat([part.places for part in parts]),
@@ -151,6 +155,7 @@ class FrozenFeatures:
             context={
                 layer: torch.cat([part.context[layer] for part in parts]) for layer in first.context
             },
+            context_places=torch.cat(places) if places else None,
         )
 
 
@@ -239,13 +244,18 @@ class Coordination(nn.Module):
         for block in masked.blocks[: self.first_block]:
             tokens = block(tokens)
         context = {}
-        states = multimodal.embed(multimodal_clip)
+        places = multimodal.changing(multimodal_clip)
+        states = multimodal.embed(multimodal_clip, places)
         for i, block in enumerate(multimodal.blocks):
-            states = block(states, multimodal.config.grid)
+            states = block(states, multimodal.config.grid, places)
             if i in self.layers:
                 context[i] = states
         return FrozenFeatures(
-            tokens=tokens, places=index, first_block=self.first_block, context=context
+            tokens=tokens,
+            places=index,
+            first_block=self.first_block,
+            context=context,
+            context_places=places,
         )
 
     def forward(
@@ -266,9 +276,7 @@ class Coordination(nn.Module):
                 tokens = self._read_layer(module, tokens, features.context[layer])
             tokens = run_block(masked.blocks[number], tokens, recompute=recompute)
         tokens = masked.norm(tokens)
-        return CoordinatedOutput(
-            tokens=tokens, multimodal=self._ask(multimodal, features.context, tokens)
-        )
+        return CoordinatedOutput(tokens=tokens, multimodal=self._ask(multimodal, features, tokens))
 
     def gates(self) -> dict[str, Tensor]:
         """How far each module is open, from 0 (closed) to 1 or -1, by its block of A."""
@@ -324,15 +332,16 @@ class Coordination(nn.Module):
     def _ask(
         self,
         multimodal: UniFormer,
-        context: Mapping[int, Float[Tensor, "b t m e"]],
+        features: FrozenFeatures,
         masked_tokens: Float[Tensor, "b n d"],
     ) -> UniFormerOutput:
         """Let B's query token read B's tokens, then those of A."""
-        config, final = multimodal.config, context[multimodal.config.depth - 1]
+        config, context = multimodal.config, features.context
+        final = context[config.depth - 1]
         assert multimodal.query_token is not None
         query = multimodal.query_token.expand(final.shape[0], -1)
         for layer, block in zip(config.global_layers, multimodal.global_blocks, strict=True):
-            query = block(query, context[layer], config.grid)
+            query = block(query, context[layer], config.grid, features.context_places)
         if self.last is not None:
             query = self.last(query[:, None], masked_tokens.to(query.device))[:, 0]
         pooled = multimodal.pool(query, final)

@@ -53,13 +53,15 @@ def autoencoder_macs(
 def uniformer_macs(
     config: UniFormerConfig, num_frames: int, *, num_visible: int | None = None
 ) -> int:
-    """Forward of encoder B's video tower on `num_visible` patches of each frame (all, if None).
+    """Forward of encoder B's video tower on `num_visible` patches of each frame.
+
+    None: as many as it reads of a clip by itself.
 
     As papers count it, keys and values of global blocks included, which ours never forms: they are
     5 % of B/16.
     """
     h, w = config.grid
-    k = h * w if num_visible is None else num_visible
+    k = (config.num_places if num_frames > 1 else h * w) if num_visible is None else num_visible
     t, width = config.num_slots(num_frames), config.width
     n = t * (1 + k)
     embedding = t * k * 3 * config.time_kernel * config.patch_px**2 * width

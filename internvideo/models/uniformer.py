@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
+from einops import rearrange, reduce
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -24,6 +24,7 @@ from internvideo.errors import ConfigError
 from internvideo.models.clip_blocks import Activation, initialise_blocks
 from internvideo.models.layers import hidden_width, stochastic_depth_rates
 from internvideo.models.masked_encoder import align_attention, check_blocks
+from internvideo.models.tokens import place_tokens
 from internvideo.models.uniformer_blocks import (
     BackboneBlock,
     ConvolutionalStem,
@@ -64,6 +65,9 @@ class UniFormerConfig:
     # patches are pixels. The maximum over patches then starts each frame's class token. Small
     # networks learn shapes with it that they do not learn without (docs/tiny-runs.md).
     stem_width: int = 0
+    # Places of a clip that are read, those that change most over its frames; 0: all. What stands
+    # still is then not mistaken for what acts. An image is read whole.
+    num_changing: int = 0
     # Frames that one token spans where time is halved; 1: every frame has its tokens.
     time_kernel: int = 1
     # Freeze all that came from CLIP; the pooled vector is then the query alone.
@@ -94,8 +98,18 @@ class UniFormerConfig:
                 f"patch_px {self.patch_px} with a stem, which halves frames until a patch is one "
                 "place; choose patch_px as 2, 4, 8 or 16, or stem_width=0"
             )
+        places = self.grid[0] * self.grid[1]
+        if not 0 <= self.num_changing <= places:
+            raise ConfigError(
+                f"num_changing is {self.num_changing}; a frame has {places} places, and 0 reads all"
+            )
         if self.time_kernel < 1 or self.time_kernel % 2 == 0:
             raise ConfigError(f"time_kernel {self.time_kernel} is not odd and positive")
+
+    @property
+    def num_places(self) -> int:
+        """Places of a clip's frames that are read."""
+        return self.num_changing or self.grid[0] * self.grid[1]
 
     @property
     def mixes_samples(self) -> bool:
@@ -139,8 +153,8 @@ class UniFormer(nn.Module):
         kernel = (config.time_kernel, patch, patch)
         self.patch_embed = nn.Conv3d(channels, width, kernel, bias=False)
         self.class_token = nn.Parameter(torch.randn(width) * width**-0.5)
-        num_places = config.grid[0] * config.grid[1]
-        self.positions = nn.Parameter(torch.randn(1 + num_places, width) * width**-0.5)
+        num_positions = 1 + config.grid[0] * config.grid[1]
+        self.positions = nn.Parameter(torch.randn(num_positions, width) * width**-0.5)
         self.norm_pre = nn.LayerNorm(width, eps=config.norm_eps)
         self.blocks = nn.ModuleList(
             _backbone_block(config, rate)
@@ -186,6 +200,8 @@ class UniFormer(nn.Module):
                 for all. The others are zeros to the convolutions of the global blocks.
             layers: Backbone layers, counted from 0, after which the tokens are wanted as well.
         """
+        if visible_index is None:
+            visible_index = self.changing(clip)
         tokens = self.embed(clip, visible_index)
         query = None if self.query_token is None else self.query_token.expand(clip.shape[0], -1)
         readers = dict(zip(self.config.global_layers, self.global_blocks, strict=True))
@@ -199,6 +215,26 @@ class UniFormer(nn.Module):
         return UniFormerOutput(
             pooled=self.pool(query, tokens), tokens=tokens, query=query, after=after
         )
+
+    def changing(self, clip: Float[Tensor, "b c t h w"]) -> Int64[Tensor, "b k"] | None:
+        """Find the places that are read of a whole clip; None if all are."""
+        if not self.config.num_changing or clip.shape[2] == 1:
+            return None
+        rows, columns = self.config.grid
+        change = reduce(
+            clip.diff(dim=2).square(), "b c t (h dh) (w dw) -> b (h w)", "mean", h=rows, w=columns
+        )
+        return change.topk(self.config.num_changing, dim=1).indices.sort(dim=1).values
+
+    def on_grid(self, clip: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b slots n d"]:
+        """Tokens of whole frames, class token first; zeros where nothing is read."""
+        places, tokens = self.changing(clip), self(clip).tokens
+        if places is None:
+            return tokens
+        places = places.repeat_interleave(tokens.shape[1], dim=0)
+        count = self.config.grid[0] * self.config.grid[1]
+        patches = place_tokens(tokens[:, :, 1:].flatten(0, 1), places, count)
+        return torch.cat([tokens[:, :, :1], patches.unflatten(0, tokens.shape[:2])], dim=2)
 
     def embed(
         self, clip: Float[Tensor, "b c t h w"], visible_index: Int64[Tensor, "b k"] | None = None

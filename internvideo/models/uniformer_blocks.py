@@ -54,6 +54,18 @@ class FrameNorm(nn.InstanceNorm2d):
         return centred * scale * self.weight[:, None, None] + self.bias[:, None, None]
 
 
+class Convolution(nn.Linear):
+    """A 3 x 3 convolution, its kernel kept as a matrix (out, in x 3 x 3) that Muon can move."""
+
+    def __init__(self, narrow: int, wide: int, stride: int) -> None:
+        super().__init__(narrow * 9, wide)
+        self.stride = stride
+
+    def forward(self, maps: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d rows columns"]:
+        kernel = self.weight.unflatten(1, (-1, 3, 3))
+        return F.conv2d(maps, kernel, self.bias, self.stride, padding=1)
+
+
 class ConvolutionalStem(nn.Module):
     """Overlapping 3 x 3 convolutions on every frame: (b, c, t, h, w) -> (b, d, t, rows, columns).
 
@@ -66,7 +78,7 @@ class ConvolutionalStem(nn.Module):
         self.out_width = shapes[-1][1]
         self.layers = nn.Sequential()
         for narrow, wide, stride in shapes:
-            self.layers.append(nn.Conv2d(narrow, wide, 3, stride, padding=1))
+            self.layers.append(Convolution(narrow, wide, stride))
             self.layers.append(FrameNorm(wide, affine=True))
             self.layers.append(nn.GELU())
 

@@ -34,6 +34,7 @@ from internvideo.heads import (
 )
 from internvideo.losses import classification_loss
 from internvideo.metrics import ranks
+from internvideo.models import FrozenFeatures
 from internvideo.stages.kept_features import FeatureBatch, KeptFeatures
 from internvideo.training import TrainingConfig, gather_objects, in_step
 from internvideo.values import ClipBatch, Share, TokenGrid
@@ -231,9 +232,7 @@ class CoordinationStage:
                 return []
             block = max(maps)
             readings += [
-                self._reading(
-                    batch, i, block, maps[block][i].float().cpu(), features.places[i].cpu()
-                )
+                self._reading(batch, i, block, maps[block][i].float().cpu(), features[i : i + 1])
                 for i in range(len(batch))
             ]
             if len(readings) >= count:
@@ -295,17 +294,20 @@ class CoordinationStage:
         clip: int,
         block: int,
         shares: Float[Tensor, "n t m"],
-        places: Int64[Tensor, " n"],
+        features: FrozenFeatures,
     ) -> Reading:
         a, b = self.config.pair.encoders
         frames, (rows, columns) = batch.frames[clip].cpu(), b.grid
-        patches = shares[:, :, 1:]  # without B's class tokens
+        places, patches = features.places[0].cpu(), shares[:, :, 1:]  # without B's class tokens
         asking = int(patches.flatten(1).amax(1).argmax())
         token = torch.zeros(a.grid.num_tokens)
         token[places[asking]] = 1
         moments = places // (a.grid.height * a.grid.width)
         asked = [shares[moments == i].sum(2) for i in range(a.grid.time)]
-        heat = patches[asking] / patches[asking].max()
+        heat = torch.zeros(patches.shape[1], rows * columns)
+        read = features.context_places
+        heat[:, slice(None) if read is None else read[0].cpu()] = patches[asking]
+        heat = heat / heat.max()
         return Reading(
             source=batch.sources[clip],
             block=block,

@@ -76,7 +76,7 @@ def readouts(model: nn.Module) -> dict[str, Readout]:
                 "pooled": lambda clip: model(clip).pooled,
                 "mean": lambda clip: model(clip).tokens[:, :, 1:].mean((1, 2)),
                 "cls": lambda clip: model(clip).tokens[:, :, 0].mean(1),
-                "tokens": lambda clip: model(clip).tokens,
+                "tokens": model.on_grid,
             }
         case JointEncoder():
             return {

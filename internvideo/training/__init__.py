@@ -15,6 +15,7 @@ from internvideo.training.parallel import (
     sum_over_ranks,
 )
 from internvideo.training.random_state import RandomState
+from internvideo.training.ranks import sharing
 from internvideo.training.weight_files import (
     check_sha256,
     find_weights,
@@ -48,6 +49,7 @@ __all__ = [
     "read_document",
     "read_weights",
     "sha256_of",
+    "sharing",
     "sum_over_ranks",
     "train",
 ]

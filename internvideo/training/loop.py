@@ -53,6 +53,8 @@ class TrainingConfig:
     precision: Precision = "auto"
     compile: bool | None = None  # None: on with CUDA, off on a processor
     parallel: Strategy = "ddp"
+    # On a processor the command starts so many ranks itself, where torchrun has started none.
+    cpu_processes: int = 1
     ema_decay: float | None = None
     log_every: int = 10
     evaluate_every: int | None = None
@@ -61,7 +63,14 @@ class TrainingConfig:
     tensorboard: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("num_steps", "batch_size", "accumulation", "log_every", "checkpoint_every"):
+        for name in (
+            "num_steps",
+            "batch_size",
+            "accumulation",
+            "cpu_processes",
+            "log_every",
+            "checkpoint_every",
+        ):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1")
         if self.keep_checkpoints < 1:

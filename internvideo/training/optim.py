@@ -20,9 +20,9 @@ from internvideo.errors import ConfigError
 _BLOCK = re.compile(r"(?:^|\.)blocks\.(\d+)\.")
 # Before the first block: what embeds tokens, and what is added to them.
 _EMBEDDING = re.compile(
-    r"(?:^|\.)(patch_embed\.|norm_pre\.|(pos_embed|mask_token|class_token|positions)$)"
+    r"(?:^|\.)(patch_embed\.|stem\.|norm_pre\.|(pos_embed|mask_token|class_token|positions)$)"
 )
-_IN_BLOCK = re.compile(r"(?:^|\.)(?:(?:global_)?blocks|multimodal_layers)\.\d+\.")
+_OF_MUON = re.compile(r"(?:^|\.)(?:(?:(?:global_)?blocks|multimodal_layers)\.\d+|stem)\.")
 _NEVER_DECAYED = re.compile(
     r"(?:^|\.)(pos_embed|mask_token|positions|visual_queries|token_embed\.weight)$"
 )
@@ -32,9 +32,9 @@ _NEVER_DECAYED = re.compile(
 class OptimiserConfig:
     """AdamW with linear warm-up and half a cosine; the defaults are masked pretraining's.
 
-    With `muon` the matrices inside blocks follow Muon (Jordan et al. 2024), whose steps are scaled
-    to the size of AdamW's (arXiv:2502.16982), at that multiple of the rate; the rest stays with
-    AdamW. Small networks leave their first plateau in fewer steps with it.
+    With `muon` the matrices inside blocks and of a stem follow Muon (Jordan et al. 2024), whose
+    steps are scaled to the size of AdamW's (arXiv:2502.16982), at that multiple of the rate; the
+    rest stays with AdamW. Small networks leave their first plateau in fewer steps with it.
     With `reference_batch` the rates are multiplied by videos per step / reference_batch (256 in the
     published recipes; repeated views of a video are not counted).
     """
@@ -176,7 +176,7 @@ def build_optimisers(model: nn.Module, config: OptimiserConfig) -> list[torch.op
 
 
 def _is_matrix(name: str, parameter: nn.Parameter) -> bool:
-    return parameter.ndim == 2 and _IN_BLOCK.search(name) is not None
+    return parameter.ndim == 2 and _OF_MUON.search(name) is not None
 
 
 def set_lr(optimisers: Iterable[torch.optim.Optimizer], lr: float) -> None:

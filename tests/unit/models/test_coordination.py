@@ -103,8 +103,20 @@ def test_features_that_begin_earlier_and_hold_more_give_the_same():
     torch.testing.assert_close(got, expected)
 
 
-def test_features_of_some_clips_are_those_clips():
-    pair = Pair()
+def test_a_tower_that_reads_what_changes_is_read_at_those_places():
+    pair = Pair(b=replace(B, num_changing=2))
+    pair.close()
+    clip, frames = pair.clips()
+
+    tokens, pooled = pair(pair.read())
+
+    torch.testing.assert_close(tokens, pair.masked(clip))
+    torch.testing.assert_close(pooled, pair.multimodal(frames).pooled)
+
+
+@pytest.mark.parametrize("num_changing", [0, 2])
+def test_features_of_some_clips_are_those_clips(num_changing):
+    pair = Pair(b=replace(B, num_changing=num_changing))
     some = torch.tensor([2, 0])
 
     expected = [part[some] for part in pair(pair.read(3))]

@@ -160,6 +160,14 @@ def test_hiding_patches_saves_cost():
     assert 0.4 < uniformer_macs(UNIFORMERS["base"], 8, num_visible=98) / whole < 0.5
 
 
+def test_reading_what_changes_alone_saves_as_much_and_images_cost_the_same():
+    whole = UNIFORMERS["base"]
+    few = replace(whole, num_changing=98)
+
+    assert uniformer_macs(few, 8) == uniformer_macs(whole, 8, num_visible=98)
+    assert uniformer_macs(few, 1) == uniformer_macs(whole, 1)
+
+
 def test_a_stem_costs_its_convolutions_instead_of_the_patch_embedding():
     plain = replace(UNIFORMERS["base"], side_px=32, patch_px=8)
     stem = replace(plain, stem_width=4)

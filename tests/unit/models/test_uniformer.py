@@ -12,7 +12,12 @@ from torch import Tensor, nn
 
 from internvideo.errors import ConfigError
 from internvideo.models import UniFormer, UniFormerConfig
-from internvideo.models.uniformer_blocks import GlobalBlock, LocalBranch, convolve_on_grid
+from internvideo.models.uniformer_blocks import (
+    Convolution,
+    GlobalBlock,
+    LocalBranch,
+    convolve_on_grid,
+)
 
 TINY = UniFormerConfig(
     side_px=32,
@@ -137,6 +142,40 @@ def test_a_dropped_place_is_a_zero_to_the_convolution():
     torch.testing.assert_close(got, expected)
 
 
+@pytest.mark.parametrize("config", [LOCAL, STEM])
+def test_what_changes_alone_is_read(config: UniFormerConfig):
+    whole = _seeded(UniFormer(config))
+    model = UniFormer(replace(config, num_changing=3))
+    model.load_state_dict(whole.state_dict())
+    clip = _clip()
+    clip[:, :, 1:] = clip[:, :, :1]
+    moving = torch.tensor([[0, 5, 14], [3, 4, 7]])
+    for i, places in enumerate(moving.tolist()):
+        for place in places:
+            row, column = 8 * (place // 4), 8 * (place % 4)
+            clip[i, :, 2, row : row + 8, column : column + 8] += 1
+    model.eval()
+
+    output, expected = model(clip), whole(clip, moving)
+
+    assert torch.equal(output.pooled, expected.pooled)
+    on_grid = model.on_grid(clip)
+    assert on_grid.shape == (2, 2, 17, 32)
+    assert torch.equal(on_grid[:, :, 0], output.tokens[:, :, 0])
+    for i in range(2):
+        assert torch.equal(on_grid[i, :, 1 + moving[i]], output.tokens[i, :, 1:])
+    assert on_grid[:, :, 1:].abs().sum(3).count_nonzero() == 2 * 2 * 3
+
+
+def test_an_image_is_read_whole():
+    model = _seeded(UniFormer(replace(TINY, num_changing=3)))
+    assert isinstance(model, UniFormer)
+    image = _clip(t=1)
+
+    assert model(image).tokens.shape == (2, 1, 17, 32)
+    assert torch.equal(model.on_grid(image), model(image).tokens)
+
+
 def test_permuting_the_batch_permutes_the_output():
     model, clip = _seeded(UniFormer(LOCAL)), _clip(3)
     order = torch.tensor([2, 0, 1])
@@ -179,6 +218,15 @@ def test_a_stem_gives_one_place_for_each_patch_and_starts_class_tokens_at_the_ma
     contents = tokens[:, :, 1:] - model.positions[1:]
     classes = tokens[:, :, 0] - model.class_token - model.positions[0]
     torch.testing.assert_close(classes, contents.amax(2), atol=1e-6, rtol=1e-5)
+
+
+def test_a_stem_s_matrix_is_a_convolution_with_its_start():
+    torch.manual_seed(0)
+    ours, maps = Convolution(4, 6, 2), torch.randn(2, 4, 8, 8)
+    torch.manual_seed(0)
+    usual = nn.Conv2d(4, 6, 3, 2, padding=1)
+
+    torch.testing.assert_close(ours(maps), usual(maps))
 
 
 def test_a_stem_keeps_samples_apart():
@@ -243,6 +291,7 @@ def test_halving_time_keeps_the_odd_frame(num_frames: int, slots: int):
         ("global_layers", (3,), "are not increasing layers between 0 and 2"),
         ("num_local", 3, "num_local 3 is not 0, 1 or 2"),
         ("time_kernel", 2, "time_kernel 2 is not odd and positive"),
+        ("num_changing", 17, "num_changing is 17; a frame has 16 places"),
         ("stem_width", -1, "stem_width is -1; it must not be negative"),
     ],
 )

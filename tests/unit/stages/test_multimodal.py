@@ -297,6 +297,13 @@ def test_captions_that_are_too_long_are_cut_counted_and_told(data, caplog):
         ({"objective": "sigmoid"}, "needs encoder.has_logit_bias=true"),
         ({"visible_share": 0.0}, "not above 0 and at most 1"),
         ({"num_frames": 0}, "num_frames 0 must be positive"),
+        (
+            {
+                "visible_share": 0.5,
+                "encoder": replace(TINY.encoder, video=replace(TINY.encoder.video, num_changing=2)),
+            },
+            "draws places, and encoder.video.num_changing 2 chooses them",
+        ),
     ],
 )
 def test_an_impossible_configuration_is_named(changes, message):

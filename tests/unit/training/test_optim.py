@@ -29,6 +29,7 @@ ENCODER_B = UniFormerConfig(
     global_layers=(1, 2),
     num_global_heads=2,
     num_local=1,
+    stem_width=2,
 )
 
 
@@ -39,6 +40,7 @@ def test_every_parameter_of_a_classifier_stands_where_it_is_computed(encoder, po
         model = VideoClassifier(config)
     before_blocks = {
         "encoder.patch_embed",
+        "encoder.stem",
         "encoder.pos_embed",
         "encoder.class_token",
         "encoder.positions",
