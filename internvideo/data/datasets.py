@@ -61,7 +61,7 @@ class VideoData:
     what to evaluate on, whatever splits the two files name. Where the annotations know no splits
     at all, a fixed `held_back_share` of the videos is kept for evaluation. `views_per_video` crops
     are taken of each decoded window in training. Frames are decoded to `short_side_px` (None: as
-    little as the crops need) and, given `cache_mb`, kept in memory by every process. With
+    little as the crops need) and, given `cache_mb`, kept in memory, once on a machine. With
     `shards_at_a_time` training goes through so many shards of a set at a time, drawn anew in every
     epoch, for storage on which reading here and there is slow.
 

@@ -48,6 +48,7 @@ def multimodal_tiny_playground() -> Run:
             time_kernel=3,
             aligned_attention=1.5,
             stem_width=32,
+            num_changing=16,
         ),
         text=TextEncoderConfig(
             vocabulary_size=vocabulary, context_length=40, width=128, depth=2, num_heads=4
@@ -86,8 +87,9 @@ def multimodal_tiny_playground() -> Run:
         # Shapes are learned from stills of one thing alone, at less than half of a video step.
         other_sources={"images": Source(data=images, batch_size=96, num_frames=1)},
         training=TrainingConfig(
-            num_steps=1000,
+            num_steps=1200,
             batch_size=64,
+            cpu_processes=2,
             optimiser=OptimiserConfig(
                 lr=1e-3,
                 final_lr=1e-5,
@@ -97,8 +99,8 @@ def multimodal_tiny_playground() -> Run:
                 muon=3.0,
             ),
             log_every=25,
-            evaluate_every=500,
-            checkpoint_every=250,
+            evaluate_every=600,
+            checkpoint_every=300,
         ),
     )
 

@@ -44,7 +44,12 @@ def sharing(count: int, work: Callable[..., Any], *arguments: Any) -> Iterator[N
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    common = {"WORLD_SIZE": str(count), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    common = {
+        "WORLD_SIZE": str(count),
+        "LOCAL_WORLD_SIZE": str(count),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
     context = multiprocessing.get_context("spawn")
     others = [
         context.Process(target=_follow, args=(_ranked(common, rank), each, work, arguments))

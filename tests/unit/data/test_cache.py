@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
 from internvideo.data import FrameCache
+from internvideo.training import joined, sharing
 from internvideo.values import Record
 from internvideo.video import open_video
 
@@ -75,3 +78,34 @@ def test_a_broken_video_is_left_to_the_data_set(corrupted_videos):
     cache = FrameCache.fill(_records(corrupted_videos), short_side_px=None, budget_mb=10)
 
     assert [cache.frames(i) is None for i in range(10)] == [i in (2, 5) for i in range(10)]
+
+
+def _fill_and_look(records: Sequence[Record], folder: Path) -> None:
+    with joined("cpu") as process:
+        rank, told = process.share.index, []
+        cache = FrameCache.fill(
+            records,
+            short_side_px=None,
+            budget_mb=10,
+            shared=False,
+            progress=lambda done, total: told.append((done, total)),
+        )
+        assert cache is not None
+        found = [cache.frames(i) for i in range(len(records))]
+        torch.save({"found": found, "told": told}, folder / f"{rank}.pt")
+
+
+def test_ranks_decode_half_each_and_see_all(tmp_path, corrupted_videos):
+    records = _records(corrupted_videos)
+    alone = FrameCache.fill(records, short_side_px=None, budget_mb=10)
+    assert alone is not None
+
+    with sharing(2, _fill_and_look, records, tmp_path):
+        _fill_and_look(records, tmp_path)
+
+    for rank in (0, 1):
+        seen = torch.load(tmp_path / f"{rank}.pt")
+        assert seen["told"] == [(done, 10) for done in (2, 4, 6, 8, 10)]
+        for i, frames in enumerate(seen["found"]):
+            expected = alone.frames(i)
+            assert frames is expected is None or torch.equal(frames, expected)
