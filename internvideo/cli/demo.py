@@ -34,9 +34,9 @@ class Stage(NamedTuple):
 # For 15 minutes on two cores (with a tenth more steps of each it took 15 min 40 s), and for four.
 PLAN = (
     Stage("mae_tiny_playground", "encoder A learns to rebuild what is hidden", 80, 360),
-    Stage("multimodal_tiny_playground", "encoder B learns to match and to describe", 50, 200),
-    Stage("post_pretrain_tiny_playground", "encoder A learns to name actions", 120, 750),
-    Stage("post_pretrain_tiny_playground_b", "encoder B learns to name actions", 40, 110),
+    Stage("multimodal_tiny_playground", "encoder B learns to match and to describe", 50, 360),
+    Stage("post_pretrain_tiny_playground", "encoder A learns to name actions", 120, 900),
+    Stage("post_pretrain_tiny_playground_b", "encoder B learns to name actions", 40, 200),
     Stage("coordinate_tiny_playground", "both learn to read one another", 30, 90),
 )
 

@@ -162,6 +162,7 @@ def _tiny_training() -> TrainingConfig:
     return TrainingConfig(
         num_steps=1500,
         batch_size=32,
+        cpu_processes=2,
         optimiser=OptimiserConfig(
             lr=2e-3, final_lr=1e-5, warmup_steps=50, weight_decay=0.05, clip_gradient=1.0
         ),

@@ -125,6 +125,7 @@ def _training(**optimiser: Any) -> TrainingConfig:
     return TrainingConfig(
         num_steps=600,
         batch_size=32,
+        cpu_processes=2,
         optimiser=OptimiserConfig(
             lr=1e-3, final_lr=1e-5, warmup_steps=50, clip_gradient=1.0, **optimiser
         ),
