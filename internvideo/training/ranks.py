@@ -9,9 +9,9 @@ import contextlib
 import multiprocessing
 import os
 import socket
-import sys
 from collections.abc import Callable, Iterator
 from multiprocessing.process import BaseProcess
+from multiprocessing.queues import SimpleQueue
 from typing import Any
 
 import torch
@@ -51,8 +51,9 @@ def sharing(count: int, work: Callable[..., Any], *arguments: Any) -> Iterator[N
         "MASTER_PORT": str(port),
     }
     context = multiprocessing.get_context("spawn")
+    said = context.SimpleQueue()
     others = [
-        context.Process(target=_follow, args=(_ranked(common, rank), each, work, arguments))
+        context.Process(target=_follow, args=(_ranked(common, rank), each, said, work, arguments))
         for rank in range(1, count)
     ]
     own = _ranked(common, 0)
@@ -68,9 +69,9 @@ def sharing(count: int, work: Callable[..., Any], *arguments: Any) -> Iterator[N
         for other in others:
             other.join(_SECONDS_TO_FAIL)
         if failed := [other for other in others if other.exitcode]:
+            why = "see above" if said.empty() else said.get()
             raise TrainingError(
-                f"{len(failed)} of {count} processes ended early (exit status "
-                f"{failed[0].exitcode}); what they said is above"
+                f"{len(failed)} of the {count} processes of the run ended early: {why}"
             ) from error
         raise
     finally:
@@ -87,6 +88,7 @@ def _ranked(common: dict[str, str], rank: int) -> dict[str, str]:
 def _follow(
     environment: dict[str, str],
     num_threads: int,
+    said: SimpleQueue[str],
     work: Callable[..., Any],
     arguments: tuple[Any, ...],
 ) -> None:
@@ -94,8 +96,8 @@ def _follow(
     torch.set_num_threads(num_threads)
     try:
         work(*arguments)
-    except InternVideoError as error:
-        print(f"process {environment['RANK']}: {error}", file=sys.stderr)
+    except InternVideoError as error:  # told by the first rank, which most often met it too
+        said.put(str(error))
         raise SystemExit(2) from None
 
 

@@ -12,6 +12,7 @@ from internvideo.playground import generate
 SECONDS = [
     "training.num_steps=12",
     "training.batch_size=8",
+    "training.cpu_processes=1",
     "training.log_every=4",
     "training.checkpoint_every=3",
     "training.evaluate_every=6",

@@ -94,14 +94,36 @@ def test_a_terminated_run_says_so_and_resumes(finished, playground, tmp_path):
     assert_same_bits(out, finished)
 
 
-def test_two_ranks_equal_one(finished, playground, tmp_path, free_port):
+@pytest.mark.parametrize("starter", ["torchrun", "the command itself"])
+def test_two_ranks_equal_one(finished, playground, tmp_path, free_port, starter):
     out = tmp_path / "run"
     torchrun = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2")
     verb = (*torchrun, f"--master-port={free_port}", "-m", "internvideo")
 
-    run(*command(playground, out, verb=verb))
+    if starter == "torchrun":
+        run(*command(playground, out, verb=verb))
+    else:
+        run(*command(playground, out, "training.cpu_processes=2"))
 
-    one, two = weights(finished), weights(out)
+    _assert_close(out, finished)
+
+
+def test_two_ranks_of_a_terminated_run_stop_together(finished, playground, tmp_path):
+    out = tmp_path / "run"
+    arguments = command(playground, out, "training.cpu_processes=2")
+    process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True)
+    _wait_for(lambda: _saved_steps(out, 3), process)
+    process.send_signal(signal.SIGTERM)
+    _, log = process.communicate(timeout=120)
+
+    assert process.returncode == 1
+    assert "stopped by a signal" in log
+    run(*arguments, "--resume")
+    _assert_close(out, finished)
+
+
+def _assert_close(out: Path, expected: Path) -> None:
+    one, two = weights(expected), weights(out)
     assert all(torch.allclose(one[name], two[name], atol=1e-5, rtol=0) for name in one)
 
 

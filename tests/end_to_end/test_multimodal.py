@@ -26,6 +26,7 @@ num_negatives = 2
 [stage.encoder.video]
 side_px = 32
 patch_px = 8
+num_changing = 8
 width = 32
 depth = 2
 num_heads = 2
@@ -47,6 +48,7 @@ num_queries = 4
 [training]
 num_steps = 12
 batch_size = 8
+cpu_processes = 1
 log_every = 4
 checkpoint_every = 3
 evaluate_every = 6

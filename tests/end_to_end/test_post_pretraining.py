@@ -18,7 +18,13 @@ from tests.end_to_end.runs import assert_same_bits, metrics
 _STEPS = [setting for setting in SECONDS if setting.startswith("training.")]
 # Each encoder: its pretraining, what follows it, and how both are made small.
 _A = ["side_px=32", "width=24", "depth=2"]
-_B = ["side_px=32", "width=24", "depth=2", "num_heads=2", "num_global_heads=2", "global_layers=[1]"]
+_B = [
+    *_A,
+    "num_heads=2",
+    "num_global_heads=2",
+    "global_layers=[1]",
+    "num_changing=8",
+]
 RUNS = {
     "A": (
         "mae_tiny_playground",

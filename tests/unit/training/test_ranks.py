@@ -50,12 +50,11 @@ def test_one_rank_starts_nothing(monkeypatch):
         assert "MASTER_PORT" not in os.environ
 
 
-def test_the_failure_of_another_rank_is_told(capfd):
+def test_the_failure_of_another_rank_is_told():
     with (
-        pytest.raises(TrainingError, match="1 of 2 processes ended early"),
+        pytest.raises(TrainingError, match=r"1 of the 2 processes .*: the second one fails"),
         sharing(2, _fail),
     ):
         _fail()
 
-    assert "process 1: the second one fails" in capfd.readouterr().err
     assert "WORLD_SIZE" not in os.environ
