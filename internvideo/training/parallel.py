@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
@@ -100,6 +101,8 @@ def wrap(
     if process.share.count == 1:
         return module
     if strategy == "ddp":
+        # Of a kernel whose axes are permuted where it is used; one small copy.
+        warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
         return DistributedDataParallel(module)
     shard(model, precision=precision)
     return module
@@ -152,10 +155,10 @@ def gather_rows(rows: Float[Tensor, "b ..."]) -> Float[Tensor, "g ..."]:
 class _GatherRows(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> Tensor:
-        ctx.num_rows = len(rows)
-        gathered = rows.new_empty(len(rows) * dist.get_world_size(), *rows.shape[1:])
-        dist.all_gather_into_tensor(gathered, rows.contiguous())
-        return gathered
+        ctx.num_rows, rows = len(rows), rows.contiguous()
+        gathered = [torch.empty_like(rows) for _ in range(dist.get_world_size())]
+        dist.all_gather(gathered, rows)
+        return torch.cat(gathered)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
