@@ -31,7 +31,7 @@ class Stage(NamedTuple):
     demo: int
 
 
-# For 15 minutes on two cores (with a tenth more steps of each it took 15 min 40 s), and for four.
+# For 15 minutes on two cores (14 were measured, without installation), and for four.
 PLAN = (
     Stage("mae_tiny_playground", "encoder A learns to rebuild what is hidden", 80, 360),
     Stage("multimodal_tiny_playground", "encoder B learns to match and to describe", 50, 360),
