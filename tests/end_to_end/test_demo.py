@@ -44,7 +44,8 @@ def told(playground, tmp_path_factory) -> Told:
         return prepare(stage, batches)
 
     def of_small_batches(training, num_steps):
-        return replace(of_length(training, num_steps), batch_size=8, precision="fp32", cpu_processes=1)
+        training = of_length(training, num_steps)
+        return replace(training, batch_size=8, precision="fp32", cpu_processes=1)
 
     with pytest.MonkeyPatch.context() as patched:
         # Generating has tests of its own.
