@@ -20,6 +20,7 @@ import av
 
 from internvideo.errors import DecodeError
 from internvideo.video.decode import VideoReader
+from internvideo.video.storage import files_below
 from internvideo.video.workers import map_in_processes
 
 _VIDEO_NAME = re.compile(
@@ -58,8 +59,7 @@ def find_videos(path: str | Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise DecodeError(f"{path}: no such file or folder; check the path")
-    files = sorted(file for file in path.rglob("*") if file.is_file())
-    return [file for file in files if _may_be_video(file)]
+    return [file for file in sorted(files_below(path)) if file.is_file() and _may_be_video(file)]
 
 
 def _may_be_video(file: Path) -> bool:

@@ -10,7 +10,7 @@ import io
 import os
 import tarfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -106,3 +106,16 @@ def _ask(url: str, request: Callable[[Any, str], Result]) -> Result:
                 raise OSError(f"{url}: {type(error).__name__}: {error}") from error
             time.sleep(pause_s)
     raise AssertionError("the last attempt returns or raises")
+
+
+def files_below(folder: str | Path) -> Iterator[Path]:
+    """Go through all files, also in linked folders; a link to a folder around it is left out."""
+    for home, folders, names in os.walk(folder, followlinks=True):
+        here = Path(home)
+        real = here.resolve()
+        folders[:] = [
+            name
+            for name in folders
+            if not (here / name).is_symlink() or not real.is_relative_to((here / name).resolve())
+        ]
+        yield from (here / name for name in names)

@@ -17,6 +17,7 @@ from pathlib import Path
 from internvideo.data.annotations import files
 from internvideo.errors import AnnotationError, ConfigError, unknown_name
 from internvideo.values import Annotations, Record
+from internvideo.video import storage
 
 COLUMNS = ("path", "label", "caption", "start_s", "end_s", "split")
 # As folders (`train/juggling/a.mp4`) and as names of lists; the first spelling of each is ours.
@@ -89,8 +90,11 @@ def read_manifest(
 
 
 def read_folder(path: str | Path, *, root: str | Path | None = None) -> Annotations:
-    """Read a folder with one folder of videos a class, or these under `train`, `val`, `test`."""
-    annotations = manifest_from_folder(path if root is None else Path(root) / path)
+    """Read a folder with one folder of videos a class, or these under `train`, `val`, `test`.
+
+    The videos are where the folder is, so `root` changes nothing.
+    """
+    annotations = manifest_from_folder(path)
     without = [str(record.video) for record in annotations.records if not record.labels]
     if without:
         raise AnnotationError(
@@ -101,8 +105,11 @@ def read_folder(path: str | Path, *, root: str | Path | None = None) -> Annotati
 
 
 def read_videos(path: str | Path, *, root: str | Path | None = None) -> Annotations:
-    """Read all videos below a folder, whatever it is made of; class folders become labels."""
-    return manifest_from_folder(path if root is None else Path(root) / path)
+    """Read all videos below a folder, whatever it is made of; class folders become labels.
+
+    The videos are where the folder is, so `root` changes nothing.
+    """
+    return manifest_from_folder(path)
 
 
 def manifest_from_folder(folder: str | Path) -> Annotations:
@@ -114,7 +121,7 @@ def manifest_from_folder(folder: str | Path) -> Annotations:
     folder = Path(folder)
     if not folder.is_dir():
         raise AnnotationError(f"{folder}: there is no such folder")
-    videos = sorted(p for p in folder.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES)
+    videos = sorted(p for p in storage.files_below(folder) if p.suffix.lower() in VIDEO_SUFFIXES)
     found = []
     for video in videos:
         parents = video.relative_to(folder).parts[:-1]

@@ -20,7 +20,7 @@ from internvideo.data.annotations.gathering import (
 from internvideo.data.annotations.manifest import SPLITS
 from internvideo.errors import AnnotationError
 from internvideo.values import Annotations
-from internvideo.video import IMAGE_SUFFIXES
+from internvideo.video import IMAGE_SUFFIXES, storage
 
 _FILE_COLUMNS = ("file", "file_name", "filename", "image", "path")
 
@@ -98,7 +98,7 @@ def _captions_of_table(table: Path) -> dict[str, tuple[str, list[str]]]:
 
 def _captions_beside(folder: Path, gathering: Gathering) -> dict[str, tuple[str, list[str]]]:
     said = {}
-    for image in sorted(folder.rglob("*")):
+    for image in sorted(storage.files_below(folder)):
         if image.suffix.lower() not in IMAGE_SUFFIXES:
             continue
         text = image.with_suffix(".txt")

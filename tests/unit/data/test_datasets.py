@@ -50,6 +50,26 @@ def test_an_unknown_split_names_those_there_are(tiny_data):
         data.select(data.read(), training=True)
 
 
+@pytest.mark.parametrize(
+    ("format", "source"),
+    [("manifest", "videos.csv"), ("videos", "."), ("folder", "classes")],
+)
+def test_a_folder_given_relative_to_the_working_directory_is_read(
+    tiny_videos, tmp_path, monkeypatch, format, source
+):
+    (tmp_path / "own/classes").mkdir(parents=True)
+    (tmp_path / "own/classes/noise").symlink_to(tiny_videos)
+    (tmp_path / "own/classes/around").symlink_to(tmp_path / "own")
+    for path in tiny_videos.iterdir():
+        (tmp_path / "own" / path.name).symlink_to(path)
+    monkeypatch.chdir(tmp_path)
+
+    records = VideoData(source=source, format=format, root="own").read().records
+
+    assert len(records) >= 10
+    assert all(r.video.exists() and r.video.is_relative_to("own") for r in records)
+
+
 def test_without_splits_a_fixed_share_of_the_videos_is_held_back(tiny_videos):
     data = VideoData(source=str(tiny_videos), format="folder", held_back_share=0.3)
     records = tuple(Record(video=tiny_videos / f"{i}.mp4") for i in range(10))
