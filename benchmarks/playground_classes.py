@@ -58,6 +58,7 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", type=Path)
     parser.add_argument("--data", required=True, type=Path)
     parser.add_argument("--split", default="test")
+    parser.add_argument("--clips", type=int, default=1, help="clips of each video, averaged")
     parser.add_argument("--unseen", action="store_true", help="unseen combinations only")
     options = parser.parse_args()
     with (options.data / "manifest.csv").open(newline="", encoding="utf-8") as file:
@@ -76,7 +77,9 @@ def main() -> None:
             videos = replace(videos, records=kept)
         for name in ("", "  shuffled"):
             viewing = replace(recogniser.viewing, shuffled=bool(name))
-            result = ActionRecognition(viewing=viewing).evaluate(recogniser, videos)
+            result = ActionRecognition(viewing=viewing, num_clips=options.clips).evaluate(
+                recogniser, videos
+            )
             truth = [result.classes[int(label)] for label in result.labels]
             told = scores(result.probabilities, result.classes, truth)
             numbers = "  ".join(f"{what} {value:.3f}" for what, value in told.items())

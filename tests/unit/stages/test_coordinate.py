@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor, multiprocessing, nn
 
 from internvideo.data import VideoData
 from internvideo.errors import CheckpointError, ConfigError
@@ -23,7 +24,8 @@ from internvideo.stages.coordinate import (
     TrainedClassifier,
 )
 from internvideo.stages.kept_features import FeatureBatch, KeptFeatures
-from internvideo.training import OptimiserConfig, Process, TrainingConfig, train
+from internvideo.training import OptimiserConfig, Process, TrainingConfig, joined, train
+from internvideo.training.parallel import wrap
 from internvideo.values import Share
 from internvideo.video import write_video
 from tests.unit.models.pair import A, B, Pair
@@ -224,6 +226,38 @@ def test_without_modules_in_a_there_is_nothing_to_read(videos, tmp_path):
     pair = replace(PAIR, coordination=replace(PAIR.coordination, blocks=()))
 
     assert stage(videos, tmp_path, replace(CONFIG, pair=pair)).readings(2) == []
+
+
+def _gradient(videos: Path, folder: Path, process: Process) -> tuple[Tensor, dict[str, float]]:
+    it = stage(videos, folder, share=process.share)
+    module = wrap(it.model, it.losses, strategy="ddp", precision="fp32", process=process)
+    [batch] = next(it.batches(0))
+    module(batch, torch.Generator())["classification"].backward()
+    trained = [p.grad.flatten() for p in it.model.parameters() if p.grad is not None]
+    it.model.eval()
+    return torch.cat(trained), it.evaluate()
+
+
+def _rank(rank: int, videos: str, folder: str, port: int) -> None:
+    os.environ.update(
+        RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port)
+    )
+    torch.set_num_threads(1)
+    with joined("cpu") as process:
+        found = _gradient(Path(videos), Path(folder), process)
+        if process.is_first:
+            torch.save(found, Path(folder) / "two.pt")
+
+
+def test_two_ranks_give_the_gradient_and_scores_of_one(videos, tmp_path, free_port):
+    process = Process(share=Share(), device=torch.device("cpu"))
+    alone, scores = _gradient(videos, tmp_path, process)
+
+    multiprocessing.spawn(_rank, (str(videos), str(tmp_path), free_port), nprocs=2)
+
+    together, their_scores = torch.load(tmp_path / "two.pt")
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-6)
+    assert their_scores == pytest.approx(scores, rel=1e-5)
 
 
 def _kept(count: int, **options: Any) -> KeptFeatures:
