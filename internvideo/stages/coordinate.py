@@ -34,7 +34,7 @@ from internvideo.heads import (
 )
 from internvideo.losses import classification_loss
 from internvideo.metrics import ranks
-from internvideo.models import FrozenFeatures
+from internvideo.models import FrozenFeatures, encoder_macs, uniformer_macs
 from internvideo.stages.kept_features import FeatureBatch, KeptFeatures
 from internvideo.training import TrainingConfig, gather_objects, in_step
 from internvideo.values import ClipBatch, Share, TokenGrid
@@ -84,6 +84,13 @@ class CoordinationTraining:
     def clip_frames(self) -> int:
         """Frames of a clip, as A sees them."""
         return self.pair.encoders[0].num_frames
+
+    @property
+    def training_flops_per_clip(self) -> float:
+        """Of one forward through each frozen encoder; what the modules add is not counted."""
+        a, b = self.pair.encoders
+        frames = len(range(0, self.clip_frames, self.pair.coordination.frame_step))
+        return 2.0 * (encoder_macs(a) + uniformer_macs(b, frames))
 
     @property
     def num_parameters(self) -> int:

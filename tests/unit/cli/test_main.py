@@ -7,6 +7,7 @@ import json
 import pytest
 
 from internvideo.cli import main
+from internvideo.recipes import RECIPES
 
 
 def complaint(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
@@ -100,6 +101,12 @@ def test_a_shown_recipe_says_what_it_costs(capsys):
     text = capsys.readouterr().out
     assert "8 x 14 x 14 = 1568 tokens, 94.2 M parameters" in text
     assert "stage.masking.ratio = 0.9" in text
+
+
+def test_every_recipe_can_be_shown(capsys):
+    for name in RECIPES:
+        assert main(["show", name]) == 0
+        assert " GFLOP a clip in training" in capsys.readouterr().out
 
 
 def test_the_doctor_finds_this_machine_able(capsys):
