@@ -136,6 +136,12 @@ class VideoData:
 
     def read(self) -> Annotations:
         """Read all records, of all splits; says so when none of their videos seems to exist."""
+        if self.root and not storage.is_url(self.root) and not Path(self.root).is_dir():
+            hint = f"; `internvideo data playground --out {self.root}` makes a playground"
+            raise ConfigError(
+                f"{self.root}: there is no such folder; check where the data are (data.root, "
+                f"--data, --root){hint * (Path(self.root).name == 'playground')}"
+            )
         read = self._read(self.source)
         if self.eval_source is None:
             return read

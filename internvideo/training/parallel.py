@@ -188,15 +188,14 @@ def in_step(items: Iterable[Item], device: torch.device) -> Iterator[tuple[Item,
     """Yield items with True, and repeat the last with False until every rank has run out.
 
     Ranks with fewer evaluation batches than others would otherwise leave them waiting for ever in
-    a collective operation. Repeated items must not be counted. A rank without any item cannot
-    follow: that raises on every rank.
+    a collective operation. Repeated items must not be counted. A rank without any item repeats
+    one of another rank's.
     """
     iterator = iter(items)
-    item, counted = next(iterator, None), True
-    if any_rank(item is None, device):
-        if is_distributed():
-            raise ConfigError("fewer evaluation batches than ranks; use fewer ranks or more data")
-        return
+    item = next(iterator, None)
+    counted = item is not None
+    if any_rank(not counted, device):
+        item = next((one for one in gather_objects(item) if one is not None), None)
     while any_rank(counted, device):
         yield item, counted
         following = next(iterator, None) if counted else None

@@ -70,6 +70,15 @@ def test_a_folder_given_relative_to_the_working_directory_is_read(
     assert all(r.video.exists() and r.video.is_relative_to("own") for r in records)
 
 
+def test_a_root_that_is_not_there_is_named_and_nothing_else_read(
+    tiny_videos, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tiny_videos)
+
+    with pytest.raises(ConfigError, match=r"nowhere: there is no such folder.*--data"):
+        VideoData(source=".", format="videos", root="nowhere").read()
+
+
 def test_without_splits_a_fixed_share_of_the_videos_is_held_back(tiny_videos):
     data = VideoData(source=str(tiny_videos), format="folder", held_back_share=0.3)
     records = tuple(Record(video=tiny_videos / f"{i}.mp4") for i in range(10))

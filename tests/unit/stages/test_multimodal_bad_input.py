@@ -210,14 +210,11 @@ def _evaluate(rank: int, count: int, folder: str, out: str, port: int) -> None:
     with joined("cpu") as process:
         for name in UNEQUAL:
             stage = make_stage(listed(Path(folder), name), Path(out), share=process.share)
-            try:
-                said[name] = stage.evaluate()
-            except ConfigError as error:
-                said[name] = str(error)
+            said[name] = stage.evaluate()
     torch.save(said, Path(out) / f"{rank}.pt")
 
 
-def test_ranks_with_unequal_clips_agree_and_one_without_any_stops_all(folder, tmp_path, free_port):
+def test_ranks_with_unequal_clips_agree_also_where_one_has_none(folder, tmp_path, free_port):
     for name, videos in UNEQUAL.items():
         write_list(folder / name, [(video, f"dot {n}") for n, video in enumerate(videos)])
 
@@ -226,4 +223,4 @@ def test_ranks_with_unequal_clips_agree_and_one_without_any_stops_all(folder, tm
     first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
     assert first == second
     assert first["few.jsonl"]["clips"] == 14
-    assert first["none.jsonl"].startswith("fewer evaluation batches than ranks; use fewer ranks")
+    assert first["none.jsonl"]["clips"] == 13
