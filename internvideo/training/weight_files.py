@@ -169,4 +169,8 @@ def _refusal(error: pickle.UnpicklingError) -> str:
             f"it asks for {asked[1]}, which could run code; nothing was executed. If you trust its "
             'author, open it there and save its state dict alone: torch.save({"state_dict": ...})'
         )
-    return f"is no checkpoint ({text.removeprefix('Weights only load failed. ')[:150]})"
+    if text.startswith("Weights only load failed"):  # what follows advises to switch the check off
+        said = re.search(r"WeightsUnpickler error: (.{1,100}?)(?: Check the documentation|$)", text)
+        text = said[1] if said else ""
+    why = f" ({text[:150]})" if text else ""
+    return f"is no checkpoint of torch.save{why}; nothing was executed"

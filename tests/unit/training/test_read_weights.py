@@ -130,6 +130,17 @@ def test_a_pickle_that_runs_a_command_is_refused_and_runs_nothing(tmp_path, form
     assert proof.exists()
 
 
+def test_a_pickle_of_today_is_refused_without_advice_to_trust_it(tmp_path):
+    proof, path = tmp_path / "proof", tmp_path / "bad.pth"
+    path.write_bytes(pickle.dumps({"weight": Malicious(proof)}))
+
+    with pytest.raises(CheckpointError, match=r"is no checkpoint.*nothing was executed") as error:
+        read_weights(path)
+
+    assert "weights_only" not in str(error.value)
+    assert not proof.exists()
+
+
 def test_a_tensor_outside_its_storage_is_refused(tmp_path):
     torch.jit.script(Scripted()).save(tmp_path / "whole.pt")
     with (
