@@ -48,6 +48,7 @@ VARIANTS: dict[str, dict] = {
     "reversed module only": {"blocks": ()},
     "modules, none reversed": {"reversed_module": False},
     "modules and reversed": {},
+    "modules and reversed, classifiers kept": {"trains": "modules"},
     "one block": {"blocks": 1},
     "half of the blocks": {"blocks": "half"},
     "all blocks": {"blocks": "all", "layers": "depth"},
@@ -75,11 +76,15 @@ def varied(
 
 
 def keep_frozen(stage: CoordinationStage, trains: str) -> None:
-    """Leave only the fusion to learn, or it and the classifiers."""
+    """Leave only the fusion to learn, or it and the classifiers, or it and the modules."""
     for name, parameter in stage.model.learned():
-        of_fusion = name in ("alpha", "beta")
-        of_heads = ".encoder." not in name and not name.startswith("coordination.")
-        parameter.requires_grad_(of_fusion or (trains == "heads" and of_heads))
+        of_modules = name.startswith("coordination.")
+        learns = {
+            "fusion": False,
+            "heads": ".encoder." not in name and not of_modules,
+            "modules": of_modules,
+        }
+        parameter.requires_grad_(name in ("alpha", "beta") or learns[trains])
 
 
 def train_variant(
