@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
@@ -37,6 +37,9 @@ class OptimiserConfig:
     rest stays with AdamW. Small networks leave their first plateau in fewer steps with it.
     With `reference_batch` the rates are multiplied by videos per step / reference_batch (256 in the
     published recipes; repeated views of a video are not counted).
+    `rates` multiplies the rate of parameters by name: {pattern: factor}, the first pattern found in
+    a parameter's name counts. Single numbers, such as gates, need steps much larger than those of
+    matrices.
     """
 
     lr: float = 1.5e-4
@@ -50,6 +53,7 @@ class OptimiserConfig:
     layer_decay: float = 1.0
     clip_gradient: float | None = None
     muon: float | None = None
+    rates: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.lr <= 0:
@@ -64,6 +68,13 @@ class OptimiserConfig:
             raise ConfigError(f"clip_gradient is {self.clip_gradient}; it must be positive or none")
         if self.muon is not None and self.muon <= 0:
             raise ConfigError(f"muon is {self.muon}; it must be positive or none")
+        for pattern, factor in self.rates.items():
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ConfigError(f"rates: {pattern!r} is not a pattern: {error}") from error
+            if factor <= 0:
+                raise ConfigError(f"rates: {pattern!r} has {factor}; it must be positive")
         if self.reference_batch is not None and self.reference_batch < 1:
             raise ConfigError(f"reference_batch is {self.reference_batch}; it must be at least 1")
 
@@ -112,28 +123,32 @@ def parameter_groups(
     *,
     weight_decay: float,
     layer_decay: float = 1.0,
+    rates: Mapping[str, float] | None = None,
 ) -> list[dict]:
-    """Group trainable parameters by weight decay and by distance from the output.
+    """Group trainable parameters by weight decay, by distance from the output, and by `rates`.
 
     One-dimensional parameters, biases, position tables and mask tokens are not decayed. Each group
-    has `params`, `names`, `weight_decay` and `lr_scale` = layer_decay ** (layers above it).
+    has `params`, `names`, `weight_decay` and `lr_scale` = layer_decay ** (layers above it), times
+    the factor of the first of `rates` whose pattern is found in the name.
     """
+    rates = rates or {}
     trainable = [(name, p) for name, p in named_parameters if p.requires_grad]
     blocks = [int(match.group(1)) for name, _ in trainable if (match := _BLOCK.search(name))]
     num_layers = max(blocks, default=-1) + 1
-    groups: dict[tuple[int, bool, bool], dict] = {}
+    groups: dict[tuple[int, bool, bool, float], dict] = {}
     for name, parameter in trainable:
         exempt = _NEVER_DECAYED.search(name) is not None
         decayed = parameter.ndim > 1 and not name.endswith(".bias") and not exempt
         layer = layer_index(name, num_layers=num_layers) if layer_decay < 1 else 0
         above = num_layers + 1 - layer if layer_decay < 1 else 0
+        factor = next((rates[pattern] for pattern in rates if re.search(pattern, name)), 1.0)
         group = groups.setdefault(
-            (layer, decayed, exempt),
+            (layer, decayed, exempt, factor),
             {
                 "params": [],
                 "names": [],
                 "weight_decay": weight_decay if decayed else 0.0,
-                "lr_scale": layer_decay**above,
+                "lr_scale": layer_decay**above * factor,
             },
         )
         group["params"].append(parameter)
@@ -144,8 +159,14 @@ def parameter_groups(
 def build_optimisers(model: nn.Module, config: OptimiserConfig) -> list[torch.optim.Optimizer]:
     """Fused AdamW over the trainable parameters of `model`, and Muon for matrices if configured."""
     groups = parameter_groups(
-        model.named_parameters(), weight_decay=config.weight_decay, layer_decay=config.layer_decay
+        model.named_parameters(),
+        weight_decay=config.weight_decay,
+        layer_decay=config.layer_decay,
+        rates=config.rates,
     )
+    for pattern in config.rates:
+        if not any(re.search(pattern, name) for name, _ in model.named_parameters()):
+            raise ConfigError(f"rates: {pattern!r} is in no parameter's name")
     if not groups:
         raise ConfigError("the model has no trainable parameter; unfreeze a part of it")
     of_muon: list[dict] = []

@@ -1,13 +1,19 @@
-"""Where parameters stand in the stack, for layer-wise decay of the learning rate."""
+"""How fast each parameter learns: by its place in the stack, and by its name."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
+from internvideo.errors import ConfigError
 from internvideo.heads import VideoClassifier, VideoClassifierConfig
 from internvideo.models import MaskedEncoderConfig, UniFormerConfig
-from internvideo.training.optim import layer_index, parameter_groups
+from internvideo.training.optim import (
+    OptimiserConfig,
+    build_optimisers,
+    layer_index,
+    parameter_groups,
+)
 from internvideo.values import Tubelet
 
 ENCODER_A = MaskedEncoderConfig(
@@ -67,3 +73,25 @@ def test_a_layer_learns_at_the_rate_of_those_above_it_times_the_decay():
     assert scales["encoder.blocks.2.mlp.fc1.weight"] == 0.5
     assert scales["encoder.blocks.0.local1.up.weight"] == 0.5**3
     assert scales["encoder.patch_embed.weight"] == scales["encoder.class_token"] == 0.5**4
+
+
+def test_rates_multiply_those_of_the_parameters_they_name():
+    model = torch.nn.ModuleDict({"gate": torch.nn.Linear(2, 2), "rest": torch.nn.Linear(2, 2)})
+
+    groups = parameter_groups(
+        model.named_parameters(), weight_decay=0.05, rates={"gate": 30.0, "bias": 2.0}
+    )
+
+    scales = {name: group["lr_scale"] for group in groups for name in group["names"]}
+    assert scales == {"gate.weight": 30, "gate.bias": 30, "rest.weight": 1, "rest.bias": 2}
+
+
+@pytest.mark.parametrize(
+    ("rates", "said"),
+    [({"(": 2.0}, "not a pattern"), ({"gate": 0.0}, "positive"), ({"gaet": 2.0}, "no parameter")],
+)
+def test_rates_that_cannot_be_meant_are_refused(rates, said):
+    with pytest.raises(ConfigError, match=said):
+        build_optimisers(
+            torch.nn.ModuleDict({"gate": torch.nn.Linear(2, 2)}), OptimiserConfig(rates=rates)
+        )
