@@ -37,7 +37,7 @@ PLAN = (
     Stage("multimodal_tiny_playground", "encoder B learns to match and to describe", 50, 360),
     Stage("post_pretrain_tiny_playground", "encoder A learns to name actions", 120, 900),
     Stage("post_pretrain_tiny_playground_b", "encoder B learns to name actions", 40, 200),
-    Stage("coordinate_tiny_playground", "both learn to read one another", 30, 90),
+    Stage("coordinate_tiny_playground", "both learn to read one another", 30, 60),
 )
 
 

@@ -59,6 +59,7 @@ class CoordinationTraining:
 
     `masked` and `multimodal` are runs (or checkpoints) of post-pretraining, of encoder A and of
     encoder B. Their classifiers' configurations replace those of `pair`, in run.json too.
+    With `keep_classifiers` they and B's query token stay as they are; modules and fusion learn.
     `kept_epochs` trades memory and variety (of windows and augmentation) for time; 0 keeps nothing.
     """
 
@@ -67,6 +68,7 @@ class CoordinationTraining:
     multimodal: str | None = None
     pair: CoordinatedClassifierConfig = field(default_factory=CoordinatedClassifierConfig)
     label_smoothing: float = 0.0
+    keep_classifiers: bool = False
     kept_epochs: int = 0
 
     def __post_init__(self) -> None:
@@ -330,6 +332,8 @@ class CoordinationStage:
         model = CoordinatedClassifier(pair)
         for branch, start in zip((model.masked, model.multimodal), self._classifiers, strict=True):
             _fill(branch, start, self.classes)
+            if self.config.keep_classifiers:
+                branch.requires_grad_(False)
         return model.to(self.device).eval()
 
     def _check_labels(self) -> None:

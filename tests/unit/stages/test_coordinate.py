@@ -117,6 +117,17 @@ def test_training_reduces_the_loss_and_logs_gates_and_fusion(videos, tmp_path):
     assert first["fusion/masked"] == 0.5 and last["fusion/multimodal"] != 0.5
 
 
+def test_kept_classifiers_leave_modules_and_fusion_to_learn(videos, tmp_path):
+    it = stage(videos, tmp_path, replace(CONFIG, keep_classifiers=True))
+    before = {name: value.clone() for name, value in it.model.state_dict().items()}
+
+    fit(it, tmp_path)
+
+    after = it.model.state_dict()
+    moved = {name.split(".")[0] for name in after if not after[name].equal(before[name])}
+    assert moved == {"coordination", "alpha", "beta"}
+
+
 def test_a_resumed_run_still_knows_the_encoders_alone(videos, tmp_path):
     it = stage(videos, tmp_path)
     fit(it, tmp_path)
