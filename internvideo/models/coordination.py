@@ -143,20 +143,28 @@ class FrozenFeatures:
             context_places=None if self.context_places is None else self.context_places[clips],
         )
 
-    @classmethod
-    def join(cls, parts: Sequence[FrozenFeatures]) -> FrozenFeatures:
-        """The features of all clips of the parts, in order."""
-        first = parts[0]
-        places = [part.context_places for part in parts if part.context_places is not None]
-        return cls(
-            tokens=torch.cat([part.tokens for part in parts]),
-            places=torch.cat([part.places for part in parts]),
-            first_block=first.first_block,
-            context={
-                layer: torch.cat([part.context[layer] for part in parts]) for layer in first.context
-            },
-            context_places=torch.cat(places) if places else None,
+    def room_for(self, num_clips: int) -> FrozenFeatures:
+        """Features of so many clips, of the same shapes and not yet filled."""
+
+        def room(tensor: Tensor) -> Tensor:
+            return tensor.new_empty(num_clips, *tensor.shape[1:])
+
+        return FrozenFeatures(
+            tokens=room(self.tokens),
+            places=room(self.places),
+            first_block=self.first_block,
+            context={layer: room(tokens) for layer, tokens in self.context.items()},
+            context_places=None if self.context_places is None else room(self.context_places),
         )
+
+    def fill(self, start: int, clips: FrozenFeatures) -> None:
+        """Take over the features of clips, the first as clip number `start`."""
+        for mine, theirs in zip(self._tensors(), clips._tensors(), strict=True):
+            mine[start : start + len(theirs)] = theirs
+
+    def _tensors(self) -> list[Tensor]:
+        chosen = [] if self.context_places is None else [self.context_places]
+        return [self.tokens, self.places, *self.context.values(), *chosen]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

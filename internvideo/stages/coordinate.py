@@ -152,9 +152,12 @@ class CoordinationStage:
         self.kept: KeptFeatures | None = None
         self._kept_held_back: list[tuple[FeatureBatch, bool]] | None = None
         if config.kept_epochs:
+            num_steps = config.kept_epochs * self.data.train[FIRST].steps_per_epoch
+            clips_per_step = training.batch_size // share.count
             self.kept = KeptFeatures(
-                self._read_epochs(config.kept_epochs),
-                batch_size=training.batch_size // (share.count * training.accumulation),
+                self._read_steps(num_steps),
+                num_steps * clips_per_step,
+                batch_size=clips_per_step // training.accumulation,
                 accumulation=training.accumulation,
                 seed=seed,
             )
@@ -266,9 +269,8 @@ class CoordinationStage:
             features=self.model.read(clip), labels=batch.labels.to(self.device, non_blocking=True)
         )
 
-    def _read_epochs(self, count: int) -> Iterator[FeatureBatch]:
-        """This rank's clips of the first epochs, to the end of the last one's last step."""
-        num_steps = count * self.data.train[FIRST].steps_per_epoch
+    def _read_steps(self, num_steps: int) -> Iterator[FeatureBatch]:
+        """This rank's clips of the first steps."""
         with contextlib.closing(self.data.train[FIRST].batches(0)) as steps:
             for batches in itertools.islice(steps, num_steps):
                 yield from map(self._read, batches)

@@ -29,17 +29,33 @@ class FeatureBatch:
 
 
 class KeptFeatures:
-    """Frozen features in memory, in an order that depends on the seed alone."""
+    """Frozen features in memory, in an order that depends on the seed alone.
+
+    `parts` have `num_clips` clips together; each is let go of before the next is asked for.
+    """
 
     def __init__(
-        self, parts: Iterable[FeatureBatch], *, batch_size: int, accumulation: int = 1, seed: int
+        self,
+        parts: Iterable[FeatureBatch],
+        num_clips: int,
+        *,
+        batch_size: int,
+        accumulation: int = 1,
+        seed: int,
     ) -> None:
-        kept = list(parts)
-        if not kept:
+        if not num_clips:
             raise ConfigError("there are no clips whose features could be kept")
         self.batch_size, self.accumulation, self.seed = batch_size, accumulation, seed
-        self.labels = torch.cat([part.labels for part in kept])
-        self.features = FrozenFeatures.join([part.features for part in kept])
+        at = 0
+        for part in parts:
+            if not at:
+                self.features = part.features.room_for(num_clips)
+                self.labels = part.labels.new_empty(num_clips)
+            self.features.fill(at, part.features)
+            self.labels[at : at + len(part)] = part.labels
+            at += len(part)
+        if at != num_clips:
+            raise ValueError(f"parts have {at} clips, not {num_clips}")
 
     def __len__(self) -> int:
         return len(self.labels)

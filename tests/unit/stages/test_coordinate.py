@@ -276,7 +276,7 @@ def _kept(count: int, **options: Any) -> KeptFeatures:
     parts: Iterator[FeatureBatch] = (
         FeatureBatch(features=features[i : i + 1], labels=torch.tensor([i])) for i in range(count)
     )
-    return KeptFeatures(parts, seed=0, **options)
+    return KeptFeatures(parts, count, seed=0, **options)
 
 
 def _labels(kept: KeptFeatures, first_step: int, steps: int) -> list[list[Tensor]]:
@@ -304,7 +304,19 @@ def test_kept_clips_are_found_by_step_whatever_the_micro_batches():
 
 def test_nothing_to_keep_is_refused():
     with pytest.raises(ConfigError, match="no clips whose features could be kept"):
-        KeptFeatures([], batch_size=2, seed=0)
+        KeptFeatures([], 0, batch_size=2, seed=0)
+
+
+def test_kept_features_are_those_of_their_parts_whatever_the_parts():
+    features, labels = Pair().read(5), torch.arange(5)
+    parts = (FeatureBatch(features=features[i:j], labels=labels[i:j]) for i, j in ((0, 3), (3, 5)))
+
+    kept = KeptFeatures(parts, 5, batch_size=2, seed=0)
+
+    torch.testing.assert_close(kept.labels, labels)
+    for name in ("tokens", "places", "context", "context_places"):
+        mine, theirs = getattr(kept.features, name), getattr(features, name)
+        torch.testing.assert_close(mine, theirs, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(
