@@ -49,11 +49,11 @@ def _networks(kind: str = "parallel") -> tuple[TextEncoder, CaptionDecoder]:
     with torch.no_grad():
         for parameter in [*text.parameters(), *decoder.parameters()]:
             parameter.add_(torch.randn_like(parameter) * 0.2)
-    return text.eval(), decoder.eval()
+    return text.double().eval(), decoder.double().eval()
 
 
 def _video(count: int = 3) -> Tensor:
-    return torch.randn(count, 7, 24, generator=torch.Generator().manual_seed(1))
+    return torch.randn(count, 7, 24, generator=torch.Generator().manual_seed(1)).double()
 
 
 class Table:
@@ -79,7 +79,7 @@ def test_cached_logits_equal_those_without_a_cache_token_by_token(kind):
 
     for length in range(1, 11):
         got, expected = cached(ids[:, :length]), uncached(ids[:, :length])
-        torch.testing.assert_close(got, expected, rtol=0, atol=1e-5)
+        torch.testing.assert_close(got, expected, rtol=0, atol=1e-12)
 
 
 @torch.inference_mode()
@@ -95,7 +95,7 @@ def test_several_tokens_may_be_read_at_once(kind):
     ]
 
     whole = decoder.hidden(text(ids).tokens, context)
-    torch.testing.assert_close(torch.cat(parts, 1), whole, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(torch.cat(parts, 1), whole, rtol=0, atol=1e-12)
 
 
 @torch.inference_mode()
@@ -106,7 +106,7 @@ def test_whole_forward_gives_the_scores_that_generation_uses():
     scores = CaptionScores(text, decoder, _video(), CONFIG)(ids)
 
     logits = decoder(text(ids).tokens, _video())[:, -1]
-    torch.testing.assert_close(scores, logits, rtol=0, atol=1e-5)
+    torch.testing.assert_close(scores, logits, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -158,7 +158,7 @@ def test_log_probability_is_that_of_the_caption_read_again(num_beams):
     taken = costs.gather(2, ids[:, 1:, None])[..., 0]
     written = ((ids[:, 1:] == END).cumsum(1) - (ids[:, 1:] == END).long()) == 0
     torch.testing.assert_close(
-        captions.log_probability, (taken * written).sum(1), rtol=1e-4, atol=1e-4
+        captions.log_probability, (taken * written).sum(1).float(), rtol=1e-4, atol=1e-4
     )
 
 
