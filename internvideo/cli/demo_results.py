@@ -41,6 +41,7 @@ from internvideo.tasks import (
     VideoTextModel,
     Viewing,
     ZeroShotRecognition,
+    embed_videos,
     ensemble,
 )
 from internvideo.training import Process, joined, load
@@ -191,24 +192,21 @@ def _place(
     clips: Annotations,
     queries: Annotations,
 ) -> Placed:
-    spelled = {action: doing(action) for action in clips.classes}
-    naming = ZeroShotRecognition(prompts="playground", words=spelled, viewing=viewing)
-    with progress(f"zero-shot, {name}: retrieval") as tell:
-        retrieved = Retrieval(viewing=viewing).evaluate(embedder, queries, progress=tell)
-    with progress(f"zero-shot, {name}: actions") as tell:
-        named = naming.evaluate(embedder, clips, progress=tell)
     questions = {
         kind: ANNOTATIONS["msr-vtt-choice"](
             root / f"multiple_choice/{kind}.jsonl", root=root / "videos"
         )
         for kind in _QUESTIONS
     }
-    with progress(f"zero-shot, {name}: multiple choice") as tell:
-        # All kinds at once: they are about the same clips.
-        every = tuple(record for asked in questions.values() for record in asked.records)
-        answered = MultipleChoice(viewing=viewing).evaluate(
-            embedder, Annotations(records=every), progress=tell
-        )
+    asked = Annotations(records=tuple(r for of_kind in questions.values() for r in of_kind.records))
+    with progress(f"zero-shot, {name}") as tell:
+        records = (*clips.records, *queries.records, *asked.records)
+        videos = embed_videos(embedder, records, viewing, progress=tell)
+    spelled = {action: doing(action) for action in clips.classes}
+    naming = ZeroShotRecognition(prompts="playground", words=spelled, viewing=viewing)
+    retrieved = Retrieval(viewing=viewing).evaluate(embedder, queries, videos=videos)
+    named = naming.evaluate(embedder, clips, videos=videos)
+    answered = MultipleChoice(viewing=viewing).evaluate(embedder, asked, videos=videos)
     return Placed(retrieved, named, _by_kind(answered, questions))
 
 

@@ -126,12 +126,7 @@ def see_clips(
         ConfigError: Without records.
         TrainingError: If not a single clip can be decoded.
     """
-    clip_of = {record.clip: record for record in records}
-    clips = tuple(clip_of.values())
-    places = {clip: place for place, clip in enumerate(clip_of)}
-    of_record = [places[record.clip] for record in records]
-    if not clips:
-        raise ConfigError("there are no records to evaluate on; check the split")
+    clips, of_record = different_clips(records)
     plan = plan or ViewPlan()
     dataset = ViewDataset(
         Annotations(records=clips),
@@ -166,9 +161,22 @@ def see_clips(
         raise TrainingError(
             f"none of {len(clips)} videos can be decoded; the first: {failed[0].reason}"
         )
-    return Seen(
-        clips=clips, answers=tuple(answers), of_record=torch.tensor(of_record), failed=failed
-    )
+    return Seen(clips=clips, answers=tuple(answers), of_record=of_record, failed=failed)
+
+
+def different_clips(
+    records: Sequence[Record],
+) -> tuple[tuple[Record, ...], Int64[Tensor, " records"]]:
+    """One record of each clip, and the place among them of every record's clip.
+
+    Raises:
+        ConfigError: Without records.
+    """
+    if not records:
+        raise ConfigError("there are no records to evaluate on; check the split")
+    clip_of = {record.clip: record for record in records}
+    places = {clip: place for place, clip in enumerate(clip_of)}
+    return tuple(clip_of.values()), torch.tensor([places[record.clip] for record in records])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -184,15 +192,35 @@ class EmbeddedVideos:
     def present(self) -> Bool[Tensor, " v"]:
         return self.embeddings.isfinite().all(1)
 
+    def of(self, records: Sequence[Record]) -> EmbeddedVideos:
+        """Those of these records' clips; raises `ConfigError` where one was not embedded."""
+        clips, of_record = different_clips(records)
+        embedded = {clip.clip: place for place, clip in enumerate(self.clips)}
+        if missing := next((one for one in clips if one.clip not in embedded), None):
+            raise ConfigError(f"{missing.video}: is not among the {len(embedded)} embedded clips")
+        names = {str(clip.video) for clip in clips}
+        return EmbeddedVideos(
+            clips=clips,
+            embeddings=self.embeddings[[embedded[clip.clip] for clip in clips]],
+            of_record=of_record,
+            failed=tuple(one for one in self.failed if one.path in names),
+        )
+
 
 def embed_videos(
     embedder: Embedder,
     records: Sequence[Record],
     viewing: Viewing,
     *,
+    videos: EmbeddedVideos | None = None,
     progress: Progress | None = None,
 ) -> EmbeddedVideos:
-    """Embed every different clip once; one whose embedding is not finite has failed as well."""
+    """Embed every different clip once; one whose embedding is not finite has failed as well.
+
+    With `videos`, made by the same embedder and viewing, no clip is decoded: they have them all.
+    """
+    if videos is not None:
+        return videos.of(records)
 
     def embed(frames: UInt8[Tensor, "b t h w 3"]) -> Iterable[Tensor]:
         return embedder.embed_clips(frames).detach().float().cpu()

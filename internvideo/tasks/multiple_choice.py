@@ -19,6 +19,7 @@ from torch import Tensor
 from internvideo.errors import ConfigError
 from internvideo.metrics import choice_scores, top_k_accuracy
 from internvideo.tasks.embedding import (
+    EmbeddedVideos,
     Embedder,
     FailedVideo,
     Progress,
@@ -53,12 +54,17 @@ class MultipleChoice:
     viewing: Viewing = field(default_factory=Viewing)
 
     def evaluate(
-        self, embedder: Embedder, annotations: Annotations, *, progress: Progress | None = None
+        self,
+        embedder: Embedder,
+        annotations: Annotations,
+        *,
+        videos: EmbeddedVideos | None = None,
+        progress: Progress | None = None,
     ) -> MultipleChoiceResult:
         """Answer every record; raises `ConfigError` where its answer is not among the options."""
         records = annotations.records
         answers = torch.tensor([_answer(record) for record in records], dtype=torch.int64)
-        videos = embed_videos(embedder, records, self.viewing, progress=progress)
+        videos = embed_videos(embedder, records, self.viewing, videos=videos, progress=progress)
         embeddings = videos.embeddings[videos.of_record]
         scores = _scores(embedder, embeddings, [record.candidates for record in records])
         guesses = [1 / len(record.candidates) for record in records]

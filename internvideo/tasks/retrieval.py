@@ -21,6 +21,7 @@ from torch import Tensor
 from internvideo.errors import ConfigError
 from internvideo.metrics import ranks, retrieval_metrics
 from internvideo.tasks.embedding import (
+    EmbeddedVideos,
     Embedder,
     FailedVideo,
     Progress,
@@ -64,11 +65,18 @@ class Retrieval:
     viewing: Viewing = field(default_factory=Viewing)
 
     def evaluate(
-        self, embedder: Embedder, annotations: Annotations, *, progress: Progress | None = None
+        self,
+        embedder: Embedder,
+        annotations: Annotations,
+        *,
+        videos: EmbeddedVideos | None = None,
+        progress: Progress | None = None,
     ) -> RetrievalResult:
         """Rank all against all; raises `ConfigError` where a record has no caption."""
         queries = [self._queries(record) for record in annotations.records]
-        videos = embed_videos(embedder, annotations.records, self.viewing, progress=progress)
+        videos = embed_videos(
+            embedder, annotations.records, self.viewing, videos=videos, progress=progress
+        )
         sentences = tuple(sentence for group in queries for sentence in group)
         sizes = torch.tensor([len(group) for group in queries])
         video_of_text = videos.of_record.repeat_interleave(sizes)

@@ -63,7 +63,12 @@ class ZeroShotRecognition:
             raise unknown_name("list of prompts", self.prompts, PROMPTS)
 
     def evaluate(
-        self, embedder: Embedder, annotations: Annotations, *, progress: Progress | None = None
+        self,
+        embedder: Embedder,
+        annotations: Annotations,
+        *,
+        videos: EmbeddedVideos | None = None,
+        progress: Progress | None = None,
     ) -> RecognitionResult:
         """Name every record's video; raises `ConfigError` where one has no label."""
         _check_classes(annotations.classes)
@@ -72,7 +77,9 @@ class ZeroShotRecognition:
             if record.label is None:
                 raise ConfigError(f"{record.video}: has no label; recognition needs one")
             labels.append(record.label)
-        videos = embed_videos(embedder, annotations.records, self.viewing, progress=progress)
+        videos = embed_videos(
+            embedder, annotations.records, self.viewing, videos=videos, progress=progress
+        )
         probabilities = self._probabilities(embedder, videos, annotations.classes)
         truth = torch.tensor(labels)
         scores = {

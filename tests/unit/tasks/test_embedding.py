@@ -7,7 +7,15 @@ import pytest
 import torch
 
 from internvideo.errors import ConfigError, TrainingError
-from internvideo.tasks import Viewing, embed_sentences, embed_videos, see_clips
+from internvideo.tasks import (
+    MultipleChoice,
+    Retrieval,
+    Viewing,
+    ZeroShotRecognition,
+    embed_sentences,
+    embed_videos,
+    see_clips,
+)
 from tests.unit.tasks.toys import Eye
 
 
@@ -66,6 +74,45 @@ def test_an_embedding_that_is_not_finite_has_failed(levels):
 def test_videos_of_which_none_can_be_decoded_stop(with_broken):
     with pytest.raises(TrainingError, match=r"none of 1 videos can be decoded; .*broken"):
         embed_videos(Eye(), with_broken.records[-1:], Viewing())
+
+
+@pytest.mark.parametrize("places", [[5], [3, 1, 3], [5, 0, 4]])
+def test_embedded_videos_are_those_of_any_of_their_records(with_broken, places):
+    records = [with_broken.records[i] for i in places]
+    readable = with_broken.records[:1]
+
+    some = embed_videos(Eye(), with_broken.records, Viewing()).of(records)
+
+    expected = embed_videos(Eye(), [*records, *readable], Viewing())
+    count = len(some.clips)
+    assert some.clips == expected.clips[:count]
+    assert some.of_record.tolist() == expected.of_record[: len(places)].tolist()
+    assert some.failed == expected.failed
+    torch.testing.assert_close(some.embeddings, expected.embeddings[:count], equal_nan=True)
+
+
+def test_tasks_that_share_embedded_videos_decode_none(with_broken):
+    eye = Eye()
+    videos = embed_videos(eye, with_broken.records, Viewing())
+    num_seen = len(eye.seen)
+    named = replace(with_broken, classes=tuple(f"level {i}" for i in range(6)))
+
+    for task, asked in (
+        (Retrieval(), with_broken),
+        (MultipleChoice(), with_broken),
+        (ZeroShotRecognition(), named),
+    ):
+        shared = task.evaluate(eye, asked, videos=videos)
+        assert len(eye.seen) == num_seen
+        own = task.evaluate(Eye(), asked)
+        assert (shared.scores, shared.failed) == (own.scores, own.failed)
+
+
+def test_a_clip_that_was_not_embedded_is_named(levels):
+    videos = embed_videos(Eye(), levels.records[:2], Viewing())
+
+    with pytest.raises(ConfigError, match=r"level 2\.mp4: is not among the 2 embedded clips"):
+        videos.of(levels.records)
 
 
 def test_no_records_stop():
