@@ -23,21 +23,28 @@ if TYPE_CHECKING:
 
 
 class Stage(NamedTuple):
-    """A run of the chain, in a folder of its recipe's name, and its steps by the demo's size."""
+    """A run of the chain, in a folder of its recipe's name, and its steps by the demo's size.
+
+    `classifiers` are the fields of those that it trains or joins.
+    """
 
     recipe: str
     does: str
     small: int
     demo: int
+    classifiers: tuple[str, ...] = ()
 
+
+_ONE = ("stage.model",)
+_BOTH = ("stage.pair.masked", "stage.pair.multimodal")
 
 # For 15 minutes on two cores (14 were measured, without installation), and for four.
 PLAN = (
     Stage("mae_tiny_playground", "encoder A learns to rebuild what is hidden", 80, 360),
     Stage("multimodal_tiny_playground", "encoder B learns to match and to describe", 50, 360),
-    Stage("post_pretrain_tiny_playground", "encoder A learns to name actions", 120, 900),
-    Stage("post_pretrain_tiny_playground_b", "encoder B learns to name actions", 40, 200),
-    Stage("coordinate_tiny_playground", "both learn to read one another", 30, 60),
+    Stage("post_pretrain_tiny_playground", "encoder A learns to name classes", 120, 900, _ONE),
+    Stage("post_pretrain_tiny_playground_b", "encoder B learns to name classes", 40, 200, _ONE),
+    Stage("coordinate_tiny_playground", "both learn to read one another", 30, 60, _BOTH),
 )
 
 
@@ -82,7 +89,7 @@ class Demo:
             coordination=PLAN[-1].recipe,
         )
         named = found.results["action-recognition"]["top1"]
-        print("actions named:", ", ".join(f"{name} {100 * v:.1f} %" for name, v in named.items()))
+        print("classes named:", ", ".join(f"{name} {100 * v:.1f} %" for name, v in named.items()))
         print(f"open {page}")
         return 0
 
@@ -121,6 +128,8 @@ class Demo:
         from internvideo.recipes import recipe
 
         run = rooted(recipe(stage.recipe), str(self.out / "playground"))
+        if stage.classifiers:
+            run = self._naming(run, stage.classifiers)
         starts: dict[str, Any] = {
             name: str(self.out / Path(start).name)
             for name in ("initial_weights", "masked", "multimodal")
@@ -133,6 +142,15 @@ class Demo:
             stage=replace(run.stage, **starts),
             training=_of_length(run.training, num_steps),
         )
+
+    def _naming(self, run: Run, classifiers: tuple[str, ...]) -> Run:
+        """The run on classes of a colour and an action, as many as there are."""
+        from internvideo.cli.demo_results import NAMED, named_clips
+        from internvideo.recipes import override
+
+        num_classes = len(named_clips(self.out / "playground").classes)
+        run = override(run, [f"{model}.num_classes={num_classes}" for model in classifiers])
+        return replace(run, data=replace(run.data, columns=NAMED))
 
 
 def _of_length(training: TrainingConfig, num_steps: int) -> TrainingConfig:

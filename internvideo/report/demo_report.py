@@ -78,7 +78,7 @@ def write_demo_report(
     page.section("Encoder B: one sentence of several")
     page.text("The false sentences differ from the true one in a single word or phrase.")
     add_multiple_choice(page, found.answered, num_questions=2)
-    page.section("Both: actions recognised")
+    page.section("Both: colour and action recognised")
     add_class_gains(page, found.compared, before="mean", after="coordinated")
     page.chart(confusion_chart(found.recognised), caption="Of the coordinated pair.")
     page.section("Both: gates and fusion")
@@ -94,8 +94,8 @@ def _add_results(page: Page, found: DemoFindings) -> None:
     page.section("Results")
     top1 = found.results["action-recognition"]["top1"]
     page.text(
-        "Clips that no training has seen. Actions recognised, of "
-        f"{found.recognised.num_total} clips of {len(found.recognised.classes)} actions:"
+        f"{found.recognised.num_total} clips that no training has seen, each of one of "
+        f"{len(found.recognised.classes)} classes, a colour and an action. Classes recognised:"
     )
     page.headline({_MODELS[name]: f"{100 * share:.1f} %" for name, share in top1.items()})
     page.table(
@@ -109,8 +109,8 @@ def _add_results(page: Page, found: DemoFindings) -> None:
     page.text(
         "A is the masked encoder, B the multimodal one. error_ratio: squared error on hidden "
         "tubelets over that of predicting each clip's mean tubelet; 1 has learned nothing, 0 is "
-        "perfect. Actions are recognised after post-pretraining; mean is the mean of what A and B "
-        "say, the baseline of coordination."
+        "perfect. Classes are recognised after post-pretraining; mean is the mean of what A and B "
+        "say, the baseline of coordination. Classes recognised zero-shot are the actions alone."
         "\n\n"
         "Zero-shot rows tell what becomes of the space that videos share with sentences: B after "
         "its pretraining, the same after it has learned classes (post-pretrained), and the "
