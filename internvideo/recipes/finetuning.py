@@ -165,8 +165,11 @@ def finetuning_run(
 ) -> Run:
     """Give the run that trains on `videos`, which are listed in `manifest`."""
     chosen, num_classes = PRESETS[preset], len(videos.annotations.classes)
+    optimiser = OptimiserConfig(
+        weight_decay=0.05, betas=(0.9, 0.999), layer_decay=0.75, clip_gradient=1.0
+    )
     if start is None:
-        stage, seen = _from_scratch(videos, num_classes)
+        stage, seen, optimiser = _from_scratch(videos, num_classes)
     else:
         stage = _from_start(start, preset, num_classes)
         seen = start.found.preprocessing
@@ -198,14 +201,8 @@ def finetuning_run(
         training=TrainingConfig(
             num_steps=steps,
             batch_size=batch_size,
-            optimiser=OptimiserConfig(
-                lr=lr,
-                final_lr=lr / 100,
-                warmup_steps=min(50, steps // 10),
-                weight_decay=0.05,
-                betas=(0.9, 0.999),
-                layer_decay=1.0 if start is None else 0.75,
-                clip_gradient=1.0,
+            optimiser=replace(
+                optimiser, lr=lr, final_lr=lr / 100, warmup_steps=min(50, steps // 10)
             ),
             log_every=max(1, min(25, steps // 4)),
             evaluate_every=max(1, steps // 5),
@@ -267,16 +264,20 @@ def measure_cost(stage: PostPretrainingStage, run: Run) -> Cost:
 
 def _from_scratch(
     videos: LabelledVideos, num_classes: int
-) -> tuple[PostPretraining, Preprocessing]:
+) -> tuple[PostPretraining, Preprocessing, OptimiserConfig]:
     """The tiny classifier, whose clips span no more than the usual video has."""
-    stage = recognition_tiny_actions_a().stage
+    run = recognition_tiny_actions_a()
+    stage = run.stage
     assert isinstance(stage, PostPretraining)
     frames = stage.clip_frames
-    stride = min(4, max(1, (videos.usual_frames or 4 * frames) // frames))
+    stride = run.data.stride_frames
+    if videos.usual_frames is not None:
+        stride = min(stride, max(1, videos.usual_frames // frames))
     model = replace(stage.model, num_classes=num_classes)
     return (
-        replace(stage, model=model, initial_weights=None),
+        replace(stage, model=model),
         Preprocessing(num_frames=frames, stride_frames=stride),
+        run.training.optimiser,
     )
 
 

@@ -100,10 +100,10 @@ def test_an_unknown_preset_is_answered_with_the_nearest():
 def test_from_scratch_clips_are_no_longer_than_the_usual_video():
     strides = [
         planned(videos=labelled(usual_frames=frames)).data.stride_frames
-        for frames in (4, 16, 300, None)
+        for frames in (4, 31, 300, None)
     ]
 
-    assert strides == [1, 2, 4, 4]
+    assert strides == [1, 1, 2, 2]
 
 
 @pytest.mark.parametrize("preset", PRESETS)
