@@ -47,8 +47,8 @@ class Show:
     Example: internvideo show mae_base_k400
     """
 
-    recipe: Positional[str]
-    """A name from `internvideo list recipes`."""
+    recipe: Annotated[Positional[str], arg(metavar="RECIPE|FILE.toml")]
+    """A name from `internvideo list recipes`, or a TOML file with a line `recipe = "NAME"`."""
     set: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="PATH.TO.FIELD=VALUE")] = ()
     """Change a field first."""
     json: bool = False
@@ -56,9 +56,10 @@ class Show:
 
     def run(self) -> int:
         from internvideo.cli.terminal import print_json
-        from internvideo.recipes import override, recipe, to_document
+        from internvideo.cli.train import named_run
+        from internvideo.recipes import override, to_document
 
-        run = override(recipe(self.recipe), self.set)
+        run = override(named_run(self.recipe), self.set)
         document = to_document(run)
         if self.json:
             print_json(document)

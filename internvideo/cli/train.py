@@ -42,10 +42,9 @@ class Train:
 
     def run(self) -> int:
         from internvideo.cli.terminal import print_json
-        from internvideo.recipes import RECIPES, override, read_run, recipe
+        from internvideo.recipes import override
 
-        run = read_run(Path(self.recipe), RECIPES) if self.recipe.endswith(".toml") else None
-        run = run or recipe(self.recipe)
+        run = named_run(self.recipe)
         if self.data is not None:
             run = rooted(run, str(self.data))
         run = override(run, self.set)
@@ -56,6 +55,13 @@ class Train:
         elif rebuilt is not None:
             print(f"open {out / 'report.html'}")
         return 1 if outcome.interrupted else 0
+
+
+def named_run(name: str) -> Run:
+    """The run of a recipe's name, or of a TOML file that changes one."""
+    from internvideo.recipes import RECIPES, read_run, recipe
+
+    return read_run(Path(name), RECIPES) if name.endswith(".toml") else recipe(name)
 
 
 def rooted(run: Run, root: str) -> Run:

@@ -103,6 +103,15 @@ def test_a_shown_recipe_says_what_it_costs(capsys):
     assert "stage.masking.ratio = 0.9" in text
 
 
+def test_a_file_that_changes_a_recipe_is_shown_as_the_run_it_makes(tmp_path, capsys):
+    file = tmp_path / "mine.toml"
+    file.write_text('recipe = "mae_tiny_videos"\n[training]\nnum_steps = 700\n')
+
+    assert main(["show", str(file)]) == 0
+
+    assert "training.num_steps = 700\n" in capsys.readouterr().out
+
+
 def test_every_recipe_can_be_shown(capsys):
     for name in RECIPES:
         assert main(["show", name]) == 0
