@@ -59,7 +59,7 @@ def test_class_names_and_preprocessing_are_read_back(finished):
     model = load_recogniser(finished)
 
     assert set(model.classes) == set(CLASSES)
-    assert (model.num_frames, model.side_px, model.stride_frames) == (8, 32, 1)
+    assert (model.num_frames, model.side_px, model.stride_frames) == (16, 32, 1)
 
 
 def test_what_was_chosen_is_written_down(finished):
