@@ -134,7 +134,8 @@ def ablate(run: Run, options: argparse.Namespace, tell: Callable[[str], None]) -
                 except ConfigError as error:
                     tell(f"{name} is left out: {error}")
                     continue
-                if trains := VARIANTS[name].get("trains"):
+                kept_too = "modules" if options.keep_classifiers else None
+                if trains := VARIANTS[name].get("trains", kept_too):
                     keep_frozen(stage, trains)
                 begun = time.perf_counter()
                 train_variant(stage, run.training, seed=seed, process=process)
@@ -175,6 +176,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    parser.add_argument(
+        "--keep-classifiers",
+        action="store_true",
+        help="train modules and fusion alone, as the recipe does, where a variant names no other",
+    )
     parser.add_argument("--set", nargs="*", default=[], help="fields of the recipe: a.b=value")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--json", type=Path)
