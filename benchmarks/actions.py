@@ -4,8 +4,8 @@
     python benchmarks/actions.py --data DATA RUN [RUN ...]
 
 DATA is a folder with `splits.csv` (columns file, class, split). Told for each run and over all of
-them: top-1 with one view of a video and with nine, and with the frames of every clip in another
-order, which shows how much was read from time.
+them: top-1 with one view of a video and with nine, and the same with the frames of every clip in
+another order, which shows how much was read from time.
 """
 
 from __future__ import annotations
@@ -19,7 +19,12 @@ from internvideo.data import VideoData
 from internvideo.recipes import load_recogniser
 from internvideo.tasks import ActionRecognition
 
-VIEWS = {"one view": (1, 1), "3 clips x 3 crops": (3, 3), "shuffled": (1, 1)}
+VIEWS = {  # clips, crops, whether their frames are shuffled
+    "one view": (1, 1, False),
+    "3 clips x 3 crops": (3, 3, False),
+    "shuffled": (1, 1, True),
+    "3 x 3, shuffled": (3, 3, True),
+}
 
 
 def main() -> None:
@@ -36,8 +41,8 @@ def main() -> None:
     scores: dict[str, list[float]] = {name: [] for name in VIEWS}
     for run in options.runs:
         recogniser = load_recogniser(run)
-        for name, (clips, crops) in VIEWS.items():
-            viewing = replace(recogniser.viewing, shuffled=name == "shuffled")
+        for name, (clips, crops, shuffled) in VIEWS.items():
+            viewing = replace(recogniser.viewing, shuffled=shuffled)
             task = ActionRecognition(viewing=viewing, num_clips=clips, num_crops=crops)
             result = task.evaluate(recogniser, videos)
             scores[name].append(result.scores["top1"])

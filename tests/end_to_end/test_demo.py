@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+import torch
 
 import internvideo.playground
 from internvideo.cli import demo, main
@@ -85,6 +86,16 @@ def test_what_was_complete_is_not_trained_again(told):
 
 def test_the_stage_that_was_cut_off_goes_on_where_it_was(told):
     assert starts(told.out / _CUT_OFF) == [0, 1]
+
+
+@pytest.mark.parametrize("multiplies_bf16", [True, False])
+def test_a_processor_that_does_not_multiply_bf16_takes_fewer_steps(monkeypatch, multiplies_bf16):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: multiplies_bf16)
+
+    for stage in demo.PLAN:
+        expected = stage.demo if multiplies_bf16 else stage.in_fp32
+        assert stage.num_steps("demo", device="cpu") == expected
+        assert stage.num_steps("small", device="cpu") == stage.small
 
 
 def test_each_stage_starts_from_the_demo_s_own_runs(told):
