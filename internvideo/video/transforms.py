@@ -5,7 +5,8 @@ CLIP. Shapes: frames (t, h, w, 3) uint8 in and out; `normalise` alone gives floa
 Everything random is drawn once for the whole clip from the generator passed in. A crop is a
 `Crop` first and a view of the frames second, so that resizing reads only what it needs.
 Differs from the released code: `resize` follows Pillow's filters to within two grey levels at
-twelve times its speed; `resize_like_pillow` is Pillow.
+twelve times its speed; `resize_like_pillow` is Pillow. A multi-scale crop of a frame that is a
+pixel or two smaller than asked for is the frame, where Pillow's fills the rest with black.
 """
 
 from __future__ import annotations
@@ -130,10 +131,11 @@ def multi_scale_sizes(
     """List the (height, width) that a multi-scale crop chooses from.
 
     Sides are fractions of the short side, at most `max_distortion` steps apart; one within two
-    pixels of `size` becomes `size`, so that nothing is resized for it.
+    pixels of `size` becomes `size`, so that nothing is resized for it, unless the frame is smaller.
     """
-    sides = [int(min(height, width) * scale) for scale in scales]
-    sides = [size if abs(side - size) < 3 else side for side in sides]
+    short = min(height, width)
+    sides = [int(short * scale) for scale in scales]
+    sides = [size if abs(side - size) < 3 and size <= short else side for side in sides]
     return [
         (tall, wide)
         for i, tall in enumerate(sides)
