@@ -1,11 +1,11 @@
 """Writing captions with kept keys and values, and without, at a released size.
 
-    python benchmarks/generation.py [--videos 1 4] [--beams 1 4] [--repeats 3]
+    python benchmarks/generation.py [--videos 1 4] [--beams 1 4] [--tokens 40 76] [--repeats 3]
 
 Text tower and caption decoder of B/16 (width 512, 12 and 4 layers, 49408 tokens, 256 queries over
-8 frames of 197 tokens), random weights, captions of 40 tokens that never end early, float32 on one
-thread. Three ways take turns in one process and must write the same captions; seconds are those of
-the processor, since others may use the machine:
+8 frames of 197 tokens), random weights, captions of exactly so many tokens (76 fill the context),
+float32 on one thread. Three ways take turns in one process and must write the same captions;
+seconds are those of the processor, since others may use the machine:
 
 cached    `generate` as it is: each step reads one token
 uncached  `generate` with cached=False: each step reads the caption begun; the video is pooled once
@@ -16,6 +16,7 @@ plain     each step calls `decoder(text, video_tokens)`, which pools the video a
 from __future__ import annotations
 
 import argparse
+import itertools
 import platform
 import statistics
 import time
@@ -74,6 +75,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--videos", type=int, nargs="+", default=[1, 4])
     parser.add_argument("--beams", type=int, nargs="+", default=[1, 4])
+    parser.add_argument("--tokens", type=int, nargs="+", default=[40, 76])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--ways", nargs="+", default=["cached", "uncached", "plain"])
     options = parser.parse_args()
@@ -82,28 +84,31 @@ def main() -> None:
     text = TextEncoder(TextEncoderConfig()).eval()
     decoder = CaptionDecoder(CaptionDecoderConfig()).eval()
     print(f"torch {torch.__version__}, Python {platform.python_version()}, one thread, float32")
-    print(f"{'videos':>6} {'beams':>5} {'way':>9} {'median s':>9} {'spread':>13} {'x cached':>9}")
-    for num_videos in options.videos:
+    titles = ("tokens", 6), ("videos", 6), ("beams", 5), ("way", 9), ("median s", 9)
+    titles += ("spread", 13), ("x cached", 9)
+    print(" ".join(f"{title:>{width}}" for title, width in titles))
+    for num_tokens, num_videos, num_beams in itertools.product(
+        options.tokens, options.videos, options.beams
+    ):
         video_tokens = torch.randn(num_videos, 8 * 197, 768)
-        for num_beams in options.beams:
-            config = GenerationConfig(max_length=41, num_beams=num_beams, end_id=NEVER)
-            seconds: dict[str, list[float]] = {way: [] for way in options.ways}
-            captions: dict[str, Tensor] = {}
-            for _ in range(options.repeats + 1):
-                for way, taken in seconds.items():
-                    start = time.process_time()
-                    captions[way] = write(way, text, decoder, video_tokens, config)
-                    taken.append(time.process_time() - start)
-            same = all(torch.equal(captions["cached"], other) for other in captions.values())
-            cached = statistics.median(seconds["cached"][1:])
+        config = GenerationConfig(max_length=num_tokens + 1, num_beams=num_beams, end_id=NEVER)
+        seconds: dict[str, list[float]] = {way: [] for way in options.ways}
+        captions: dict[str, Tensor] = {}
+        for _ in range(options.repeats + 1):
             for way, taken in seconds.items():
-                kept = taken[1:]  # the first is the warm-up
-                median, spread = statistics.median(kept), f"{min(kept):.2f}-{max(kept):.2f}"
-                print(
-                    f"{num_videos:6} {num_beams:5} {way:>9} {median:9.2f} {spread:>13} "
-                    f"{median / cached:9.1f}" + ("" if same else "  CAPTIONS DIFFER"),
-                    flush=True,
-                )
+                start = time.process_time()
+                captions[way] = write(way, text, decoder, video_tokens, config)
+                taken.append(time.process_time() - start)
+        same = all(torch.equal(captions["cached"], other) for other in captions.values())
+        cached = statistics.median(seconds["cached"][1:])
+        for way, taken in seconds.items():
+            kept = taken[1:]  # the first is the warm-up
+            median, spread = statistics.median(kept), f"{min(kept):.2f}-{max(kept):.2f}"
+            print(
+                f"{num_tokens:6} {num_videos:6} {num_beams:5} {way:>9} {median:9.2f} {spread:>13} "
+                f"{median / cached:9.1f}" + ("" if same else "  CAPTIONS DIFFER"),
+                flush=True,
+            )
 
 
 if __name__ == "__main__":
