@@ -74,7 +74,8 @@ class QuestionAnswerer(nn.Module):
         self, clip: Float[Tensor, "b c t h w"], ids: Int64[Tensor, "b l"]
     ) -> Float[Tensor, "b y"]:
         video, text = self.video(clip), self.text(ids)
-        context = self.captioner.pool(caption_context(video.tokens))
+        vector = self.norm_post(video.pooled)
+        context = self.captioner.pool(caption_context(video.tokens), vector)
         read = self.captioner.hidden(text.tokens[:, :-1], context)
         end = ids.argmax(1)
         if bool((end == ids.shape[1] - 1).any()):
@@ -82,4 +83,4 @@ class QuestionAnswerer(nn.Module):
                 f"a question fills all {ids.shape[1]} ids; cut it so that one follows its end token"
             )
         asked = read[torch.arange(len(ids), device=ids.device), end]
-        return self.classifier(torch.cat([asked, self.norm_post(video.pooled), text.pooled], dim=1))
+        return self.classifier(torch.cat([asked, vector, text.pooled], dim=1))

@@ -70,9 +70,10 @@ class CaptionScores:
         decoder: CaptionDecoder,
         video_tokens: Float[Tensor, "b m video"],
         config: GenerationConfig,
+        vector: Float[Tensor, "b video"] | None = None,
     ) -> None:
         self._text_encoder, self._decoder = text_encoder, decoder
-        context = decoder.pool(video_tokens)
+        context = decoder.pool(video_tokens, vector)
         self._context = context.repeat_interleave(config.num_beams, dim=0)
         self._cache = KeyValueCache() if config.cached else None
         self._num_tokens = config.num_tokens
@@ -97,14 +98,19 @@ def generate(
     decoder: CaptionDecoder,
     video_tokens: Float[Tensor, "b m video"],
     config: GenerationConfig,
+    *,
+    vector: Float[Tensor, "b video"] | None = None,
 ) -> Captions:
-    """Write a caption for each video; put the networks into `eval` mode first."""
+    """Write a caption for each video; put the networks into `eval` mode first.
+
+    `vector` (see `CaptionDecoder.pool`) is for decoders that read it.
+    """
     if config.max_length > text_encoder.config.context_length:
         raise ConfigError(
             f"generation: max_length {config.max_length} exceeds the text encoder's context of "
             f"{text_encoder.config.context_length} tokens; lower it"
         )
-    next_token = CaptionScores(text_encoder, decoder, video_tokens, config)
+    next_token = CaptionScores(text_encoder, decoder, video_tokens, config, vector)
     search = greedy_search if config.num_beams == 1 else beam_search
     with FewRows():
         return search(next_token, len(video_tokens), config, device=video_tokens.device)

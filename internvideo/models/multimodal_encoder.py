@@ -50,9 +50,11 @@ class MultimodalEncoderConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class VideoEmbedding:
-    """A clip in the shared space (length 1), and the tokens of the tower's last layer."""
+    """A clip in the shared space (length 1), the tower's vector of it, normalised but not yet
+    projected, and the tokens of its last layer."""
 
     embedding: Float[Tensor, "b e"]
+    vector: Float[Tensor, "b d"]
     tokens: Float[Tensor, "b t n d"]
 
 
@@ -97,8 +99,11 @@ class MultimodalEncoder(nn.Module):
     ) -> VideoEmbedding:
         """Place clips, or images of one frame, in the shared space."""
         output = self.video(clip, visible_index)
+        vector = self.norm_post(output.pooled)
         return VideoEmbedding(
-            embedding=unit_length(self.project_video(output.pooled)), tokens=output.tokens
+            embedding=unit_length(vector @ self.video_projection),
+            vector=vector,
+            tokens=output.tokens,
         )
 
     def encode_text(
@@ -111,12 +116,15 @@ class MultimodalEncoder(nn.Module):
         )
 
     def describe(
-        self, text_tokens: Float[Tensor, "b l w"], video_tokens: Float[Tensor, "b t n d"]
+        self,
+        text_tokens: Float[Tensor, "b l w"],
+        video_tokens: Float[Tensor, "b t n d"],
+        vector: Float[Tensor, "b d"] | None = None,
     ) -> Float[Tensor, "b captioned y"]:
         """Score the token after each of a text's tokens but the last, given the clip."""
         if self.captioner is None:
             raise ConfigError("this encoder has no caption decoder; configure captioner=...")
-        return self.captioner(text_tokens[:, :-1], caption_context(video_tokens))
+        return self.captioner(text_tokens[:, :-1], caption_context(video_tokens), vector)
 
     def project_video(self, pooled: Float[Tensor, "b d"]) -> Float[Tensor, "b e"]:
         """Take a pooled vector of the video tower into the shared space, at its own length."""

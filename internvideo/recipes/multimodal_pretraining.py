@@ -61,6 +61,7 @@ def multimodal_tiny_playground() -> Run:
             num_heads=4,
             head_width=32,
             num_queries=8,
+            reads_vector=True,
             vocabulary_size=vocabulary,
         ),
     )

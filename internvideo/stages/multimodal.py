@@ -212,7 +212,7 @@ class MultimodalPretrainingStage:
         losses = {f"{prefix}contrastive": contrastive}
         if f"{prefix}captioning" in self.loss_weights:
             losses[f"{prefix}captioning"] = captioning_loss(
-                self.model.describe(text.tokens, video.tokens),
+                self.model.describe(text.tokens, video.tokens, video.vector),
                 work.ids,
                 work.padded,
                 num_targets=work.num_targets,
@@ -329,8 +329,9 @@ class MultimodalPretrainingStage:
         work = self._work(batch)
         work.visible_index = None
         video, text = self._embed(work)
-        captioned = self.model.captioner is not None
-        logits = self.model.describe(text.tokens, video.tokens) if captioned else None
+        logits = None
+        if self.model.captioner is not None:
+            logits = self.model.describe(text.tokens, video.tokens, video.vector)
         return evaluated_clips(work, video, text, logits)
 
     def _check_captions(self) -> None:

@@ -85,8 +85,9 @@ class VideoTextModel:
             # Few captions train fewer tokens of an own vocabulary than the network has room for.
             num_tokens=tokenizer.vocabulary_size,
         )
-        tokens = caption_context(model.encode_video(self._clip(frames)).tokens)
-        written = generate(model.text, model.captioner, tokens, config)
+        video = model.encode_video(self._clip(frames))
+        tokens = caption_context(video.tokens)
+        written = generate(model.text, model.captioner, tokens, config, vector=video.vector)
         return [tokenizer.decode(ids) for ids in written.ids]
 
     def _clip(self, frames: UInt8[Tensor, "b t h w 3"]) -> Float[Tensor, "b 3 t h w"]:

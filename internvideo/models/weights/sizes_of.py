@@ -198,6 +198,7 @@ def _captioner_config(
         head_width=head_width,
         ff_multiple=state[f"{first}.1.fn.ff.2.weight"].shape[1] // text.width,
         num_queries=0 if queries is None else len(queries),
+        reads_vector="captioner.vector_embed.weight" in state,
         vocabulary_size=text.vocabulary_size,
     )
 

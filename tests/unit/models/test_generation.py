@@ -29,7 +29,9 @@ CONFIG = GenerationConfig(start_id=START, end_id=END, max_length=12)
 KINDS = {"parallel": 5, "standard": 0}  # and how many queries pool the video
 
 
-def _networks(kind: str = "parallel") -> tuple[TextEncoder, CaptionDecoder]:
+def _networks(
+    kind: str = "parallel", *, reads_vector: bool = False
+) -> tuple[TextEncoder, CaptionDecoder]:
     torch.manual_seed(0)
     text = TextEncoder(
         TextEncoderConfig(vocabulary_size=WORDS, context_length=12, width=32, depth=2, num_heads=4)
@@ -43,6 +45,7 @@ def _networks(kind: str = "parallel") -> tuple[TextEncoder, CaptionDecoder]:
             num_heads=4,
             head_width=8,
             num_queries=KINDS[kind],
+            reads_vector=reads_vector,
             vocabulary_size=WORDS,
         )
     )
@@ -119,6 +122,19 @@ def test_the_cache_changes_no_caption(kind, num_beams):
 
     assert torch.equal(cached.ids, uncached.ids)
     torch.testing.assert_close(cached.log_probability, uncached.log_probability, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("num_beams", [1, 4])
+def test_a_video_s_vector_is_written_from_with_and_without_a_cache(num_beams):
+    networks, config = _networks(reads_vector=True), replace(CONFIG, num_beams=num_beams)
+    vector = torch.randn(3, 24, generator=torch.Generator().manual_seed(3)).double()
+
+    cached = generate(*networks, _video(), config, vector=vector)
+    uncached = generate(*networks, _video(), replace(config, cached=False), vector=vector)
+    other = generate(*networks, _video(), config, vector=vector.flip(0))
+
+    assert torch.equal(cached.ids, uncached.ids)
+    assert (cached.log_probability - other.log_probability).abs().max() > 0.01
 
 
 @pytest.mark.parametrize("num_beams", [1, 4])
