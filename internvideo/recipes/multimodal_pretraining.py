@@ -98,6 +98,7 @@ def multimodal_tiny_playground() -> Run:
                 weight_decay=0.05,
                 clip_gradient=1.0,
                 muon=3.0,
+                rates={"captioner": 3.0},  # at the others' rate it names no verbs in this time
             ),
             log_every=25,
             evaluate_every=575,
