@@ -7,6 +7,7 @@ function of the step and not a table, so that resuming needs only the step.
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -16,6 +17,8 @@ import torch
 from torch import nn
 
 from internvideo.errors import ConfigError
+
+logger = logging.getLogger(__name__)
 
 _BLOCK = re.compile(r"(?:^|\.)blocks\.(\d+)\.")
 # Before the first block: what embeds tokens, and what is added to them.
@@ -39,7 +42,7 @@ class OptimiserConfig:
     published recipes; repeated views of a video are not counted).
     `rates` multiplies the rate of parameters by name: {pattern: factor}, the first pattern found in
     a parameter's name counts. Single numbers, such as gates, need steps much larger than those of
-    matrices.
+    matrices. A pattern found in no name, as where that part is switched off, brings a warning.
     """
 
     lr: float = 1.5e-4
@@ -166,7 +169,7 @@ def build_optimisers(model: nn.Module, config: OptimiserConfig) -> list[torch.op
     )
     for pattern in config.rates:
         if not any(re.search(pattern, name) for name, _ in model.named_parameters()):
-            raise ConfigError(f"rates: {pattern!r} is in no parameter's name")
+            logger.warning("rates: %r is in no parameter's name and changes nothing", pattern)
     if not groups:
         raise ConfigError("the model has no trainable parameter; unfreeze a part of it")
     of_muon: list[dict] = []

@@ -88,10 +88,18 @@ def test_rates_multiply_those_of_the_parameters_they_name():
 
 @pytest.mark.parametrize(
     ("rates", "said"),
-    [({"(": 2.0}, "not a pattern"), ({"gate": 0.0}, "positive"), ({"gaet": 2.0}, "no parameter")],
+    [({"(": 2.0}, "not a pattern"), ({"gate": 0.0}, "positive")],
 )
 def test_rates_that_cannot_be_meant_are_refused(rates, said):
     with pytest.raises(ConfigError, match=said):
         build_optimisers(
             torch.nn.ModuleDict({"gate": torch.nn.Linear(2, 2)}), OptimiserConfig(rates=rates)
         )
+
+
+def test_a_rate_of_a_part_that_is_switched_off_is_warned_of(caplog):
+    model = torch.nn.ModuleDict({"gate": torch.nn.Linear(2, 2)})
+
+    build_optimisers(model, OptimiserConfig(rates={"captioner": 3.0}))
+
+    assert "'captioner' is in no parameter's name" in caplog.text
