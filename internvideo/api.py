@@ -142,14 +142,14 @@ class Model:
         order = probabilities.argsort(descending=True).tolist()
         return [(labels[i], float(probabilities[i])) for i in order]
 
-    def caption(self, video: Video, *, num_beams: int = 1) -> str:
-        """Describe a video in a sentence."""
+    def caption(self, video: Video, *, num_beams: int = 1, matched: bool = False) -> str:
+        """Describe a video in a sentence: the likeliest, or the closest of `num_beams` likely."""
         model = self._video_text("caption")
         if "caption" not in self.abilities:
             raise ConfigError(
                 f"{self.name}: this model has no caption decoder; take one that was trained with it"
             )
-        model.num_beams = num_beams
+        model.num_beams, model.matched = num_beams, matched
         return model.caption(self._clips([video]))[0]
 
     def features(

@@ -58,6 +58,8 @@ class Evaluate:
     """Prompt templates of zero-shot recognition."""
     beams: int = 1
     """Captions considered at a time in captioning."""
+    matched: bool = False
+    """Of these take the one that is closest to the clip, not the likeliest (captioning)."""
     batch_size: int = 16
     """Clips at a time."""
     workers: int = 0
@@ -76,7 +78,7 @@ class Evaluate:
         task = _task(self.task, Viewing(), prompts=self.prompts)
         self._check()
         annotations, others = self._read(self.data, split=self.split), self._others()
-        model = _model(task, self.checkpoint, self.device, beams=self.beams, averaged=self.averaged)
+        model = _model(task, self.checkpoint, self)
         viewing = replace(
             _viewing(model, self.crop),
             batch_size=self.batch_size,
@@ -112,7 +114,7 @@ class Evaluate:
         return 0
 
     def _check(self) -> None:
-        _check_views(self)
+        _check_options(self)
         if self.task != "open-set" and (self.unknown or self.training):
             raise ConfigError("--unknown and --training are for open-set; leave them out")
         if self.task == "open-set" and not self.unknown:
@@ -173,6 +175,8 @@ class Predict:
     """Prompt templates of zero-shot recognition."""
     beams: int = 1
     """Captions considered at a time in captioning."""
+    matched: bool = False
+    """Of these take the one that is closest to the clip, not the likeliest (captioning)."""
     crop: float | None = None
     """Share of the short side that is seen; default as the model was evaluated in training."""
     top: int = 5
@@ -188,7 +192,7 @@ class Predict:
 
         task = _task(self.task, Viewing(), prompts=self.prompts)
         self._check()
-        model = _model(task, self.model, self.device, beams=self.beams, averaged=self.averaged)
+        model = _model(task, self.model, self)
         task = replace(task, viewing=_viewing(model, self.crop))
         if self.task in CLASSIFYING:
             task = replace(task, num_clips=self.clips, num_crops=self.crops)
@@ -208,7 +212,7 @@ class Predict:
         return 0
 
     def _check(self) -> None:
-        _check_views(self)
+        _check_options(self)
         if self.task == "captioning" and self.text:
             raise ConfigError("captioning writes its own text; leave out --text")
         if self.task in CLASSIFYING and self.text:
@@ -247,24 +251,26 @@ def _task(name: str, viewing: Viewing, *, prompts: str) -> Any:
     return replace(task, prompts=prompts) if isinstance(task, ZeroShotRecognition) else task
 
 
-def _check_views(options: Evaluate | Predict) -> None:
+def _check_options(options: Evaluate | Predict) -> None:
     asked = options.clips != 1 or options.crops != 1 or options.averaged
     if asked and options.task not in CLASSIFYING:
         names = " and ".join(CLASSIFYING)
         raise ConfigError(f"--clips, --crops and --averaged are for {names}; leave them out")
+    if options.matched and options.beams == 1:
+        raise ConfigError("--matched chooses among several captions; give --beams 2 or more")
 
 
-def _model(task: Task, checkpoint: Path, device: str, *, beams: int, averaged: bool) -> Any:
+def _model(task: Task, checkpoint: Path, options: Evaluate | Predict) -> Any:
     """The model that a task asks: a classifier, or encoder B with its vocabulary."""
     from internvideo.recipes import load_video_text
     from internvideo.tasks import ActionRecognition, OpenSetRecognition
     from internvideo.training import joined
 
     if isinstance(task, ActionRecognition | OpenSetRecognition):
-        return load_classifier(checkpoint, device, averaged=averaged)
+        return load_classifier(checkpoint, options.device, averaged=options.averaged)
     model = load_video_text(checkpoint)
-    model.num_beams = beams
-    with joined(device) as process:
+    model.num_beams, model.matched = options.beams, options.matched
+    with joined(options.device) as process:
         model.model.to(process.device)
     return model
 

@@ -8,6 +8,7 @@ Differs: a finished caption keeps its place among the beams while no better begi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -61,6 +62,10 @@ class NextToken(Protocol):
         """Row i now goes on from what was row rows[i]; both tell of the same video."""
 
 
+# Scores captions found (rows as for `NextToken`, padded) by something else than their likelihood.
+Judge = Callable[[Int64[Tensor, "r l"]], Float[Tensor, " r"]]
+
+
 class CaptionScores:
     """`NextToken` of a text encoder and a caption decoder; the video is pooled once."""
 
@@ -100,20 +105,26 @@ def generate(
     config: GenerationConfig,
     *,
     vector: Float[Tensor, "b video"] | None = None,
+    judge: Judge | None = None,
 ) -> Captions:
     """Write a caption for each video; put the networks into `eval` mode first.
 
-    `vector` (see `CaptionDecoder.pool`) is for decoders that read it.
+    `vector` (see `CaptionDecoder.pool`) is for decoders that read it; `judge` is that of
+    `beam_search`, and has nothing to choose from with one beam.
     """
+    if judge is not None and config.num_beams == 1:
+        raise ConfigError("generation: one beam leaves nothing to choose from; raise num_beams")
     if config.max_length > text_encoder.config.context_length:
         raise ConfigError(
             f"generation: max_length {config.max_length} exceeds the text encoder's context of "
             f"{text_encoder.config.context_length} tokens; lower it"
         )
     next_token = CaptionScores(text_encoder, decoder, video_tokens, config, vector)
-    search = greedy_search if config.num_beams == 1 else beam_search
+    count, device = len(video_tokens), video_tokens.device
     with FewRows():
-        return search(next_token, len(video_tokens), config, device=video_tokens.device)
+        if config.num_beams == 1:
+            return greedy_search(next_token, count, config, device=device)
+        return beam_search(next_token, count, config, device=device, judge=judge)
 
 
 def greedy_search(
@@ -142,11 +153,13 @@ def beam_search(
     config: GenerationConfig,
     *,
     device: torch.device | None = None,
+    judge: Judge | None = None,
 ) -> Captions:
     """Keep the `num_beams` best beginnings of each video; return the best caption of each.
 
     Beginnings are compared by their log-probability divided by (tokens written) ** length_penalty.
-    The search ends early where no unfinished one can still win.
+    The search ends early where no unfinished one can still win. With a `judge` all are finished,
+    and the one it scores highest is returned.
     """
     beams = config.num_beams
     ids = torch.full((num_videos * beams, 1), config.start_id, device=device)
@@ -155,7 +168,9 @@ def beam_search(
     length = torch.zeros(num_videos, beams, device=device)
     finished = torch.zeros(num_videos, beams, dtype=torch.bool, device=device)
     first_row = torch.arange(num_videos, device=device)[:, None] * beams
-    while ids.shape[1] < config.max_length and not _decided(total, length, finished, config):
+    while ids.shape[1] < config.max_length and not (
+        _decided(total, length, finished, config) if judge is None else finished.all()
+    ):
         scores, tokens = _best_next(next_token(ids), finished, config)
         width = scores.shape[2]
         scores = scores + total[:, :, None]
@@ -169,7 +184,11 @@ def beam_search(
         rows = (first_row + beam).flatten()
         ids = torch.cat([ids[rows], chosen.flatten()[:, None]], 1)
         next_token.keep_rows(rows)
-    best = (total / length**config.length_penalty).argmax(1)
+    if judge is None:
+        worth = total / length**config.length_penalty
+    else:  # beams are in order of their likelihood: where none has ended, the first is taken
+        worth = judge(ids).unflatten(0, total.shape).masked_fill(~finished, float("-inf"))
+    best = worth.argmax(1)
     ids = ids.unflatten(0, (num_videos, beams))[torch.arange(num_videos, device=device), best]
     return Captions(ids=ids, log_probability=total.gather(1, best[:, None])[:, 0])
 

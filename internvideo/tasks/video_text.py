@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
 from internvideo.errors import ConfigError
@@ -30,7 +30,8 @@ class VideoTextModel:
 
     `crop` is the share of a video's short side that it is used to see. Sentences longer than the
     text tower's context are cut. Captions are searched for with `num_beams`; 1 takes the likeliest
-    word each time.
+    word each time. With `matched` the one of these captions that is closest to the clip is taken,
+    not the likeliest.
     """
 
     def __init__(
@@ -41,11 +42,13 @@ class VideoTextModel:
         num_frames: int,
         crop: float = 224 / 256,
         num_beams: int = 1,
+        matched: bool = False,
         mean: tuple[float, float, float] = CLIP_MEAN,
         std: tuple[float, float, float] = CLIP_STD,
     ) -> None:
         self.model, self.tokenizer = model.eval(), tokenizer
-        self.num_frames, self.crop, self.num_beams = num_frames, crop, num_beams
+        self.num_frames, self.crop = num_frames, crop
+        self.num_beams, self.matched = num_beams, matched
         self.mean, self.std = mean, std
 
     @property
@@ -86,8 +89,19 @@ class VideoTextModel:
             num_tokens=tokenizer.vocabulary_size,
         )
         video = model.encode_video(self._clip(frames))
-        tokens = caption_context(video.tokens)
-        written = generate(model.text, model.captioner, tokens, config, vector=video.vector)
+        clips = video.embedding.repeat_interleave(self.num_beams, dim=0)
+
+        def closeness(ids: Int64[Tensor, "r l"]) -> Float[Tensor, " r"]:
+            return (clips * model.encode_text(ids).embedding).sum(1)
+
+        written = generate(
+            model.text,
+            model.captioner,
+            caption_context(video.tokens),
+            config,
+            vector=video.vector,
+            judge=closeness if self.matched else None,
+        )
         return [tokenizer.decode(ids) for ids in written.ids]
 
     def _clip(self, frames: UInt8[Tensor, "b t h w 3"]) -> Float[Tensor, "b 3 t h w"]:

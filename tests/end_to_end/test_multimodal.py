@@ -216,7 +216,7 @@ def test_one_video_is_described(capsys, finished, playground):
     video = next((playground / "videos" / "grow").iterdir())
     options = ["captioning", video, "--model", finished]
 
-    said = answer(capsys, "predict", *options, "--beams", 2)
+    said = answer(capsys, "predict", *options, "--beams", 2, "--matched")
 
     assert isinstance(said["caption"], str)
     assert main(["predict", *map(str, options)]) == 0

@@ -222,6 +222,30 @@ def test_a_beam_finds_a_better_caption_behind_a_worse_first_word():
     assert beam.log_probability > greedy.log_probability
 
 
+def test_a_judge_chooses_among_captions_that_have_ended():
+    scores = torch.full((5, 5), -20.0)
+    scores[0, 1], scores[0, 2], scores[0, 3] = 1.0, 0.5, 0.0
+    scores[1, 4] = scores[2, 4] = 0.0
+    scores[3, 3] = 0.0  # never ends
+    config = GenerationConfig(
+        start_id=0, end_id=4, padding_id=4, max_length=6, num_beams=3, length_penalty=0.0
+    )
+
+    likeliest = beam_search(Table(scores), 2, config)
+    chosen = beam_search(Table(scores), 2, config, judge=lambda ids: ids[:, 1].float())
+
+    assert likeliest.ids[:, 1].tolist() == [1, 1]
+    assert chosen.ids[:, :3].tolist() == [[0, 2, 4]] * 2
+    log_probability = scores[0].log_softmax(0)[2] + scores[2].log_softmax(0)[4]
+    torch.testing.assert_close(chosen.log_probability, log_probability.expand(2))
+
+
+def test_a_judge_with_nothing_to_choose_from_is_refused():
+    text, decoder = _networks()
+    with pytest.raises(ConfigError, match="raise num_beams"):
+        generate(text, decoder, _video(), CONFIG, judge=lambda ids: ids[:, 0].float())
+
+
 @pytest.mark.parametrize("num_beams", [1, 3])
 def test_a_caption_stops_at_the_end_token_and_is_padded(num_beams):
     scores = torch.full((5, 5), -20.0)
