@@ -30,7 +30,7 @@ from internvideo.tasks import (
 from internvideo.values import Annotations
 
 QUESTIONS = ("motion", "colour", "shape", "opposite")
-# The likeliest word each time, or of 12 beginnings the one closest to the clip.
+# The likeliest word each time, or of 12 captions the best by likelihood and match.
 CAPTIONS = (("captions", 1, False), ("matched_captions", 12, True))
 
 

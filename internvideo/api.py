@@ -143,7 +143,10 @@ class Model:
         return [(labels[i], float(probabilities[i])) for i in order]
 
     def caption(self, video: Video, *, num_beams: int = 1, matched: bool = False) -> str:
-        """Describe a video in a sentence: the likeliest, or the closest of `num_beams` likely."""
+        """Describe a video in a sentence.
+
+        `matched` chooses among `num_beams` captions by how well they match the video as well.
+        """
         model = self._video_text("caption")
         if "caption" not in self.abilities:
             raise ConfigError(

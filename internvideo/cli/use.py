@@ -59,7 +59,7 @@ class Evaluate:
     beams: int = 1
     """Captions considered at a time in captioning."""
     matched: bool = False
-    """Of these take the one that is closest to the clip, not the likeliest (captioning)."""
+    """Choose among these by how well they match the clip as well (captioning)."""
     batch_size: int = 16
     """Clips at a time."""
     workers: int = 0
@@ -176,7 +176,7 @@ class Predict:
     beams: int = 1
     """Captions considered at a time in captioning."""
     matched: bool = False
-    """Of these take the one that is closest to the clip, not the likeliest (captioning)."""
+    """Choose among these by how well they match the clip as well (captioning)."""
     crop: float | None = None
     """Share of the short side that is seen; default as the model was evaluated in training."""
     top: int = 5

@@ -62,7 +62,7 @@ class NextToken(Protocol):
         """Row i now goes on from what was row rows[i]; both tell of the same video."""
 
 
-# Scores captions found (rows as for `NextToken`, padded) by something else than their likelihood.
+# What else is known of captions found (rows as for `NextToken`, padded), as logarithms.
 Judge = Callable[[Int64[Tensor, "r l"]], Float[Tensor, " r"]]
 
 
@@ -159,7 +159,7 @@ def beam_search(
 
     Beginnings are compared by their log-probability divided by (tokens written) ** length_penalty.
     The search ends early where no unfinished one can still win. With a `judge` all are finished,
-    and the one it scores highest is returned.
+    and the one of the highest log-probability and verdict together is returned.
     """
     beams = config.num_beams
     ids = torch.full((num_videos * beams, 1), config.start_id, device=device)
@@ -187,7 +187,8 @@ def beam_search(
     if judge is None:
         worth = total / length**config.length_penalty
     else:  # beams are in order of their likelihood: where none has ended, the first is taken
-        worth = judge(ids).unflatten(0, total.shape).masked_fill(~finished, float("-inf"))
+        worth = total + judge(ids).unflatten(0, total.shape)
+        worth = worth.masked_fill(~finished, float("-inf"))
     best = worth.argmax(1)
     ids = ids.unflatten(0, (num_videos, beams))[torch.arange(num_videos, device=device), best]
     return Captions(ids=ids, log_probability=total.gather(1, best[:, None])[:, 0])

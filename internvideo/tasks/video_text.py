@@ -30,8 +30,8 @@ class VideoTextModel:
 
     `crop` is the share of a video's short side that it is used to see. Sentences longer than the
     text tower's context are cut. Captions are searched for with `num_beams`; 1 takes the likeliest
-    word each time. With `matched` the one of these captions that is closest to the clip is taken,
-    not the likeliest.
+    word each time. With `matched` the decoder's logarithm and the towers' (their scaled cosine with
+    the clip) are added, and the best of these captions by both is taken.
     """
 
     def __init__(
@@ -92,7 +92,8 @@ class VideoTextModel:
         clips = video.embedding.repeat_interleave(self.num_beams, dim=0)
 
         def closeness(ids: Int64[Tensor, "r l"]) -> Float[Tensor, " r"]:
-            return (clips * model.encode_text(ids).embedding).sum(1)
+            cosines = (clips * model.encode_text(ids).embedding).sum(1)
+            return model.logit_scale.exp() * cosines
 
         written = generate(
             model.text,

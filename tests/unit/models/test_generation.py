@@ -222,7 +222,7 @@ def test_a_beam_finds_a_better_caption_behind_a_worse_first_word():
     assert beam.log_probability > greedy.log_probability
 
 
-def test_a_judge_chooses_among_captions_that_have_ended():
+def test_what_a_judge_says_of_captions_that_have_ended_is_added():
     scores = torch.full((5, 5), -20.0)
     scores[0, 1], scores[0, 2], scores[0, 3] = 1.0, 0.5, 0.0
     scores[1, 4] = scores[2, 4] = 0.0
@@ -232,7 +232,7 @@ def test_a_judge_chooses_among_captions_that_have_ended():
     )
 
     likeliest = beam_search(Table(scores), 2, config)
-    chosen = beam_search(Table(scores), 2, config, judge=lambda ids: ids[:, 1].float())
+    chosen = beam_search(Table(scores), 2, config, judge=lambda ids: 9 * ids[:, 1].float())
 
     assert likeliest.ids[:, 1].tolist() == [1, 1]
     assert chosen.ids[:, :3].tolist() == [[0, 2, 4]] * 2
