@@ -31,7 +31,7 @@ def multimodal_large() -> Run:
 
 
 def multimodal_tiny_playground() -> Run:
-    """3 M parameters on the playground's videos and images, 16 minutes on two cores with bf16."""
+    """3 M parameters on the playground; two hours of a core without bf16, some 16 minutes with."""
     vocabulary = 1100
     encoder = MultimodalEncoderConfig(
         video=UniFormerConfig(
