@@ -70,6 +70,9 @@ class UniFormerConfig:
     num_changing: int = 0
     # Frames that one token spans where time is halved; 1: every frame has its tokens.
     time_kernel: int = 1
+    # Whether a token's other frames are read as differences to its own: where a clip stands still
+    # its tokens are then those of an image, and what images teach holds in clips as well.
+    time_differences: bool = False
     # Freeze all that came from CLIP; the pooled vector is then the query alone.
     frozen_backbone: bool = False
     # Start keys equal to queries, scaled by this, so that tokens attend to their like from the
@@ -105,6 +108,10 @@ class UniFormerConfig:
             )
         if self.time_kernel < 1 or self.time_kernel % 2 == 0:
             raise ConfigError(f"time_kernel {self.time_kernel} is not odd and positive")
+        if self.time_differences and self.time_kernel == 1:
+            raise ConfigError(
+                "time_differences needs other frames in a token: time_kernel 3 or more"
+            )
 
     @property
     def num_places(self) -> int:
@@ -257,8 +264,10 @@ class UniFormer(nn.Module):
         if kernel > 1:
             margin = kernel // 2
             pixels = F.pad(pixels, (0, 0, 0, 0, margin, margin)).unfold(1, kernel, 2).flatten(3)
-        weight = rearrange(self.patch_embed.weight, "d c dt dh dw -> d (c dh dw dt)")
-        contents = F.linear(pixels, weight)
+        kernels = self.patch_embed.weight
+        if config.time_differences and clip.shape[2] > 1:
+            kernels = _of_differences(kernels)
+        contents = F.linear(pixels, rearrange(kernels, "d c dt dh dw -> d (c dh dw dt)"))
         patches = contents + positions
         classes = (self.class_token + self.positions[0]).expand(*patches.shape[:2], 1, -1)
         if self.stem is not None:
@@ -281,6 +290,13 @@ class UniFormer(nn.Module):
         if self.config.recompute_activations and torch.is_grad_enabled():
             return checkpoint(block, *inputs, use_reentrant=False)
         return block(*inputs)
+
+
+def _of_differences(kernels: Float[Tensor, "d c dt dh dw"]) -> Float[Tensor, "d c dt dh dw"]:
+    """Kernels of frames that do what these do with differences to the middle frame."""
+    middle = kernels.shape[2] // 2
+    own = 2 * kernels[:, :, middle : middle + 1] - kernels.sum(2, keepdim=True)
+    return torch.cat([kernels[:, :, :middle], own, kernels[:, :, middle + 1 :]], dim=2)
 
 
 def _backbone_block(config: UniFormerConfig, drop_path: float) -> BackboneBlock:

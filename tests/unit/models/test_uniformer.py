@@ -143,6 +143,25 @@ def test_a_dropped_place_is_a_zero_to_the_convolution():
 
 
 @pytest.mark.parametrize("config", [LOCAL, STEM])
+def test_what_stands_still_in_a_clip_is_read_as_in_an_image(config: UniFormerConfig):
+    model = _seeded(UniFormer(replace(config, time_differences=True)))
+    image = _clip(t=1)
+
+    of_clip = model.embed(image.expand(-1, -1, 4, -1, -1))
+
+    torch.testing.assert_close(of_clip[:, 1:], model.embed(image))
+
+
+def test_other_frames_are_read_as_differences_to_their_own():
+    model, plain = (_seeded(UniFormer(replace(LOCAL, time_differences=on))) for on in (True, False))
+    before, own, after = model.patch_embed.weight.detach().unbind(2)
+    with torch.no_grad():
+        plain.patch_embed.weight.copy_(torch.stack([before, own - before - after, after], 2))
+
+    torch.testing.assert_close(model.embed(_clip(t=4)), plain.embed(_clip(t=4)))
+
+
+@pytest.mark.parametrize("config", [LOCAL, STEM])
 def test_what_changes_alone_is_read(config: UniFormerConfig):
     whole = _seeded(UniFormer(config))
     model = UniFormer(replace(config, num_changing=3))
@@ -291,6 +310,7 @@ def test_halving_time_keeps_the_odd_frame(num_frames: int, slots: int):
         ("global_layers", (3,), "are not increasing layers between 0 and 2"),
         ("num_local", 3, "num_local 3 is not 0, 1 or 2"),
         ("time_kernel", 2, "time_kernel 2 is not odd and positive"),
+        ("time_differences", True, "time_differences needs other frames"),
         ("num_changing", 17, "num_changing is 17; a frame has 16 places"),
         ("stem_width", -1, "stem_width is -1; it must not be negative"),
     ],
