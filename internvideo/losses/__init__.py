@@ -29,6 +29,7 @@ from internvideo.losses.reconstruction import (
     trivial_error,
     unnormalise,
 )
+from internvideo.losses.words import word_loss, word_rarity
 
 __all__ = [
     "MAX_LOGIT_SCALE",
@@ -56,4 +57,6 @@ __all__ = [
     "standardise",
     "trivial_error",
     "unnormalise",
+    "word_loss",
+    "word_rarity",
 ]

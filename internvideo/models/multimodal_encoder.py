@@ -31,6 +31,7 @@ class MultimodalEncoderConfig:
     embed_dim: int = 512
     captioner: CaptionDecoderConfig | None = None
     has_logit_bias: bool = False  # for the sigmoid loss
+    has_word_head: bool = False  # for the loss of words
 
     def __post_init__(self) -> None:
         if self.embed_dim < 1:
@@ -83,6 +84,9 @@ class MultimodalEncoder(nn.Module):
         if config.has_logit_bias:  # SigLIP's start, at which the many wrong pairs cost little
             self.logit_bias = nn.Parameter(torch.tensor(-10.0))
             nn.init.constant_(self.logit_scale, math.log(10))
+        self.word_head: nn.Linear | None = None
+        if config.has_word_head:
+            self.word_head = nn.Linear(video, config.text.vocabulary_size)
         self.captioner = None if config.captioner is None else CaptionDecoder(config.captioner)
 
     def forward(
@@ -125,6 +129,12 @@ class MultimodalEncoder(nn.Module):
         if self.captioner is None:
             raise ConfigError("this encoder has no caption decoder; configure captioner=...")
         return self.captioner(text_tokens[:, :-1], caption_context(video_tokens), vector)
+
+    def name_words(self, vector: Float[Tensor, "b d"]) -> Float[Tensor, "b y"]:
+        """Score each token of the vocabulary by whether captions of the clip have it."""
+        if self.word_head is None:
+            raise ConfigError("this encoder has no word head; configure has_word_head=true")
+        return self.word_head(vector)
 
     def project_video(self, pooled: Float[Tensor, "b d"]) -> Float[Tensor, "b e"]:
         """Take a pooled vector of the video tower into the shared space, at its own length."""

@@ -2,7 +2,8 @@
 
 Source: InternVideo, section 3.1, and its released code: a contrastive loss over the global batch
 and a captioning loss, on videos and images in turn; gradient caching after Gao et al. 2021,
-"Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup" (arXiv:2101.06983).
+"Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup" (arXiv:2101.06983); the
+loss of words after SuperCLIP (arXiv:2512.14480), which the paper does not have.
 A batch arrives as bytes (b, t, h, w, 3) with a caption each; an image is a clip of one frame.
 
 The loss of a step depends on all its clips, whatever the number of ranks and micro-batches. Ranks
@@ -32,6 +33,8 @@ from internvideo.losses import (
     contrastive_loss,
     count_targets,
     sigmoid_loss,
+    word_loss,
+    word_rarity,
 )
 from internvideo.models import (
     MultimodalEncoder,
@@ -58,6 +61,9 @@ from internvideo.video.transforms import CLIP_MEAN, CLIP_STD, normalise
 
 logger = logging.getLogger(__name__)
 
+# Records of each source whose captions tell how rare words are.
+_COUNTED_RECORDS = 50_000
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MultimodalPretraining:
@@ -77,6 +83,7 @@ class MultimodalPretraining:
     objective: Literal["softmax", "sigmoid"] = "softmax"
     contrastive_weight: float = 1.0
     captioning_weight: float = 1.0
+    words_weight: float = 1.0  # of an encoder with a word head
     num_negatives: int = 0
     visible_share: float = 1.0
 
@@ -160,9 +167,10 @@ class MultimodalPretrainingStage:
             for prefix in ("", "image_")
             for name, weight in (
                 ("contrastive", config.contrastive_weight),
-                ("captioning", config.captioning_weight),
+                ("captioning", config.encoder.captioner and config.captioning_weight),
+                ("words", config.encoder.has_word_head and config.words_weight),
             )
-            if weight and (name == "contrastive" or config.encoder.captioner)
+            if weight
         }
         self.videos_per_step = training.batch_size // data.views_per_video
         self.training_flops_per_clip = None if others else config.training_flops_per_clip
@@ -180,6 +188,7 @@ class MultimodalPretrainingStage:
         )
         self._check_captions()
         self.tokenizer = self._make_tokenizer()
+        self.rarity = self._rarity().to(device) if "words" in self.loss_weights else None
         torch.manual_seed(seed)
         self.model = _make_model(config).to(device)
         self.num_cut = 0
@@ -217,6 +226,9 @@ class MultimodalPretrainingStage:
                 work.padded,
                 num_targets=work.num_targets,
             )
+        if self.rarity is not None:
+            scores = self.model.name_words(video.vector)
+            losses[f"{prefix}words"] = word_loss(scores, work.ids, work.padded, self.rarity)
         return losses
 
     def evaluate(self) -> dict[str, float]:
@@ -363,6 +375,18 @@ class MultimodalPretrainingStage:
             )
         return tokenizer
 
+    def _rarity(self) -> Tensor:
+        """How rare each token is in the captions trained on, or in an even sample of many."""
+        captions: list[str] = []
+        for loader in self.data.train.values():
+            dataset = loader.dataset
+            stride = -(-len(dataset) // _COUNTED_RECORDS)
+            for i in range(0, len(dataset), stride):
+                captions += dataset.captions_of(i)
+        text = self.config.encoder.text
+        ids = self.tokenizer(captions, context_length=text.context_length, truncate=True)
+        return word_rarity(ids, self.tokenizer.padding_mask(ids), text.vocabulary_size)
+
 
 def _make_model(config: MultimodalPretraining) -> MultimodalEncoder:
     model = MultimodalEncoder(config.encoder)
@@ -377,4 +401,6 @@ def _make_model(config: MultimodalPretraining) -> MultimodalEncoder:
         model.text.mask_token.requires_grad_(False)
     if model.captioner is not None and not config.captioning_weight:
         model.captioner.requires_grad_(False)
+    if model.word_head is not None and not config.words_weight:
+        model.word_head.requires_grad_(False)
     return model

@@ -134,6 +134,7 @@ def multimodal_config_of(state: Mapping[str, Tensor]) -> MultimodalEncoderConfig
         embed_dim=text.width if projection is None else projection.shape[1],
         captioner=_captioner_config(state, text),
         has_logit_bias="logit_bias" in state,
+        has_word_head="word_head.weight" in state,
     )
 
 

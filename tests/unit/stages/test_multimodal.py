@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -49,6 +50,7 @@ TINY = MultimodalPretraining(
             vocabulary_size=VOCABULARY, context_length=CONTEXT, width=32, depth=1, num_heads=2
         ),
         embed_dim=16,
+        has_word_head=True,
         captioner=CaptionDecoderConfig(
             width=32,
             context_width=32,
@@ -237,8 +239,8 @@ def test_two_ranks_equal_one_on_videos_images_and_in_evaluation(
     multiprocessing.spawn(_rank, arguments, nprocs=2)
 
     steps, two_scores = torch.load(out)
-    assert set(steps[0][0]) == {"contrastive", "captioning"}
-    assert set(steps[1][0]) == {"image_contrastive", "image_captioning"}
+    assert set(steps[0][0]) == {"contrastive", "captioning", "words"}
+    assert set(steps[1][0]) == {"image_contrastive", "image_captioning", "image_words"}
     for ours, theirs in zip(expected, steps, strict=True):
         assert_same_step(ours, theirs)
     # Five held-back clips: one rank has two of them, the other three.
@@ -265,6 +267,25 @@ def clip_weights() -> dict[str, torch.Tensor]:
     plain = replace(NO_DROPOUT, num_local=0, global_layers=())
     config = replace(TINY.encoder, captioner=None, video=plain)
     return OPENAI_CLIP.write(MultimodalEncoder(config).state_dict())
+
+
+def test_words_are_counted_in_all_captions_trained_on(data):
+    stage = make_stage(data, others=images(data))
+    ids = stage.tokenizer.encode("four")
+
+    # Two of eight videos and one of four images are said to be "now there are four".
+    assert stage.rarity is not None
+    assert stage.rarity[ids].tolist() == pytest.approx([math.log(12 / 4)] * len(ids))
+    assert stage.rarity[[stage.tokenizer.start_id, stage.tokenizer.end_id]].tolist() == [0, 0]
+
+
+def test_a_word_head_without_weight_rests(data):
+    stage = make_stage(data, replace(TINY, words_weight=0.0))
+
+    losses, gradients = step(stage)
+
+    assert set(losses) == {"contrastive", "captioning"}
+    assert not any(name.startswith("word_head") for name in gradients)
 
 
 def test_dropped_patches_are_drawn_for_each_clip_from_its_seed(data):
