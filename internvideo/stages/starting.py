@@ -122,12 +122,15 @@ def _check_encoder(document: Any, config: VideoClassifierConfig, path: Path) -> 
     stage = document["stage"]
     model = stage.get("model", stage)
     trained = model["encoder"].get("video", model["encoder"])
-    ours = json.loads(json.dumps(asdict(config.encoder)))
+    ours, usual = (
+        json.loads(json.dumps(asdict(encoder)))
+        for encoder in (config.encoder, type(config.encoder)())
+    )
     # In units of the clip a colour's mean and deviation have no say, and channels may be added.
     free = _FREE if config.units == "fixed" else _FREE | {"pixel_mean", "pixel_std"}
     unlike = [
         f"{name}={ours[name]} instead of {value}"
-        for name, value in trained.items()
+        for name, value in (usual | trained).items()  # a field that a run is older than
         if name in ours and name not in free and ours[name] != value
     ]
     if unlike:

@@ -306,6 +306,22 @@ def test_an_encoder_of_another_configuration_is_refused_although_its_shapes_fit(
         stage(videos, replace(A, initial_weights=path))
 
 
+def test_a_start_is_older_than_a_field_of_the_encoder(videos, tmp_path):
+    path, _ = pretrained(tmp_path / "source")
+    document = Path(path, "config.json")
+    config = json.loads(document.read_text())
+    del config["stage"]["encoder"]["position_base"]
+    document.write_text(json.dumps(config))
+    encoder = replace(A.model.encoder, position_base=30.0)
+
+    stage(videos, replace(A, initial_weights=path))  # it was the default then
+    with pytest.raises(CheckpointError, match=r"has position_base=30\.0 instead of 10000\.0"):
+        stage(
+            videos,
+            replace(A, model=replace(A.model, encoder=encoder), initial_weights=path),
+        )
+
+
 def test_clips_in_other_units_than_in_pretraining_are_warned_of(videos, tmp_path, caplog):
     path, _ = pretrained(tmp_path / "source")
     model = replace(A.model, units="clip")
