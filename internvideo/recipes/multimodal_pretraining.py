@@ -46,6 +46,7 @@ def multimodal_tiny_playground() -> Run:
             num_local=1,
             local_norm="layer",
             time_kernel=3,
+            time_differences=True,
             aligned_attention=1.5,
             stem_width=32,
             num_changing=24,
@@ -54,6 +55,7 @@ def multimodal_tiny_playground() -> Run:
             vocabulary_size=vocabulary, context_length=40, width=128, depth=2, num_heads=4
         ),
         embed_dim=128,
+        has_word_head=True,
         captioner=CaptionDecoderConfig(
             width=128,
             context_width=128,
