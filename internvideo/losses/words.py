@@ -27,7 +27,8 @@ def word_rarity(
         vocabulary_size: How many tokens there are.
     """
     counts = torch.zeros(vocabulary_size)
-    for rows, hidden in zip(ids.split(4096), padded.split(4096), strict=True):
+    # Few at a time: a row of CLIP's vocabulary is 200 kB.
+    for rows, hidden in zip(ids.split(256), padded.split(256), strict=True):
         counts += _present(rows, hidden, vocabulary_size).sum(0)
     return (len(ids) / (1 + counts)).log().clamp(min=0)
 

@@ -71,7 +71,7 @@ class UniFormerConfig:
     # Frames that one token spans where time is halved; 1: every frame has its tokens.
     time_kernel: int = 1
     # Whether a token's other frames are read as differences to its own: where a clip stands still
-    # its tokens are then those of an image, and what images teach holds in clips as well.
+    # its tokens are then those of an image, but for its ends, beside which there are zeros.
     time_differences: bool = False
     # Freeze all that came from CLIP; the pooled vector is then the query alone.
     frozen_backbone: bool = False

@@ -123,7 +123,7 @@ class MultimodalPretraining:
 
     @property
     def training_flops_per_clip(self) -> float:
-        """Both towers, on a full clip and one caption of full length; not the caption decoder."""
+        """Both towers, on a full clip and one caption of full length, without heads."""
         macs = uniformer_macs(
             self.encoder.video, self.num_frames, num_visible=self.num_visible
         ) + text_macs(self.encoder.text)
