@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from internvideo.errors import ConfigError
+from internvideo.training.muon import Muon
 
 logger = logging.getLogger(__name__)
 
@@ -195,7 +196,7 @@ def build_optimisers(model: nn.Module, config: OptimiserConfig) -> list[torch.op
             )
         )
     if of_muon:
-        optimisers.append(torch.optim.Muon(of_muon, lr=config.lr, adjust_lr_fn="match_rms_adamw"))
+        optimisers.append(Muon(of_muon, lr=config.lr, adjust_lr_fn="match_rms_adamw"))
     return optimisers
 
 
