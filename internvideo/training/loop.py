@@ -363,8 +363,9 @@ class _Loop:
     def _stopping(self, requested: Callable[[], bool], logged: bool) -> bool:
         if self.process.share.count == 1:
             return requested()
-        # Asking the other ranks costs a collective operation, so not at every step.
-        return logged and any_rank(requested(), self.process.device)
+        # Asking the other ranks makes a GPU wait, so not at every step.
+        asks = logged or self.process.device.type == "cpu"
+        return asks and any_rank(requested(), self.process.device)
 
     def save(self) -> None:
         """Write a checkpoint; collective, the first rank writes."""
