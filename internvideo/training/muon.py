@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Float
@@ -52,7 +52,7 @@ class Muon(torch.optim.Muon):
 
 def orthogonal(
     matrices: Float[Tensor, "n rows columns"],
-    coefficients: tuple[float, float, float],
+    coefficients: Sequence[float],
     num_steps: int,
 ) -> Float[Tensor, "n rows columns"]:
     """Bring all singular values near 1, by Newton and Schulz's iteration of fifth order."""
