@@ -151,9 +151,11 @@ class Demo:
             if (start := getattr(run.stage, name, None)) is not None
         }
         num_steps = stage.num_steps(self.size, device=self.device)
+        first_steps = run.data.first_steps * num_steps // run.training.num_steps
         return replace(
             run,
             seed=self.seed,
+            data=replace(run.data, first_steps=first_steps),
             stage=replace(run.stage, **starts),
             training=_of_length(run.training, num_steps),
         )

@@ -123,20 +123,27 @@ class ClipLoader:
                 yield batch
 
     def _work_from(self, first_step: int) -> Iterator[Work]:
-        size = len(self.dataset)
+        dataset = self.dataset
         order = lru_cache(maxsize=2)(self._order)
         per_rank = self._videos // self.share.count
         for step in count(first_step):
+            some = dataset.first if step < dataset.config.first_steps else None
+            size = len(dataset) if some is None else len(some)
             start = step * self._videos + self.share.index * per_rank
             for first in range(start, start + per_rank, self._micro):
                 places = (divmod(place, size) for place in range(first, first + self._micro))
-                yield [(int(order(epoch)[place]), epoch) for epoch, place in places]
+                yield [
+                    (int(order(epoch, some is not None)[place]), epoch) for epoch, place in places
+                ]
 
-    def _order(self, epoch: int) -> NDArray[np.int64]:
+    def _order(self, epoch: int, is_first: bool) -> NDArray[np.int64]:
+        """Records in the order of an epoch: all, or those of the first steps alone."""
         dataset, together = self.dataset, self.dataset.config.shards_at_a_time
         if dataset.shard_numbers is None or together is None:
-            return permutation(dataset.seed, epoch, len(dataset))
-        return permutation_in_blocks(dataset.seed, epoch, dataset.shard_numbers, together)
+            order = permutation(dataset.seed, epoch, len(dataset))
+        else:
+            order = permutation_in_blocks(dataset.seed, epoch, dataset.shard_numbers, together)
+        return order[np.isin(order, dataset.first)] if is_first else order
 
     def _stream(self, work: Iterable[Work]) -> Iterator[ClipBatch]:
         samples = _Samples(self.dataset, max(1, self._options["num_workers"]))

@@ -252,8 +252,8 @@ class Coordination(nn.Module):
         for block in masked.blocks[: self.first_block]:
             tokens = block(tokens)
         context = {}
-        places = multimodal.changing(multimodal_clip)
-        states = multimodal.embed(multimodal_clip, places)
+        places, is_blank = multimodal.changing(multimodal_clip)
+        states = multimodal.embed(multimodal_clip, places, is_blank)
         for i, block in enumerate(multimodal.blocks):
             states = block(states, multimodal.config.grid, places)
             if i in self.layers:

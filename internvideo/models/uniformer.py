@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange, reduce
-from jaxtyping import Float, Int64
+from einops import rearrange
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -24,6 +24,7 @@ from internvideo.errors import ConfigError
 from internvideo.models.clip_blocks import Activation, initialise_blocks
 from internvideo.models.layers import hidden_width, stochastic_depth_rates
 from internvideo.models.masked_encoder import align_attention, check_blocks
+from internvideo.models.steady import changes
 from internvideo.models.tokens import place_tokens
 from internvideo.models.uniformer_blocks import (
     BackboneBlock,
@@ -65,9 +66,12 @@ class UniFormerConfig:
     # patches are pixels. The maximum over patches then starts each frame's class token. Small
     # networks learn shapes with it that they do not learn without (docs/tiny-runs.md).
     stem_width: int = 0
-    # Places of a clip that are read, those that change most over its frames; 0: all. What stands
-    # still is then not mistaken for what acts. An image is read whole.
+    # Places of a clip that are read, those that change most over its frames, whatever the camera's
+    # drift changes; 0: all. What stands still is then not mistaken for what acts. An image is read
+    # whole.
     num_changing: int = 0
+    # Of those, what changes by less than this share of the most is blank: zeros at its position.
+    least_change: float = 0.0
     # Frames that one token spans where time is halved; 1: every frame has its tokens.
     time_kernel: int = 1
     # Whether a token's other frames are read as differences to its own: where a clip stands still
@@ -106,6 +110,10 @@ class UniFormerConfig:
             raise ConfigError(
                 f"num_changing is {self.num_changing}; a frame has {places} places, and 0 reads all"
             )
+        if not 0 <= self.least_change <= 1:
+            raise ConfigError(f"least_change is {self.least_change}; it is a share, from 0 to 1")
+        if self.least_change and not self.num_changing:
+            raise ConfigError("least_change tells places apart that num_changing chose; set it too")
         if self.time_kernel < 1 or self.time_kernel % 2 == 0:
             raise ConfigError(f"time_kernel {self.time_kernel} is not odd and positive")
         if self.time_differences and self.time_kernel == 1:
@@ -207,9 +215,10 @@ class UniFormer(nn.Module):
                 for all. The others are zeros to the convolutions of the global blocks.
             layers: Backbone layers, counted from 0, after which the tokens are wanted as well.
         """
+        is_blank = None
         if visible_index is None:
-            visible_index = self.changing(clip)
-        tokens = self.embed(clip, visible_index)
+            visible_index, is_blank = self.changing(clip)
+        tokens = self.embed(clip, visible_index, is_blank)
         query = None if self.query_token is None else self.query_token.expand(clip.shape[0], -1)
         readers = dict(zip(self.config.global_layers, self.global_blocks, strict=True))
         after = {}
@@ -223,19 +232,22 @@ class UniFormer(nn.Module):
             pooled=self.pool(query, tokens), tokens=tokens, query=query, after=after
         )
 
-    def changing(self, clip: Float[Tensor, "b c t h w"]) -> Int64[Tensor, "b k"] | None:
-        """Find the places that are read of a whole clip; None if all are."""
+    def changing(
+        self, clip: Float[Tensor, "b c t h w"]
+    ) -> tuple[Int64[Tensor, "b k"] | None, Bool[Tensor, "b k"] | None]:
+        """Find the places that are read of a whole clip, and which are blank; None: all, none."""
         if not self.config.num_changing or clip.shape[2] == 1:
-            return None
-        rows, columns = self.config.grid
-        change = reduce(
-            clip.diff(dim=2).square(), "b c t (h dh) (w dw) -> b (h w)", "mean", h=rows, w=columns
-        )
-        return change.topk(self.config.num_changing, dim=1).indices.sort(dim=1).values
+            return None, None
+        change = changes(clip, self.config.grid)
+        places = change.topk(self.config.num_changing, dim=1).indices.sort(dim=1).values
+        if not self.config.least_change:
+            return places, None
+        least = self.config.least_change * change.amax(1, keepdim=True)
+        return places, change.gather(1, places) < least
 
     def on_grid(self, clip: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b slots n d"]:
         """Tokens of whole frames, class token first; zeros where nothing is read."""
-        places, tokens = self.changing(clip), self(clip).tokens
+        tokens, (places, _) = self(clip).tokens, self.changing(clip)
         if places is None:
             return tokens
         places = places.repeat_interleave(tokens.shape[1], dim=0)
@@ -244,7 +256,10 @@ class UniFormer(nn.Module):
         return torch.cat([tokens[:, :, :1], patches.unflatten(0, tokens.shape[:2])], dim=2)
 
     def embed(
-        self, clip: Float[Tensor, "b c t h w"], visible_index: Int64[Tensor, "b k"] | None = None
+        self,
+        clip: Float[Tensor, "b c t h w"],
+        visible_index: Int64[Tensor, "b k"] | None = None,
+        is_blank: Bool[Tensor, "b k"] | None = None,
     ) -> Float[Tensor, "b slots n d"]:
         """Turn the visible patches into tokens, after the class token of their frame."""
         config, kernel = self.config, self.config.time_kernel
@@ -267,11 +282,14 @@ class UniFormer(nn.Module):
         kernels = self.patch_embed.weight
         if config.time_differences and clip.shape[2] > 1:
             kernels = _of_differences(kernels)
-        contents = F.linear(pixels, rearrange(kernels, "d c dt dh dw -> d (c dh dw dt)"))
+        contents = most = F.linear(pixels, rearrange(kernels, "d c dt dh dw -> d (c dh dw dt)"))
+        if is_blank is not None:
+            blank = is_blank[:, None, :, None]
+            contents, most = contents.masked_fill(blank, 0), contents.masked_fill(blank, -torch.inf)
         patches = contents + positions
         classes = (self.class_token + self.positions[0]).expand(*patches.shape[:2], 1, -1)
         if self.stem is not None:
-            classes = classes + contents.amax(2, keepdim=True)
+            classes = classes + most.amax(2, keepdim=True)
         return self.norm_pre(torch.cat([classes.to(patches.dtype), patches], dim=2))
 
     def pool(

@@ -57,7 +57,10 @@ class CaptionedFiles:
         if facts.split == "train":
             self.tables["msrvtt/MSRVTT_train.csv"].append([video])
         if facts.split in IMAGE_SPLITS:
-            self.lines[f"multiple_choice/{facts.split}.jsonl"] += _choices(facts, video)
+            choices = _choices(facts, video)
+            self.lines[f"multiple_choice/{facts.split}.jsonl"] += choices
+            if facts.split == "train" and facts.shows_one_thing:
+                self.lines["multiple_choice/train_alone.jsonl"] += choices
         if facts.split == "test":
             self._add_questions(facts, video)
             if facts.has_unseen_combination and len(self._asked) < MOST_QUERIES:

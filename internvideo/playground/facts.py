@@ -106,6 +106,10 @@ class Facts:
         return self.actors[self.events[0].actors[0]].look
 
     @property
+    def shows_one_thing(self) -> bool:
+        return len(self.actors) == 1 and not self.distractors
+
+    @property
     def duration_s(self) -> float:
         return self.num_frames / self.rate_fps
 

@@ -37,6 +37,7 @@ _FREE = {
     "drop_path",
     "final_norm",
     "num_changing",
+    "least_change",
     "aligned_attention",  # of a start only
     "recompute_activations",
     "global_dropout",

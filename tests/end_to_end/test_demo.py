@@ -13,6 +13,7 @@ import torch
 
 import internvideo.playground
 from internvideo.cli import demo, main
+from internvideo.recipes import recipe
 from internvideo.stages import PostPretrainingStage
 
 _CUT_OFF = "post_pretrain_tiny_playground_b"
@@ -104,6 +105,14 @@ def test_each_stage_starts_from_the_demo_s_own_runs(told):
     assert config["stage"]["masked"] == str(told.out / "post_pretrain_tiny_playground")
     assert config["stage"]["multimodal"] == str(told.out / _CUT_OFF)
     assert config["seed"] == 1
+
+
+def test_the_first_steps_are_as_large_a_part_as_in_the_recipe(told):
+    config = json.loads((told.out / _CUT_OFF / "run.json").read_text())["run"]
+    whole = recipe(_CUT_OFF)
+
+    share = whole.data.first_steps / whole.training.num_steps
+    assert config["data"]["first_steps"] == int(share * config["training"]["num_steps"])
 
 
 def test_results_name_all_models_that_have_a_value(told):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 
 import pytest
 import torch
@@ -27,6 +29,25 @@ def test_a_step_is_the_next_piece_of_the_epochs_in_a_row():
 
     row = [(int(i), epoch) for epoch in range(3) for i in permutation(0, epoch, 5)]
     assert seen == [(f"{i}.mp4", expected_seed(i, epoch)) for i, epoch in row]
+
+
+def test_the_first_steps_draw_only_what_the_first_source_names(tiny_videos, tmp_path):
+    easy = tmp_path / "easy.csv"
+    easy.write_text("path,label,split\nvideo 1.mp4,odd,train\nvideo 6.mp4,even,train\n")
+    plain = VideoData(source="videos.csv", root=str(tiny_videos), stride_frames=1)
+    data = replace(plain, first_source=str(easy), first_steps=3)
+
+    def steps(data, first_step=0):
+        records = data.select(data.read(), training=True)
+        dataset = ClipDataset(records, data, num_frames=1, side_px=8, training=True)
+        batches = first_steps(ClipLoader(dataset, batch_size=2), 6 - first_step, first_step)
+        return [[Path(source).stem for source in batch.sources] for (batch,) in batches]
+
+    seen = steps(data)
+
+    assert [sorted(step) for step in seen[:3]] == [["video 1", "video 6"]] * 3
+    assert seen[3:] == steps(plain)[3:]
+    assert steps(data, first_step=2) == seen[2:]
 
 
 def test_views_of_a_video_lie_side_by_side_and_count_as_clips():

@@ -47,6 +47,9 @@ MODELS = {
     "classifier of changes": lambda: VideoClassifier(
         replace(ON_B, encoder=replace(B, stem_width=4, time_kernel=3), units="differences")
     ),
+    "classifier of some places": lambda: VideoClassifier(
+        replace(ON_B, encoder=replace(B, num_changing=2, least_change=0.5))
+    ),
     "coordinated": lambda: CoordinatedClassifier(
         CoordinatedClassifierConfig(
             masked=ON_A, multimodal=ON_B, coordination=CoordinationConfig(blocks=1, head_width=8)
@@ -93,6 +96,7 @@ def _outputs(path: Path, inputs: tuple[torch.Tensor, ...]) -> dict[str, torch.Te
         ("classifier on A", "classifier", "onnx"),
         ("classifier on B", "classifier", "onnx"),
         ("classifier of changes", "classifier", "onnx"),
+        ("classifier of some places", "classifier", "onnx"),
         ("coordinated", "classifier", "onnx"),
         ("encoder B", "video", "onnx"),
         ("encoder B", "video", "torch"),

@@ -186,6 +186,24 @@ def test_what_changes_alone_is_read(config: UniFormerConfig):
     assert on_grid[:, :, 1:].abs().sum(3).count_nonzero() == 2 * 2 * 3
 
 
+def test_what_changes_too_little_is_blank():
+    whole = _seeded(UniFormer(STEM))
+    model = _seeded(UniFormer(replace(STEM, num_changing=3, least_change=0.5)))
+    clip = _clip(b=1)
+    clip[:, :, 1:] = clip[:, :, :1]
+    clip[:, :, 2, 8:16, 16:24] += 2  # place 6
+    clip[:, :, 2, 24:, :8] += 2  # place 12
+    clip[:, :, 2, :8, :8] += 0.5  # place 0: a sixteenth of their change
+
+    places, is_blank = model.changing(clip)
+    tokens, seen = model.embed(clip, places, is_blank), whole.embed(clip, places[:, 1:])
+
+    assert places.tolist() == [[0, 6, 12]] and is_blank.tolist() == [[True, False, False]]
+    torch.testing.assert_close(tokens[:, :, [0, 2, 3]], seen)
+    blank = model.norm_pre(model.positions[1])
+    torch.testing.assert_close(tokens[:, :, 1], blank.expand(1, 2, -1))
+
+
 def test_an_image_is_read_whole():
     model = _seeded(UniFormer(replace(TINY, num_changing=3)))
     assert isinstance(model, UniFormer)
@@ -312,6 +330,8 @@ def test_halving_time_keeps_the_odd_frame(num_frames: int, slots: int):
         ("time_kernel", 2, "time_kernel 2 is not odd and positive"),
         ("time_differences", True, "time_differences needs other frames"),
         ("num_changing", 17, "num_changing is 17; a frame has 16 places"),
+        ("least_change", 1.5, "least_change is 1.5; it is a share"),
+        ("least_change", 0.5, "least_change tells places apart that num_changing chose"),
         ("stem_width", -1, "stem_width is -1; it must not be negative"),
     ],
 )

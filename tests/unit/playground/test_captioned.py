@@ -74,6 +74,18 @@ def test_questions_to_train_on_change_one_slot_of_a_sentence(files, facts_of, sp
         assert changed == [1, 1, 1, 1]
 
 
+def test_questions_on_clips_of_one_thing_are_listed_apart(files, facts_of):
+    alone = [
+        row
+        for row in questions(files, "train")
+        if len(facts_of[row["clip_name"]].actors) == 1
+        and not facts_of[row["clip_name"]].distractors
+    ]
+
+    assert questions(files, "train_alone") == alone
+    assert 0 < len(alone) < len(questions(files, "train")) / 2
+
+
 def test_the_manifest_holds_the_plain_caption(files, drawn):
     rows = list(csv.DictReader(files["manifest.csv"].splitlines()))
 
