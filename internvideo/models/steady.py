@@ -16,7 +16,7 @@ from torch import Tensor
 
 _STEPS = 3
 _WINDOW = 5  # pixels of the halved frame over which an error is judged
-_LEAST = 1e-5  # of an error and of gradients, in units of the clip
+_LEAST = 1e-5  # of a squared error, in units of the clip
 
 
 @torch.no_grad()
