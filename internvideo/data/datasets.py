@@ -197,12 +197,18 @@ class VideoData:
         """Places among `records` of those that are drawn in the first steps, if there are such."""
         if self.first_source is None or not self.first_steps:
             return None
+        otherwise = "give another data.first_source, or data.first_steps=0"
+        if not storage.is_url(self.first_source) and not self._path(self.first_source).exists():
+            raise ConfigError(
+                f"{self.first_source}: there is no such file of clips to draw in the first "
+                f"{self.first_steps} steps; {otherwise}"
+            )
         clips = {record.clip for record in self._read(self.first_source).records}
         places = np.flatnonzero([record.clip in clips for record in records])
         if not len(places):
             raise ConfigError(
                 f"{self.first_source}: names none of the clips of {self.source} to train on; "
-                "give another data.first_source, or data.first_steps=0"
+                f"{otherwise}"
             )
         return places
 

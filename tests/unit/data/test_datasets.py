@@ -50,6 +50,8 @@ def test_a_first_source_names_clips_to_train_on(tiny_videos, tiny_data, tmp_path
 
     with pytest.raises(ConfigError, match=r"easy.csv: names none of the clips of .* to train on"):
         dataset(data)
+    with pytest.raises(ConfigError, match=r"none.csv: there is no such file .* in the first 3"):
+        dataset(replace(data, first_source="none.csv"))
     assert dataset(data, training=False).first is None
     assert dataset(replace(data, first_steps=0)).first is None
     with pytest.raises(ConfigError, match="first_steps is 3, but"):
