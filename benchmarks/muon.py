@@ -28,19 +28,17 @@ def main() -> None:
     optimisers = build_optimisers(MultimodalEncoder(run.stage.encoder), run.training.optimiser)
     (ours,) = (optimiser for optimiser in optimisers if isinstance(optimiser, Muon))
     matrices = [p.detach() for group in ours.param_groups for p in group["params"]]
-    of_kind = {"torch": torch.optim.Muon, "ours": Muon}
-    sides = {name: [nn.Parameter(m.clone()) for m in matrices] for name in of_kind}
+    sides = {name: [nn.Parameter(m.clone()) for m in matrices] for name in ("torch", "ours")}
     for matrix, *copies in zip(matrices, *sides.values(), strict=True):
         gradient = torch.randn_like(matrix)
         for parameter in copies:
             parameter.grad = gradient.clone()
-    steps = {
-        name: kind(sides[name], lr=1e-3, adjust_lr_fn="match_rms_adamw").step
-        for name, kind in of_kind.items()
-    }
+    of_torch = torch.optim.Muon(sides["torch"], lr=1e-3, adjust_lr_fn="match_rms_adamw")
+    of_ours = Muon([{"params": sides["ours"]}], lr=1e-3)
+    steps = {"torch": of_torch.step, "ours": of_ours.step}
     measured = take_turns(steps, device="cpu", repeats=options.repeats)
     print(f"{len(matrices)} matrices, {options.threads} threads, torch {torch.__version__}")
-    for name in of_kind:
+    for name in sides:
         print(f"{name:6} {line(name, *measured, beside='torch')}")
     pairs = zip(*sides.values(), matrices, strict=True)
     far = max(((p - q).norm() / (p - m).norm()).item() for p, q, m in pairs)

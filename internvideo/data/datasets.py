@@ -110,8 +110,9 @@ class VideoData:
         for name in (*self.options, *(["columns"] if self.columns else [])):
             if name not in known:
                 raise unknown_name(f"option of the {self.format} reader", name, known)
-        counts = {"stride_frames": 1, "views_per_video": 1, "cache_mb": 0, "num_workers": 0}
-        for name, least in {**counts, "first_steps": 0}.items():
+        counts = {"stride_frames": 1, "views_per_video": 1}
+        counts |= {"cache_mb": 0, "num_workers": 0, "first_steps": 0}
+        for name, least in counts.items():
             if getattr(self, name) < least:
                 raise ConfigError(f"data.{name} is {getattr(self, name)}, expected {least} or more")
         if self.first_steps and self.first_source is None:

@@ -1,15 +1,16 @@
 """Muon (Jordan et al. 2024): each step is the momentum of a matrix, made nearly orthogonal.
 
-The rule is `torch.optim.Muon`'s, and so are its settings and its state. Differs: matrices of one
-shape are made orthogonal together, and in fp32 on processors that do not multiply bf16, where
-torch's bf16 takes several times as long (`benchmarks/muon-2026-11-29-1core.md`).
+The rule is `torch.optim.Muon`'s with its usual settings, and so is the state; steps are scaled to
+the size of AdamW's (arXiv:2502.16982). Differs: matrices of one shape are made orthogonal together,
+and in fp32 on processors that do not multiply bf16, where torch's bf16 takes several times as long
+(`benchmarks/muon-2026-11-29-1core.md`).
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from jaxtyping import Float
@@ -19,7 +20,10 @@ from internvideo.training.precision import resolve_precision
 
 
 class Muon(torch.optim.Muon):
-    """See the top of this file; steps are scaled to the size of AdamW's (arXiv:2502.16982)."""
+    """See the top of this file; every group brings its `weight_decay`."""
+
+    def __init__(self, groups: Iterable[dict], *, lr: float) -> None:
+        super().__init__(groups, lr=lr, adjust_lr_fn="match_rms_adamw")
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:

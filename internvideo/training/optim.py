@@ -196,7 +196,7 @@ def build_optimisers(model: nn.Module, config: OptimiserConfig) -> list[torch.op
             )
         )
     if of_muon:
-        optimisers.append(Muon(of_muon, lr=config.lr, adjust_lr_fn="match_rms_adamw"))
+        optimisers.append(Muon(of_muon, lr=config.lr))
     return optimisers
 
 

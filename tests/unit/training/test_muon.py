@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from internvideo.training import muon
 from internvideo.training.muon import Muon, orthogonal
 
 SHAPES = [(16, 48), (48, 16), (16, 48), (24, 24)]
@@ -23,7 +24,8 @@ def optimiser(kind: type[torch.optim.Muon]) -> torch.optim.Muon:
         {"params": [nn.Parameter(matrix) for matrix in matrices(0)[part]], "weight_decay": decay}
         for part, decay in ((slice(3), 0.1), (slice(3, 4), 0.0))
     ]
-    return kind(groups, lr=0.02, adjust_lr_fn="match_rms_adamw")
+    settings = {} if kind is Muon else {"adjust_lr_fn": "match_rms_adamw"}
+    return kind(groups, lr=0.02, **settings)
 
 
 def parameters(of: torch.optim.Optimizer) -> list[nn.Parameter]:
@@ -36,7 +38,9 @@ def step(of: torch.optim.Optimizer, number: int) -> None:
     of.step()
 
 
-def test_steps_are_torch_s_to_the_accuracy_of_bf16():
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_steps_are_torch_s_to_the_accuracy_of_bf16(monkeypatch, precision):
+    monkeypatch.setattr(muon, "resolve_precision", lambda *_: precision)
     ours, theirs = optimiser(Muon), optimiser(torch.optim.Muon)
     for number in range(1, 4):
         step(ours, number)
