@@ -75,7 +75,8 @@ class UniFormerConfig:
     # Frames that one token spans where time is halved; 1: every frame has its tokens.
     time_kernel: int = 1
     # Whether a token's other frames are read as differences to its own: where a clip stands still
-    # its tokens are then those of an image, but for its ends, beside which there are zeros.
+    # its tokens are then those of an image, but for its ends, beside which there are zeros. Maxima
+    # are taken of its own frame and of the differences apart, so that motion hides no looks.
     time_differences: bool = False
     # Freeze all that came from CLIP; the pooled vector is then the query alone.
     frozen_backbone: bool = False
@@ -279,17 +280,19 @@ class UniFormer(nn.Module):
         if kernel > 1:
             margin = kernel // 2
             pixels = F.pad(pixels, (0, 0, 0, 0, margin, margin)).unfold(1, kernel, 2).flatten(3)
-        kernels = self.patch_embed.weight
+        kernels = (self.patch_embed.weight,)
         if config.time_differences and clip.shape[2] > 1:
-            kernels = _of_differences(kernels)
-        contents = most = F.linear(pixels, rearrange(kernels, "d c dt dh dw -> d (c dh dw dt)"))
+            kernels = _own_and_differences(*kernels)
+        parts = [F.linear(pixels, rearrange(k, "d c dt dh dw -> d (c dh dw dt)")) for k in kernels]
+        contents = sum(parts[1:], start=parts[0])
         if is_blank is not None:
             blank = is_blank[:, None, :, None]
-            contents, most = contents.masked_fill(blank, 0), contents.masked_fill(blank, -torch.inf)
+            contents = contents.masked_fill(blank, 0)
+            parts = [part.masked_fill(blank, -torch.inf) for part in parts]
         patches = contents + positions
         classes = (self.class_token + self.positions[0]).expand(*patches.shape[:2], 1, -1)
         if self.stem is not None:
-            classes = classes + most.amax(2, keepdim=True)
+            classes = sum((part.amax(2, keepdim=True) for part in parts), start=classes)
         return self.norm_pre(torch.cat([classes.to(patches.dtype), patches], dim=2))
 
     def pool(
@@ -310,11 +313,15 @@ class UniFormer(nn.Module):
         return block(*inputs)
 
 
-def _of_differences(kernels: Float[Tensor, "d c dt dh dw"]) -> Float[Tensor, "d c dt dh dw"]:
-    """Kernels of frames that do what these do with differences to the middle frame."""
-    middle = kernels.shape[2] // 2
-    own = 2 * kernels[:, :, middle : middle + 1] - kernels.sum(2, keepdim=True)
-    return torch.cat([kernels[:, :, :middle], own, kernels[:, :, middle + 1 :]], dim=2)
+def _own_and_differences(
+    kernels: Float[Tensor, "d c dt dh dw"],
+) -> tuple[Float[Tensor, "d c dt dh dw"], Float[Tensor, "d c dt dh dw"]]:
+    """Split kernels into that of the middle frame and those of differences to it, of frames."""
+    number = torch.arange(kernels.shape[2], device=kernels.device)
+    is_own = (number == kernels.shape[2] // 2)[:, None, None]
+    own = kernels * is_own
+    others = kernels - own
+    return own, others - others.sum(2, keepdim=True) * is_own
 
 
 def _backbone_block(config: UniFormerConfig, drop_path: float) -> BackboneBlock:

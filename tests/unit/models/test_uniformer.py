@@ -161,6 +161,17 @@ def test_other_frames_are_read_as_differences_to_their_own():
     torch.testing.assert_close(model.embed(_clip(t=4)), plain.embed(_clip(t=4)))
 
 
+def test_a_class_token_starts_at_the_maxima_of_looks_and_of_differences_apart():
+    model, clip = _seeded(UniFormer(replace(STEM, time_differences=True))), _clip(t=4)
+    model.norm_pre = nn.Identity()
+    looks = torch.stack([model.embed(clip[:, :, i : i + 1])[:, 0] for i in (0, 2)], 1)
+
+    tokens = model.embed(clip)
+
+    differences = (tokens - looks)[:, :, 1:].amax(2)
+    torch.testing.assert_close(tokens[:, :, 0], looks[:, :, 0] + differences)
+
+
 @pytest.mark.parametrize("config", [LOCAL, STEM])
 def test_what_changes_alone_is_read(config: UniFormerConfig):
     whole = _seeded(UniFormer(config))
