@@ -75,8 +75,8 @@ class UniFormerConfig:
     # Frames that one token spans where time is halved; 1: every frame has its tokens.
     time_kernel: int = 1
     # Whether a token's other frames are read as differences to its own: where a clip stands still
-    # its tokens are then those of an image, but for its ends, beside which there are zeros. Maxima
-    # are taken of its own frame and of the differences apart, so that motion hides no looks.
+    # its tokens are then those of an image, but for its ends, beside which there are zeros. With a
+    # stem, maxima are taken of its own frame and of differences apart: motion then hides no looks.
     time_differences: bool = False
     # Freeze all that came from CLIP; the pooled vector is then the query alone.
     frozen_backbone: bool = False
@@ -316,7 +316,7 @@ class UniFormer(nn.Module):
 def _own_and_differences(
     kernels: Float[Tensor, "d c dt dh dw"],
 ) -> tuple[Float[Tensor, "d c dt dh dw"], Float[Tensor, "d c dt dh dw"]]:
-    """Split kernels into that of the middle frame and those of differences to it, of frames."""
+    """Split kernels of frames: what reads the middle one, and what reads differences to it."""
     number = torch.arange(kernels.shape[2], device=kernels.device)
     is_own = (number == kernels.shape[2] // 2)[:, None, None]
     own = kernels * is_own
