@@ -36,6 +36,8 @@ from internvideo.models.masked_encoder import (
 from internvideo.models.multimodal_encoder import MultimodalEncoder, unit_length
 from internvideo.models.uniformer import UniFormer, UniFormerConfig, UniFormerOutput
 
+LOOKS = -1  # before every layer of B
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CoordinationConfig:
@@ -124,7 +126,7 @@ class FrozenFeatures:
 
     `tokens` are A's before its block `first_block`, from `places` of its grid; `context` holds B's
     tokens after each layer that a module, a global block or the pooling reads, besides class tokens
-    those at `context_places` of each frame (None: all).
+    those at `context_places` of each frame (None: all), and under `LOOKS` what `global_looks` adds.
     """
 
     tokens: Float[Tensor, "b n d"]
@@ -252,8 +254,10 @@ class Coordination(nn.Module):
         for block in masked.blocks[: self.first_block]:
             tokens = block(tokens)
         context = {}
-        places, is_blank = multimodal.changing(multimodal_clip)
-        states = multimodal.embed(multimodal_clip, places, is_blank)
+        places, change = multimodal.changing(multimodal_clip)
+        states, looks = multimodal.embed(multimodal_clip, places, change)
+        if looks is not None:
+            context[LOOKS] = looks
         for i, block in enumerate(multimodal.blocks):
             states = block(states, multimodal.config.grid, places)
             if i in self.layers:
@@ -348,8 +352,9 @@ class Coordination(nn.Module):
         final = context[config.depth - 1]
         assert multimodal.query_token is not None
         query = multimodal.query_token.expand(final.shape[0], -1)
+        places, looks = features.context_places, context.get(LOOKS)
         for layer, block in zip(config.global_layers, multimodal.global_blocks, strict=True):
-            query = block(query, context[layer], config.grid, features.context_places)
+            query = block(query, context[layer], config.grid, places, looks)
         if self.last is not None:
             query = self.last(query[:, None], masked_tokens.to(query.device))[:, 0]
         pooled = multimodal.pool(query, final)

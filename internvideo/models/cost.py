@@ -75,7 +75,8 @@ def uniformer_macs(
     reduced = int(width // config.local_reduction)
     local = config.num_local * t * k * (2 * width * reduced + 3 * reduced)
     query = 2 * width**2 + 2 * width * hidden_width(width, config.global_mlp_ratio)
-    reader = 27 * t * h * w * width + 2 * n * width**2 + 2 * n * width + query
+    values = n * width**2 * (2 if config.global_looks else 1)
+    reader = 27 * t * h * w * width + n * width**2 + values + 2 * n * width + query
     return embedding + config.depth * (block + local) + len(config.global_layers) * reader
 
 

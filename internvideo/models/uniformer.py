@@ -6,7 +6,8 @@ Shapes: clip (b, c, t, h, w) float, normalised -> pooled (b, d) and tokens (b, t
 frame its class token and k visible patches. Any number of frames; one frame is an image.
 Differs from the released code: patches may be dropped (at the same places of all frames of a clip,
 as FLIP does for images), stochastic depth drops a branch for whole clips, local branches may
-normalise each token by itself, convolutions may come before the patches.
+normalise each token by itself, convolutions may come before the patches, global blocks may
+read these as they are before the first layer besides.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -54,6 +55,10 @@ class UniFormerConfig:
     global_mlp_ratio: float = 4.0
     global_dropout: float = 0.5
     global_drop_path: float = 0.0
+    # Whether values of global blocks are also of looks: what each place shows before the first
+    # layer, with `time_differences` of a token's own frame alone. A query then finds by motion what
+    # acts, and sees it as in an image. For small networks from scratch.
+    global_looks: bool = False
     # Local branches of each backbone block: none, before attention, before feed-forward as well.
     num_local: int = 0
     local_reduction: float = 1.5
@@ -72,6 +77,9 @@ class UniFormerConfig:
     num_changing: int = 0
     # Of those, what changes by less than this share of the most is blank: zeros at its position.
     least_change: float = 0.0
+    # What changes by less than this share does not enter the maximum of a frame's own content, with
+    # `time_differences`: a frame's class token then starts at the looks of what acts.
+    least_acting: float = 0.0
     # Frames that one token spans where time is halved; 1: every frame has its tokens.
     time_kernel: int = 1
     # Whether a token's other frames are read as differences to its own: where a clip stands still
@@ -111,15 +119,22 @@ class UniFormerConfig:
             raise ConfigError(
                 f"num_changing is {self.num_changing}; a frame has {places} places, and 0 reads all"
             )
-        if not 0 <= self.least_change <= 1:
-            raise ConfigError(f"least_change is {self.least_change}; it is a share, from 0 to 1")
-        if self.least_change and not self.num_changing:
-            raise ConfigError("least_change tells places apart that num_changing chose; set it too")
+        for name in ("least_change", "least_acting"):
+            least = getattr(self, name)
+            if not 0 <= least <= 1:
+                raise ConfigError(f"{name} is {least}; it is a share, from 0 to 1")
+            if least and not self.num_changing:
+                raise ConfigError(f"{name} tells places apart that num_changing chose; set it too")
         if self.time_kernel < 1 or self.time_kernel % 2 == 0:
             raise ConfigError(f"time_kernel {self.time_kernel} is not odd and positive")
         if self.time_differences and self.time_kernel == 1:
             raise ConfigError(
                 "time_differences needs other frames in a token: time_kernel 3 or more"
+            )
+        if self.least_acting and not (self.stem_width and self.time_differences):
+            raise ConfigError(
+                "least_acting is about the maximum of a frame's own content, which there is with "
+                "stem_width and time_differences alone; set them too"
             )
 
     @property
@@ -190,6 +205,7 @@ class UniFormer(nn.Module):
                 activation=config.activation,
                 dropout=config.global_dropout,
                 drop_path=rate,
+                reads_looks=config.global_looks,
                 norm_eps=config.norm_eps,
             )
             for rate in stochastic_depth_rates(num_global, config.global_drop_path)
@@ -216,10 +232,10 @@ class UniFormer(nn.Module):
                 for all. The others are zeros to the convolutions of the global blocks.
             layers: Backbone layers, counted from 0, after which the tokens are wanted as well.
         """
-        is_blank = None
+        change = None
         if visible_index is None:
-            visible_index, is_blank = self.changing(clip)
-        tokens = self.embed(clip, visible_index, is_blank)
+            visible_index, change = self.changing(clip)
+        tokens, looks = self.embed(clip, visible_index, change)
         query = None if self.query_token is None else self.query_token.expand(clip.shape[0], -1)
         readers = dict(zip(self.config.global_layers, self.global_blocks, strict=True))
         after = {}
@@ -228,23 +244,25 @@ class UniFormer(nn.Module):
             if i in layers:
                 after[i] = tokens
             if i in readers:
-                query = self._run(readers[i], query, tokens, self.config.grid, visible_index)
+                grid = self.config.grid
+                query = self._run(readers[i], query, tokens, grid, visible_index, looks)
         return UniFormerOutput(
             pooled=self.pool(query, tokens), tokens=tokens, query=query, after=after
         )
 
     def changing(
         self, clip: Float[Tensor, "b c t h w"]
-    ) -> tuple[Int64[Tensor, "b k"] | None, Bool[Tensor, "b k"] | None]:
-        """Find the places that are read of a whole clip, and which are blank; None: all, none."""
+    ) -> tuple[Int64[Tensor, "b k"] | None, Float[Tensor, "b k"] | None]:
+        """Find the places that are read of a whole clip, and how much each changes; None: all.
+
+        Changes are shares of the most that a place of the clip changes; 1 where nothing does.
+        """
         if not self.config.num_changing or clip.shape[2] == 1:
             return None, None
         change = changes(clip, self.config.grid)
         places = change.topk(self.config.num_changing, dim=1).indices.sort(dim=1).values
-        if not self.config.least_change:
-            return places, None
-        least = self.config.least_change * change.amax(1, keepdim=True)
-        return places, change.gather(1, places) < least
+        most = change.amax(1, keepdim=True)
+        return places, torch.where(most > 0, change / most, 1).gather(1, places)
 
     def on_grid(self, clip: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b slots n d"]:
         """Tokens of whole frames, class token first; zeros where nothing is read."""
@@ -260,9 +278,14 @@ class UniFormer(nn.Module):
         self,
         clip: Float[Tensor, "b c t h w"],
         visible_index: Int64[Tensor, "b k"] | None = None,
-        is_blank: Bool[Tensor, "b k"] | None = None,
-    ) -> Float[Tensor, "b slots n d"]:
-        """Turn the visible patches into tokens, after the class token of their frame."""
+        change: Float[Tensor, "b k"] | None = None,
+    ) -> tuple[Float[Tensor, "b slots n d"], Float[Tensor, "b slots n d"] | None]:
+        """Turn the visible patches into tokens, after the class token of their frame, and looks.
+
+        Looks, with `global_looks`, are the patches of their own frame alone, without positions, and
+        first, where class tokens are, their maximum.
+        Arguments are as in `forward`; `change` is of the visible places, as from `changing`.
+        """
         config, kernel = self.config, self.config.time_kernel
         if clip.shape[3:] != (config.side_px, config.side_px):
             raise ConfigError(
@@ -284,16 +307,24 @@ class UniFormer(nn.Module):
         if config.time_differences and clip.shape[2] > 1:
             kernels = _own_and_differences(*kernels)
         parts = [F.linear(pixels, rearrange(k, "d c dt dh dw -> d (c dh dw dt)")) for k in kernels]
-        contents = sum(parts[1:], start=parts[0])
-        if is_blank is not None:
-            blank = is_blank[:, None, :, None]
-            contents = contents.masked_fill(blank, 0)
-            parts = [part.masked_fill(blank, -torch.inf) for part in parts]
+        own, contents = parts[0], sum(parts[1:], start=parts[0])
+        if change is not None:
+            change = change[:, None, :, None]
+            blank = change < config.least_change
+            own, contents = own.masked_fill(blank, 0), contents.masked_fill(blank, 0)
+            leasts = (max(config.least_change, config.least_acting), config.least_change)
+            parts = [
+                part.masked_fill(change < least, -torch.inf)
+                for part, least in zip(parts, leasts, strict=False)
+            ]
         patches = contents + positions
         classes = (self.class_token + self.positions[0]).expand(*patches.shape[:2], 1, -1)
         if self.stem is not None:
             classes = sum((part.amax(2, keepdim=True) for part in parts), start=classes)
-        return self.norm_pre(torch.cat([classes.to(patches.dtype), patches], dim=2))
+        tokens = self.norm_pre(torch.cat([classes.to(patches.dtype), patches], dim=2))
+        if not config.global_looks:
+            return tokens, None
+        return tokens, torch.cat([parts[0].amax(2, keepdim=True), own], dim=2)
 
     def pool(
         self, query: Float[Tensor, "b d"] | None, tokens: Float[Tensor, "b t n d"]

@@ -192,6 +192,7 @@ class GlobalBlock(nn.Module):
         activation: Activation = "quick-gelu",
         dropout: float = 0.0,
         drop_path: float = 0.0,
+        reads_looks: bool = False,
         norm_eps: float = 1e-5,
     ) -> None:
         super().__init__()
@@ -202,6 +203,12 @@ class GlobalBlock(nn.Module):
         self.norm2 = nn.LayerNorm(width, eps=norm_eps)
         self.mlp = ClipMlp(width, hidden_width, activation=activation, dropout=dropout)
         self.drop_path = StochasticDepth(drop_path)
+        self.looks: nn.Sequential | None = None
+        if reads_looks:
+            self.looks = nn.Sequential(
+                nn.LayerNorm(width, eps=norm_eps), nn.Linear(width, width, bias=False)
+            )
+            nn.init.xavier_uniform_(self.looks[1].weight)
         nn.init.zeros_(self.positions.bias)
         for layer in (self.attn.qkv, self.mlp.fc1):
             nn.init.xavier_uniform_(layer.weight)
@@ -216,12 +223,20 @@ class GlobalBlock(nn.Module):
         tokens: Float[Tensor, "b t n d"],
         grid: tuple[int, int],
         visible_index: Int64[Tensor, "b k"] | None = None,
+        looks: Float[Tensor, "b t n d"] | None = None,
     ) -> Float[Tensor, "b d"]:
-        """Update the query; `grid` counts the rows and columns of places, visible or not."""
+        """Update the query; `grid` counts the rows and columns of places, visible or not.
+
+        With `reads_looks` a token's value is also of its `looks`, and its key is not.
+        """
         classes, patches = tokens[:, :, :1], tokens[:, :, 1:]
         neighbours = convolve_on_grid(patches, self.positions, grid, visible_index)
         context = torch.cat([classes, patches + neighbours], dim=2).flatten(1, 2)
-        attended = attend_once(self.attn, self.norm1(query), self.norm_context(context))
+        more = None
+        if self.looks is not None:
+            assert looks is not None
+            more = self.looks[0](looks.flatten(1, 2)), self.looks[1].weight
+        attended = attend_once(self.attn, self.norm1(query), self.norm_context(context), more)
         query = query + self.drop_path(attended)
         return query + self.drop_path(self.mlp(self.norm2(query)))
 
@@ -270,12 +285,16 @@ def convolve_depthwise(
 
 
 def attend_once(
-    attention: ClipAttention, query: Float[Tensor, "b d"], context: Float[Tensor, "b n d"]
+    attention: ClipAttention,
+    query: Float[Tensor, "b d"],
+    context: Float[Tensor, "b n d"],
+    more: tuple[Float[Tensor, "b n e"], Float[Tensor, "d e"]] | None = None,
 ) -> Float[Tensor, "b d"]:
     """Attend from one token to all of `context`, without a key or value of any of them.
 
     q . (W_k x) = (W_k^T q) . x and sum_n p_n W_v x_n = W_v sum_n p_n x_n: with one query both
     products are cheaper on the right. A key bias adds the same to all scores and changes nothing.
+    `more` is of the same tokens and has a matrix of its own; its product joins their values.
     """
     a, d = attention.num_heads, query.shape[1]
     of_query, of_key, of_value = attention.qkv.weight.unflatten(0, (3, a, d // a)).unbind(0)
@@ -284,4 +303,8 @@ def attend_once(
     asked = torch.einsum("bae,aed->bad", asked * (d // a) ** -0.5, of_key)
     weights = torch.softmax(asked @ context.mT, dim=-1)
     seen = torch.einsum("bad,aed->bae", weights @ context, of_value)
+    if more is not None:
+        features, of_more = more
+        of_more = of_more.unflatten(0, (a, d // a))
+        seen = seen + torch.einsum("bad,aed->bae", weights @ features, of_more)
     return attention.proj(seen.flatten(1) + bias[2 * d :])

@@ -51,6 +51,8 @@ def multimodal_tiny_playground() -> Run:
             stem_width=32,
             num_changing=20,
             least_change=0.03,
+            least_acting=0.1,
+            global_looks=True,
         ),
         text=TextEncoderConfig(
             vocabulary_size=vocabulary, context_length=40, width=128, depth=2, num_heads=4

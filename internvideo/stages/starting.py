@@ -38,6 +38,7 @@ _FREE = {
     "final_norm",
     "num_changing",
     "least_change",
+    "least_acting",
     "aligned_attention",  # of a start only
     "recompute_activations",
     "global_dropout",

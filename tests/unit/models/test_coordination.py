@@ -54,6 +54,15 @@ def test_a_module_is_gated_attention_and_feed_forward():
     torch.testing.assert_close(module(tokens, context), expected)
 
 
+def test_without_the_reversed_module_a_query_that_reads_looks_is_that_of_b_alone():
+    b = replace(B, stem_width=4, time_kernel=3, time_differences=True, global_looks=True)
+    pair = Pair(CoordinationConfig(head_width=8, reversed_module=False, reads="clip"), b=b)
+
+    _, pooled = pair(pair.read())
+
+    torch.testing.assert_close(pooled, pair.multimodal(pair.clips()[1]).pooled)
+
+
 def test_the_pair_is_the_modules_among_the_blocks():
     pair = Pair(ALL)
     clip, frames = pair.clips()

@@ -37,6 +37,8 @@ A = MaskedEncoderConfig(num_frames=2, side_px=32, final_norm=False, **SIZE)
 B = UniFormerConfig(side_px=32, num_global_heads=2, global_layers=(0,), **SIZE)
 TEXT = TextEncoderConfig(vocabulary_size=9999, context_length=6, **SIZE)
 
+CHANGING = replace(B, stem_width=4, time_kernel=3, time_differences=True, num_changing=2)
+
 ON_A = VideoClassifierConfig(encoder=A, num_classes=5)
 ON_B = VideoClassifierConfig(encoder=B, num_classes=5, pooling="query", dropout=0.5)
 
@@ -49,6 +51,9 @@ MODELS = {
     ),
     "classifier of some places": lambda: VideoClassifier(
         replace(ON_B, encoder=replace(B, num_changing=2, least_change=0.5))
+    ),
+    "classifier of looks": lambda: VideoClassifier(
+        replace(ON_B, encoder=replace(CHANGING, least_acting=0.7, global_looks=True))
     ),
     "coordinated": lambda: CoordinatedClassifier(
         CoordinatedClassifierConfig(

@@ -177,6 +177,13 @@ def test_a_stem_costs_its_convolutions_instead_of_the_patch_embedding():
     assert uniformer_macs(stem, 2) == uniformer_macs(plain, 2) + 2 * of_frame - saved
 
 
+def test_looks_cost_global_blocks_a_third_product_of_all_tokens():
+    plain = UNIFORMERS["base"]
+    more = len(plain.global_layers) * 8 * (1 + 14 * 14) * 768**2
+
+    assert uniformer_macs(replace(plain, global_looks=True), 8) == uniformer_macs(plain, 8) + more
+
+
 def test_a_shorter_text_costs_less():
     config = TEXT_ENCODERS["base"]
 

@@ -86,6 +86,25 @@ def test_a_global_block_is_the_published_one_with_its_gradients(t: int):
     )
 
 
+def test_values_of_a_global_block_are_also_of_looks_and_keys_are_not():
+    block = _seeded(GlobalBlock(32, 4, 64, reads_looks=True)).double()
+    generator = torch.Generator().manual_seed(0)
+    tokens, looks = torch.randn(2, 2, 3, 17, 32, dtype=torch.float64, generator=generator)
+    query = torch.randn(2, 32, dtype=torch.float64, generator=generator)
+    plain = block.positions(rearrange(tokens[:, :, 1:], "b t (h w) d -> b d t h w", h=4))
+    patches = tokens[:, :, 1:] + rearrange(plain, "b d t h w -> b t (h w) d")
+    context = block.norm_context(torch.cat([tokens[:, :, :1], patches], dim=2).flatten(1, 2))
+    q, _, _ = block.attn.qkv(block.norm1(query)).view(2, 3, 4, 8).unbind(1)
+    _, k, v = block.attn.qkv(context).view(2, -1, 3, 4, 8).unbind(2)
+    v = v + block.looks(looks.flatten(1, 2)).view(2, -1, 4, 8)
+    weights = torch.einsum("bae,bnae->ban", q * 8**-0.5, k).softmax(-1)
+    attended = query + block.attn.proj(torch.einsum("ban,bnae->bae", weights, v).flatten(1))
+
+    got = block(query, tokens, (4, 4), None, looks)
+
+    torch.testing.assert_close(got, attended + block.mlp(block.norm2(attended)))
+
+
 @pytest.mark.parametrize("in_space", [False, True])
 def test_a_local_branch_is_the_published_convolutions(in_space):
     branch = _seeded(LocalBranch(32, 21, in_space=in_space))
@@ -147,9 +166,9 @@ def test_what_stands_still_in_a_clip_is_read_as_in_an_image(config: UniFormerCon
     model = _seeded(UniFormer(replace(config, time_differences=True)))
     image = _clip(t=1)
 
-    of_clip = model.embed(image.expand(-1, -1, 4, -1, -1))
+    of_clip, _ = model.embed(image.expand(-1, -1, 4, -1, -1))
 
-    torch.testing.assert_close(of_clip[:, 1:], model.embed(image))
+    torch.testing.assert_close(of_clip[:, 1:], model.embed(image)[0])
 
 
 def test_other_frames_are_read_as_differences_to_their_own():
@@ -158,18 +177,30 @@ def test_other_frames_are_read_as_differences_to_their_own():
     with torch.no_grad():
         plain.patch_embed.weight.copy_(torch.stack([before, own - before - after, after], 2))
 
-    torch.testing.assert_close(model.embed(_clip(t=4)), plain.embed(_clip(t=4)))
+    torch.testing.assert_close(model.embed(_clip(t=4))[0], plain.embed(_clip(t=4))[0])
 
 
 def test_a_class_token_starts_at_the_maxima_of_looks_and_of_differences_apart():
     model, clip = _seeded(UniFormer(replace(STEM, time_differences=True))), _clip(t=4)
     model.norm_pre = nn.Identity()
-    looks = torch.stack([model.embed(clip[:, :, i : i + 1])[:, 0] for i in (0, 2)], 1)
+    looks = torch.stack([model.embed(clip[:, :, i : i + 1])[0][:, 0] for i in (0, 2)], 1)
 
-    tokens = model.embed(clip)
+    tokens, _ = model.embed(clip)
 
     differences = (tokens - looks)[:, :, 1:].amax(2)
     torch.testing.assert_close(tokens[:, :, 0], looks[:, :, 0] + differences)
+
+
+@pytest.mark.parametrize("config", [LOCAL, STEM])
+def test_looks_of_a_clip_are_those_of_its_frames_as_images(config: UniFormerConfig):
+    model = _seeded(UniFormer(replace(config, time_differences=True, global_looks=True)))
+    clip = _clip(t=4)
+
+    _, looks = model.embed(clip)
+
+    images = [model.embed(clip[:, :, i : i + 1])[1][:, 0] for i in (0, 2)]
+    torch.testing.assert_close(looks, torch.stack(images, 1))
+    assert torch.equal(looks[:, :, 0], looks[:, :, 1:].amax(2))
 
 
 @pytest.mark.parametrize("config", [LOCAL, STEM])
@@ -197,22 +228,63 @@ def test_what_changes_alone_is_read(config: UniFormerConfig):
     assert on_grid[:, :, 1:].abs().sum(3).count_nonzero() == 2 * 2 * 3
 
 
+def _clip_of_three_changes() -> torch.Tensor:
+    """A clip of which places 6 and 12 change, and place 0 a sixteenth as much."""
+    clip = _clip(b=1)
+    clip[:, :, 1:] = clip[:, :, :1]
+    clip[:, :, 2, 8:16, 16:24] += 2
+    clip[:, :, 2, 24:, :8] += 2
+    clip[:, :, 2, :8, :8] += 0.5
+    return clip
+
+
 def test_what_changes_too_little_is_blank():
     whole = _seeded(UniFormer(STEM))
     model = _seeded(UniFormer(replace(STEM, num_changing=3, least_change=0.5)))
-    clip = _clip(b=1)
-    clip[:, :, 1:] = clip[:, :, :1]
-    clip[:, :, 2, 8:16, 16:24] += 2  # place 6
-    clip[:, :, 2, 24:, :8] += 2  # place 12
-    clip[:, :, 2, :8, :8] += 0.5  # place 0: a sixteenth of their change
+    clip = _clip_of_three_changes()
 
-    places, is_blank = model.changing(clip)
-    tokens, seen = model.embed(clip, places, is_blank), whole.embed(clip, places[:, 1:])
+    places, change = model.changing(clip)
+    (tokens, _), (seen, _) = model.embed(clip, places, change), whole.embed(clip, places[:, 1:])
 
-    assert places.tolist() == [[0, 6, 12]] and is_blank.tolist() == [[True, False, False]]
+    assert places.tolist() == [[0, 6, 12]]
+    assert change.max() == 1 and (change < 0.5).tolist() == [[True, False, False]]
     torch.testing.assert_close(tokens[:, :, [0, 2, 3]], seen)
     blank = model.norm_pre(model.positions[1])
     torch.testing.assert_close(tokens[:, :, 1], blank.expand(1, 2, -1))
+
+
+def test_what_acts_too_little_lends_a_class_token_its_differences_alone():
+    config = replace(STEM, time_differences=True)
+    whole = _seeded(UniFormer(config))
+    model = _seeded(UniFormer(replace(config, num_changing=3, least_acting=0.5)))
+    clip = _clip_of_three_changes()
+    places, change = model.changing(clip)
+    for tower in (model, whole):
+        tower.norm_pre = nn.Identity()
+        tower.positions.data[1:] = 0
+    frames = [clip[:, :, i : i + 1] for i in (0, 2)]
+    looks = torch.stack([whole.embed(frame, places)[0][:, 0] for frame in frames], 1)
+    start = whole.class_token + whole.positions[0]
+
+    (tokens, _), (seen, _) = model.embed(clip, places, change), whole.embed(clip, places)
+
+    assert torch.equal(tokens[:, :, 1:], seen[:, :, 1:])
+    differences = (seen - looks)[:, :, 1:]
+    torch.testing.assert_close(
+        tokens[:, :, 0], start + looks[:, :, 2:].amax(2) + differences.amax(2)
+    )
+    assert not torch.allclose(tokens[:, :, 0], seen[:, :, 0])
+
+
+def test_nothing_is_blank_where_nothing_changes():
+    config = replace(STEM, time_differences=True, num_changing=3)
+    model, strict = (
+        _seeded(UniFormer(replace(config, least_change=least, least_acting=least)))
+        for least in (0.0, 0.5)
+    )
+    still = torch.zeros(1, 3, 4, 32, 32)
+
+    assert torch.equal(strict(still).tokens, model(still).tokens)
 
 
 def test_an_image_is_read_whole():
@@ -261,7 +333,7 @@ def test_a_stem_gives_one_place_for_each_patch_and_starts_class_tokens_at_the_ma
     model = _seeded(UniFormer(STEM))
     assert isinstance(model, UniFormer)
     model.norm_pre = nn.Identity()  # what comes before it is looked at
-    tokens = model.embed(_clip(t=4))
+    tokens, _ = model.embed(_clip(t=4))
     assert tokens.shape == (2, 2, 1 + 16, 32)
     contents = tokens[:, :, 1:] - model.positions[1:]
     classes = tokens[:, :, 0] - model.class_token - model.positions[0]
@@ -343,6 +415,7 @@ def test_halving_time_keeps_the_odd_frame(num_frames: int, slots: int):
         ("num_changing", 17, "num_changing is 17; a frame has 16 places"),
         ("least_change", 1.5, "least_change is 1.5; it is a share"),
         ("least_change", 0.5, "least_change tells places apart that num_changing chose"),
+        ("least_acting", -0.1, "least_acting is -0.1; it is a share"),
         ("stem_width", -1, "stem_width is -1; it must not be negative"),
     ],
 )
@@ -359,3 +432,8 @@ def test_frames_of_another_size_are_refused():
 def test_a_stem_needs_patches_that_halving_reaches():
     with pytest.raises(ConfigError, match="patch_px 12 with a stem"):
         replace(STEM, side_px=48, patch_px=12)
+
+
+def test_looks_of_what_acts_need_a_maximum_of_looks():
+    with pytest.raises(ConfigError, match="least_acting is about the maximum of a frame's own"):
+        replace(STEM, num_changing=3, least_acting=0.1)
