@@ -244,8 +244,8 @@ class UniFormer(nn.Module):
             if i in layers:
                 after[i] = tokens
             if i in readers:
-                grid = self.config.grid
-                query = self._run(readers[i], query, tokens, grid, visible_index, looks)
+                seen = (tokens, self.config.grid, visible_index, looks)
+                query = self._run(readers[i], query, *seen)
         return UniFormerOutput(
             pooled=self.pool(query, tokens), tokens=tokens, query=query, after=after
         )
@@ -303,9 +303,9 @@ class UniFormer(nn.Module):
         if kernel > 1:
             margin = kernel // 2
             pixels = F.pad(pixels, (0, 0, 0, 0, margin, margin)).unfold(1, kernel, 2).flatten(3)
-        kernels = (self.patch_embed.weight,)
-        if config.time_differences and clip.shape[2] > 1:
-            kernels = _own_and_differences(*kernels)
+        weight = self.patch_embed.weight
+        is_split = config.time_differences and clip.shape[2] > 1
+        kernels = _own_and_differences(weight) if is_split else (weight,)
         parts = [F.linear(pixels, rearrange(k, "d c dt dh dw -> d (c dh dw dt)")) for k in kernels]
         own, contents = parts[0], sum(parts[1:], start=parts[0])
         if change is not None:
