@@ -26,7 +26,7 @@ from torch import Tensor
 from internvideo.data.annotations import ANNOTATIONS
 from internvideo.data.cache import FrameCache, frames_of
 from internvideo.data.draws import Purpose, draw, generator, sample_seed
-from internvideo.data.sides import sided_classes
+from internvideo.data.sides import mirrored, sided_classes
 from internvideo.errors import ConfigError, DecodeError, TrainingError, unknown_name
 from internvideo.values import Annotations, Record
 from internvideo.video import open_video, storage
@@ -35,6 +35,7 @@ from internvideo.video.sampling import pretraining_window, uniform_test, uniform
 from internvideo.video.transforms import (
     Crop,
     centre_crop,
+    flip,
     random_flip,
     random_multi_scale_crop,
     random_resized_crop,
@@ -74,7 +75,8 @@ class VideoData:
     With a `stride_range` training draws the stride of each dense window from it, both ends
     included. `augment` changes each training view further, by a draw of its own. `shuffled` puts
     the frames of every clip in an order of their own, here and in evaluation: what a network still
-    learns then, it does not learn from time.
+    learns then, it does not learn from time. `flip` mirrors half of the training views; where clips
+    have captions, all views of a clip, and the sentences name the other sides (`sides.mirrored`).
     """
 
     source: str
@@ -284,6 +286,7 @@ class ClipDataset:
         index), until one can be.
         """
         seeds = [sample_seed(self.seed, epoch, index, view) for view in range(self.num_views)]
+        is_mirrored = self._is_mirrored(epoch, index)
         broken: list[tuple[str, str]] = []
         for attempt in range(_NUM_CANDIDATES if self.training else 1):
             candidate = self._candidate(index, epoch, attempt)
@@ -293,13 +296,15 @@ class ClipDataset:
             except DecodeError as error:
                 broken.append((str(record.video), str(error)))
                 continue
+            views = torch.stack([self._view(frames, rng) for rng in self._draws(epoch, index)])
+            told = mirrored if is_mirrored else str
             return Sample(
-                views=torch.stack([self._view(frames, rng) for rng in self._draws(epoch, index)]),
+                views=flip(views) if is_mirrored else views,
                 seeds=torch.tensor(seeds),
                 source=str(record.video),
                 label=record.label if self.is_labelled else None,
-                caption=self._caption(record, epoch, index) if self.is_captioned else None,
-                negatives=tuple(c for c in record.candidates if c != record.answer),
+                caption=told(self._caption(record, epoch, index)) if self.is_captioned else None,
+                negatives=tuple(told(c) for c in record.candidates if c != record.answer),
                 broken=tuple(broken),
             )
         if self.training:
@@ -318,6 +323,12 @@ class ClipDataset:
     def captions_of(self, index: int) -> tuple[str, ...]:
         """What is truly said of a record, in the order of the annotations."""
         return _sentences(self.records[index])
+
+    def _is_mirrored(self, epoch: int, index: int) -> bool:
+        """Draw whether all views of a captioned record are mirrored, and so its sentences."""
+        if not (self.training and self.config.flip and self.is_captioned):
+            return False
+        return bool(draw(Purpose.MIRROR, self.seed, epoch, index) % 2)
 
     def _caption(self, record: Record, epoch: int, index: int) -> str:
         number = draw(Purpose.CAPTION, self.seed, epoch, index) if self.training else 0
@@ -377,7 +388,7 @@ class ClipDataset:
         if augment and not augment.after_crop:
             frames = distort(frames, augment, rng)
         view = resize(crop.of(frames), self.side_px, self.side_px)
-        if self.training and self.config.flip:
+        if self.training and self.config.flip and not self.is_captioned:
             view = random_flip(view, rng)
         if augment and augment.after_crop:
             view = distort(view, augment, rng)

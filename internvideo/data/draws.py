@@ -31,6 +31,7 @@ class Purpose(IntEnum):
     HELD_BACK = 6
     CAPTION = 7
     BLOCK_ORDER = 8
+    MIRROR = 9
 
 
 def draw(purpose: Purpose, *counters: int | NDArray[np.int64]) -> Bits:

@@ -1,4 +1,4 @@
-"""Class names that mean another class in the mirror: turning left, counter-clockwise."""
+"""Words that mean something else in the mirror: turning left, counter-clockwise."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ import re
 from collections.abc import Sequence
 
 _SIDES = re.compile(
-    r"(?<![a-z])(left|right|(anti-?|counter-?)?clockwise)(?![a-z])|[左右]|[顺逆]时针",
+    r"(?<![a-z])(left|right|(anti[- ]?|counter[- ]?)?clockwise)(?=(wards?|most)?(?![a-z]))"
+    r"|[左右]|[顺逆](?=时针)",
     re.IGNORECASE,
 )
 _JOINT = re.compile(r"(?<=[a-z])(?=[A-Z])")  # of words written together: TurnLeft
+_OTHER = {"clockwise": "anticlockwise"}
+for _one, _other in ("left", "right"), ("左", "右"), ("顺", "逆"):
+    _OTHER |= {_one: _other, _other: _one}
 
 
 def sided_classes(classes: Sequence[str]) -> list[str]:
@@ -19,3 +23,19 @@ def sided_classes(classes: Sequence[str]) -> list[str]:
     ['TurnLeft', '左转']
     """
     return [name for name in classes if _SIDES.search(_JOINT.sub(" ", name))]
+
+
+def mirrored(sentence: str) -> str:
+    """Say it of the mirrored clip, in English or Chinese: left and right, both ways of turning.
+
+    Words change whatever they mean: "the right answer" becomes "the left answer".
+
+    >>> mirrored("A man turns left, then counter-clockwise.")
+    'A man turns right, then clockwise.'
+    """
+    return _SIDES.sub(lambda found: _in_mirror(found[0]), sentence)
+
+
+def _in_mirror(side: str) -> str:
+    other = _OTHER.get(side.lower(), "clockwise")
+    return other.capitalize() if side[0].isupper() else other

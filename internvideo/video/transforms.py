@@ -193,9 +193,9 @@ def random_resized_crop(
     return Crop(top=(height - tall) // 2, left=(width - wide) // 2, height=tall, width=wide)
 
 
-def flip(frames: UInt8[Tensor, "t h w 3"]) -> UInt8[Tensor, "t h w 3"]:
+def flip(frames: UInt8[Tensor, "*b h w 3"]) -> UInt8[Tensor, "*b h w 3"]:
     """Mirror left and right."""
-    return frames.flip(2)
+    return frames.flip(-2)
 
 
 def random_flip(

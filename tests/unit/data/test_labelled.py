@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from internvideo.data import check_labelled, read_labelled, save_labelled, sided_classes
+from internvideo.data.sides import mirrored
 from internvideo.errors import AnnotationError, ConfigError
 from internvideo.video import write_video
 
@@ -287,3 +288,16 @@ def test_sides_are_found_in_words_alone():
     names = ["pour left to right", "TurnLeft", "copyright", "counter-clockwise", "向左转", "jump"]
 
     assert sided_classes(names) == ["pour left to right", "TurnLeft", "counter-clockwise", "向左转"]
+
+
+def test_sentences_name_the_other_sides_in_the_mirror():
+    said = {
+        "A man turns left, then counter-clockwise": "A man turns right, then clockwise",
+        "moves rightwards; Right of it, copyright": "moves leftwards; Left of it, copyright",
+        "turns clockwise in the leftmost lane": "turns anticlockwise in the rightmost lane",
+        "spins counter clockwise, then anticlockwise": "spins clockwise, then clockwise",
+        "向左转，顺时针": "向右转，逆时针",
+        "a red star falls": "a red star falls",
+    }
+
+    assert {sentence: mirrored(sentence) for sentence in said} == said

@@ -121,6 +121,33 @@ def test_a_question_gives_its_answer_as_caption_and_the_others_as_negatives():
         assert negatives == (f"wrong {number}", f"false {number}")
 
 
+class Sided(Numbered):
+    """Every frame is black on its left and white on its right."""
+
+    def _window(self, index, rng):
+        return torch.tensor((0, 255), dtype=torch.uint8).expand(1, 2, 3, 2).transpose(2, 3)
+
+
+def test_a_mirrored_clip_and_what_is_said_of_it_name_the_same_side():
+    loader = ClipLoader(
+        Sided(8, asks=("left", "Right"), num_views=2, flip=True, crop="centre"), batch_size=16
+    )
+
+    batches = [batch for step in first_steps(loader, 4) for batch in step]
+
+    dark = [
+        (tuple(frame[0, 0, :, 0].tolist()), caption.split()[0], wrong.split()[0])
+        for batch in batches
+        for frame, caption, (wrong,) in zip(
+            batch.frames, batch.captions, batch.negatives, strict=True
+        )
+    ]
+    mirrored = ((255, 0), "right", "Left")
+    assert set(dark) == {((0, 255), "left", "Right"), mirrored}
+    assert 16 <= dark.count(mirrored) <= 48
+    assert all(one == other for one, other in zip(dark[::2], dark[1::2], strict=True))
+
+
 def test_evaluation_takes_the_first_caption():
     loader = ClipLoader(Numbered(3, says=("a", "b"), training=False), batch_size=2)
 
