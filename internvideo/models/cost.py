@@ -61,7 +61,7 @@ def uniformer_macs(
     5 % of B/16.
     """
     h, w = config.grid
-    k = (config.num_places if num_frames > 1 else h * w) if num_visible is None else num_visible
+    k = config.num_places(num_frames) if num_visible is None else num_visible
     t, width = config.num_slots(num_frames), config.width
     n = t * (1 + k)
     embedding = t * k * 3 * config.time_kernel * config.patch_px**2 * width

@@ -1,5 +1,7 @@
 """How much the places of a clip change, but for what a drifting camera changes everywhere.
 
+And how much those of an image vary within themselves.
+
 The whole frame's shift against the middle frame is found by Gauss-Newton steps on grey frames of
 half the size, with weights that leave out what moves by itself (Odobez and Bouthemy 1995). What
 then varies at a place does so by its own motion. Shifts of a few pixels are found, not turns or
@@ -26,6 +28,16 @@ def changes(clip: Float[Tensor, "b c t h w"], grid: tuple[int, int]) -> Float[Te
         frames = _halved(clip.float())
         still = _shifted(frames, *_drift(frames.mean(1)))
     return F.adaptive_avg_pool2d(still.var(2, correction=0).mean(1), grid).flatten(1)
+
+
+@torch.no_grad()
+def variation(
+    image: Float[Tensor, "b c 1 h w"], grid: tuple[int, int]
+) -> Float[Tensor, "b places"]:
+    """Mean variance over the pixels of every place of a `grid` of rows and columns."""
+    pixels = image[:, :, 0].float()
+    mean = F.adaptive_avg_pool2d(pixels, grid)
+    return (F.adaptive_avg_pool2d(pixels.square(), grid) - mean.square()).mean(1).flatten(1)
 
 
 def _halved(clip: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b c t h2 w2"]:

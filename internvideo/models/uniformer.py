@@ -25,7 +25,7 @@ from internvideo.errors import ConfigError
 from internvideo.models.clip_blocks import Activation, initialise_blocks
 from internvideo.models.layers import hidden_width, stochastic_depth_rates
 from internvideo.models.masked_encoder import align_attention, check_blocks
-from internvideo.models.steady import changes
+from internvideo.models.steady import changes, variation
 from internvideo.models.tokens import place_tokens
 from internvideo.models.uniformer_blocks import (
     BackboneBlock,
@@ -72,9 +72,10 @@ class UniFormerConfig:
     # networks learn shapes with it that they do not learn without (docs/tiny-runs.md).
     stem_width: int = 0
     # Places of a clip that are read, those that change most over its frames, whatever the camera's
-    # drift changes; 0: all. What stands still is then not mistaken for what acts. An image is read
-    # whole.
+    # drift changes; 0: all. What stands still is then not mistaken for what acts.
     num_changing: int = 0
+    # Places of an image that are read, those that vary most within themselves; 0: all.
+    num_varying: int = 0
     # Of those, what changes by less than this share of the most is blank: zeros at its position.
     least_change: float = 0.0
     # What changes by less than this share does not enter the maximum of a frame's own content, with
@@ -115,10 +116,11 @@ class UniFormerConfig:
                 "place; choose patch_px as 2, 4, 8 or 16, or stem_width=0"
             )
         places = self.grid[0] * self.grid[1]
-        if not 0 <= self.num_changing <= places:
-            raise ConfigError(
-                f"num_changing is {self.num_changing}; a frame has {places} places, and 0 reads all"
-            )
+        for name in ("num_changing", "num_varying"):
+            if not 0 <= getattr(self, name) <= places:
+                raise ConfigError(
+                    f"{name} is {getattr(self, name)}; a frame has {places} places, and 0 reads all"
+                )
         for name in ("least_change", "least_acting"):
             least = getattr(self, name)
             if not 0 <= least <= 1:
@@ -137,10 +139,10 @@ class UniFormerConfig:
                 "stem_width and time_differences alone; set them too"
             )
 
-    @property
-    def num_places(self) -> int:
-        """Places of a clip's frames that are read."""
-        return self.num_changing or self.grid[0] * self.grid[1]
+    def num_places(self, num_frames: int) -> int:
+        """Places that are read of the frames of a clip, or of an image."""
+        chosen = self.num_varying if num_frames == 1 else self.num_changing
+        return chosen or self.grid[0] * self.grid[1]
 
     @property
     def mixes_samples(self) -> bool:
@@ -255,12 +257,17 @@ class UniFormer(nn.Module):
     ) -> tuple[Int64[Tensor, "b k"] | None, Float[Tensor, "b k"] | None]:
         """Find the places that are read of a whole clip, and how much each changes; None: all.
 
-        Changes are shares of the most that a place of the clip changes; 1 where nothing does.
+        Changes are shares of the most that a place of the clip changes; 1 where nothing does. An
+        image has none.
         """
-        if not self.config.num_changing or clip.shape[2] == 1:
+        config, is_image = self.config, clip.shape[2] == 1
+        if not (config.num_varying if is_image else config.num_changing):
             return None, None
-        change = changes(clip, self.config.grid)
-        places = change.topk(self.config.num_changing, dim=1).indices.sort(dim=1).values
+        change = (variation if is_image else changes)(clip, config.grid)
+        count = config.num_places(clip.shape[2])
+        places = change.topk(count, dim=1).indices.sort(dim=1).values
+        if is_image:
+            return places, None
         most = change.amax(1, keepdim=True)
         return places, torch.where(most > 0, change / most, 1).gather(1, places)
 

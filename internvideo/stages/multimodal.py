@@ -95,10 +95,12 @@ class MultimodalPretraining:
             )
         if not 0 < self.visible_share <= 1:
             raise ConfigError(f"visible_share {self.visible_share} is not above 0 and at most 1")
-        if self.visible_share < 1 and self.encoder.video.num_changing:
+        video = self.encoder.video
+        if self.visible_share < 1 and (video.num_changing or video.num_varying):
             raise ConfigError(
-                f"visible_share {self.visible_share} draws places, and encoder.video.num_changing "
-                f"{self.encoder.video.num_changing} chooses them; set one of the two"
+                f"visible_share {self.visible_share} draws places, and encoder.video chooses them "
+                f"(num_changing {video.num_changing}, num_varying {video.num_varying}); set one of "
+                "the two"
             )
         if self.freeze_text and self.initial_weights is None:
             raise ConfigError(

@@ -37,6 +37,7 @@ _FREE = {
     "drop_path",
     "final_norm",
     "num_changing",
+    "num_varying",
     "least_change",
     "least_acting",
     "aligned_attention",  # of a start only

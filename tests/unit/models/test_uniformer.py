@@ -287,13 +287,31 @@ def test_nothing_is_blank_where_nothing_changes():
     assert torch.equal(strict(still).tokens, model(still).tokens)
 
 
-def test_an_image_is_read_whole():
+def test_an_image_is_read_whole_without_a_number_of_its_own():
     model = _seeded(UniFormer(replace(TINY, num_changing=3)))
     assert isinstance(model, UniFormer)
     image = _clip(t=1)
 
     assert model(image).tokens.shape == (2, 1, 17, 32)
     assert torch.equal(model.on_grid(image), model(image).tokens)
+
+
+@pytest.mark.parametrize("config", [LOCAL, STEM])
+def test_of_an_image_what_varies_most_within_is_read(config: UniFormerConfig):
+    whole = _seeded(UniFormer(config))
+    model = _seeded(UniFormer(replace(config, num_varying=2)))
+    image = torch.rand(2, 3, 1, 1, 1) + 0.01 * _clip(t=1)
+    varied = torch.tensor([[0, 14], [3, 7]])
+    for i, places in enumerate(varied.tolist()):
+        for place in places:
+            row, column = 8 * (place // 4), 8 * (place % 4)
+            image[i, :, 0, row : row + 8, column : column + 4] += 1
+
+    output, expected = model(image), whole(image, varied)
+
+    assert torch.equal(output.pooled, expected.pooled)
+    assert model.on_grid(image)[:, :, 1:].abs().sum(3).count_nonzero() == 2 * 2
+    assert torch.equal(model(_clip()).pooled, whole(_clip()).pooled)
 
 
 def test_permuting_the_batch_permutes_the_output():
@@ -413,6 +431,7 @@ def test_halving_time_keeps_the_odd_frame(num_frames: int, slots: int):
         ("time_kernel", 2, "time_kernel 2 is not odd and positive"),
         ("time_differences", True, "time_differences needs other frames"),
         ("num_changing", 17, "num_changing is 17; a frame has 16 places"),
+        ("num_varying", -1, "num_varying is -1; a frame has 16 places"),
         ("least_change", 1.5, "least_change is 1.5; it is a share"),
         ("least_change", 0.5, "least_change tells places apart that num_changing chose"),
         ("least_acting", -0.1, "least_acting is -0.1; it is a share"),

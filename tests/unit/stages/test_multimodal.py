@@ -323,7 +323,7 @@ def test_captions_that_are_too_long_are_cut_counted_and_told(data, caplog):
                 "visible_share": 0.5,
                 "encoder": replace(TINY.encoder, video=replace(TINY.encoder.video, num_changing=2)),
             },
-            "draws places, and encoder.video.num_changing 2 chooses them",
+            r"draws places, and encoder.video chooses them \(num_changing 2, num_varying 0\)",
         ),
     ],
 )
