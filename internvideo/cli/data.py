@@ -233,7 +233,7 @@ class Playground:
     size: str = "demo"
     """small (about 200 videos), demo (2,000), full (50,000) or a number."""
     stills: Annotated[int | None, arg(metavar="N")] = None
-    """Single images beside the videos; default two for each video."""
+    """Single images beside the videos; default three for each video."""
     seed: int = 0
     """Same seed, same videos and annotations."""
     workers: Annotated[int, arg(metavar="N")] = os.cpu_count() or 1

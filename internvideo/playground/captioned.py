@@ -67,13 +67,18 @@ class CaptionedFiles:
                 self._add_query(facts, video, said)
 
     def add_still(self, facts: Facts) -> None:
-        self._add_image(facts, "stills")
+        choices = self._add_image(facts, "stills")
+        if facts.split == "train" and facts.shows_one_thing:
+            self.lines["multiple_choice/stills_train_alone.jsonl"] += choices
 
-    def _add_image(self, facts: Facts, kind: Literal["images", "stills"]) -> None:
+    def _add_image(
+        self, facts: Facts, kind: Literal["images", "stills"]
+    ) -> list[dict[str, object]]:
         num_captions = 2 if kind == "images" and facts.split == "train" else 1
         self.lines[f"image_text/{facts.split}.jsonl"].append(_image_entry(facts))
-        entries = _image_choices(facts, num_captions)
-        self.lines[f"multiple_choice/{kind}_{facts.split}.jsonl"] += entries
+        choices = _image_choices(facts, num_captions)
+        self.lines[f"multiple_choice/{kind}_{facts.split}.jsonl"] += choices
+        return choices
 
     def _add_query(self, facts: Facts, video: str, said: tuple[str, ...]) -> None:
         """Take the video for retrieval, unless a sentence of its or another's fits both."""
@@ -155,22 +160,22 @@ def _choices(facts: Facts, video: str) -> list[dict[str, object]]:
 def _image_choices(facts: Facts, num_captions: int) -> list[dict[str, object]]:
     """Put captions of an image beside false ones: the plain one, then the described one.
 
-    Three have another shape, one another colour. Distractors show as well as the subject does, so
-    what is true of one of them is left out.
+    Three have another shape, one another colour, of either where two act. Distractors show as well
+    as these do, so what is true of one of them is left out.
     """
     seen = {(thing.look.shape, thing.look.colour) for thing in facts.distractors}
     rng = _rng(facts, 7)
-    shapes, colours = (
-        [others[place] for place in rng.permutation(len(others))]
-        for others in (
-            [
-                image_captions(other)
-                for other in alternatives(facts, slot)
-                if (other.subject.shape, other.subject.colour) not in seen
-            ]
-            for slot in ("shape", "colour")
-        )
-    )
+
+    def changed_looks(slot: Slot) -> list[tuple[str, ...]]:
+        found = [
+            image_captions(other)
+            for who, actor in enumerate(facts.events[0].actors)
+            for other in alternatives(facts, slot, who=who)
+            if (other.actors[actor].look.shape, other.actors[actor].look.colour) not in seen
+        ]
+        return [found[place] for place in rng.permutation(len(found))]
+
+    shapes, colours = changed_looks("shape"), changed_looks("colour")
     false = [*shapes[: NUM_OPTIONS - 2], *colours][: NUM_OPTIONS - 1]
     entries: list[dict[str, object]] = []
     for number, text in enumerate(image_captions(facts)[:num_captions]):

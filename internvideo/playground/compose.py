@@ -93,24 +93,24 @@ def draw_facts(index: int, world: World) -> Facts:
 
 
 def draw_still(index: int, world: World) -> Facts:
-    """Draw still `index` of a world: one thing alone, in the clear frame of a video never made.
+    """Draw still `index` of a world: what acts, alone, in the clear frame of a video never made.
 
-    So shapes are learned in few steps, which are then known among others too. A still is of one
-    frame, in training or validation, and its subject never a reserved combination.
+    So shapes are learned in few steps, first of one thing, then of two at once. A still is of one
+    frame, in training or validation, and who acts first is never a reserved combination. Of two,
+    either is named first.
     """
     names = list(ACTIONS)
     rng = np.random.default_rng((world.seed, 5, index))
     facts = _draw(rng, names[index % len(names)], world, unseen=False)
     (event,) = facts.events
-    subject = facts.actors[event.actors[0]]
+    cast = tuple(int(actor) for actor in rng.permutation(event.actors))
     split = "val" if index % STILLS_PER_VAL == STILLS_PER_VAL - 1 else "train"
     facts = replace(
         facts,
         id=f"i{index:06d}",
         index=index,
         split=split,
-        events=(replace(event, actors=(0,)),),
-        actors=(subject,),
+        events=(replace(event, actors=cast),),
         distractors=(),
     )
     return still(facts, clear_frame(facts))

@@ -39,8 +39,9 @@ from internvideo.video import write_video
 
 NUM_VIDEOS = {"small": 200, "demo": 2_000, "full": 50_000}
 
-# Changes whenever the same seed gives other videos, so that two versions never mix in one folder.
-WORLD_VERSION = 2
+# Changes whenever the same seed gives other videos or stills, so that two versions never mix in
+# one folder.
+WORLD_VERSION = 3
 
 _STATE_FILE = "playground.json"
 _UNFINISHED = ".unfinished"
@@ -99,7 +100,7 @@ def generate(
     Args:
         out: An empty or new folder, or one that the same generation was interrupted in.
         size: A name of `NUM_VIDEOS`, or how many videos.
-        num_stills: Single images beside the videos; None for two for each video.
+        num_stills: Single images beside the videos; None for three for each video.
         seed: Same seed, same frames and same bytes of annotation.
         num_workers: Processes that draw and encode; the result does not depend on it.
         side_px: Rows and columns of the frames.
@@ -116,7 +117,7 @@ def generate(
         raise ConfigError(
             f"num_workers {num_workers} is not a number of processes; give at least 1"
         )
-    num_stills = 2 * num_videos if num_stills is None else num_stills
+    num_stills = 3 * num_videos if num_stills is None else num_stills
     if num_stills < 0:
         raise ConfigError(f"num_stills {num_stills} is negative; give 0 for none")
     world = World(seed=seed, side_px=side_px, rate_fps=rate_fps)

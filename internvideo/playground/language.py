@@ -105,25 +105,26 @@ def image_captions(facts: Facts) -> tuple[str, ...]:
     )
 
 
-def alternatives(facts: Facts, slot: Slot) -> tuple[Facts, ...]:
-    """List all facts that differ in one slot of what is said of the subject, and are false.
+def alternatives(facts: Facts, slot: Slot, *, who: int = 0) -> tuple[Facts, ...]:
+    """List all facts that differ in one slot of what is said, and are false.
 
-    Left out are looks of the other actors, what may also be said of such a video (something that
-    collides has approached), and turning of what is round. Only actions with as many actors
-    replace one another. "opposite" is the other action of the pair, if there is one.
+    Looks are changed of the subject, or of the other that acts (`who` 1). Left out are looks
+    that are there, what may also be said of such a video (something that collides has approached),
+    and turning of what is round. Only actions with as many actors replace one another. "opposite"
+    is the other action of the pair, if there is one.
     """
     if slot in ("motion", "opposite"):
         return tuple(_acting(facts, action) for action in _other_actions(facts, slot))
-    subject = facts.subject
-    there = {(thing.look.shape, thing.look.colour) for thing in _cast(facts)}
+    cast = [thing.look for thing in _cast(facts)]
+    there = {(look.shape, look.colour) for look in cast}
     if slot == "colour":
-        looks = [replace(subject, colour=colour) for colour in COLOURS]
+        looks = [replace(cast[who], colour=colour) for colour in COLOURS]
     else:
         is_turning = ACTIONS[facts.action].must_show_turning
         shapes = [shape for shape in SHAPES if not (is_turning and shape in ROUND_SHAPES)]
-        looks = [replace(subject, shape=shape) for shape in shapes]
+        looks = [replace(cast[who], shape=shape) for shape in shapes]
     return tuple(
-        _with_subject(facts, look) for look in looks if (look.shape, look.colour) not in there
+        _looking(facts, who, look) for look in looks if (look.shape, look.colour) not in there
     )
 
 
@@ -256,8 +257,8 @@ def _acting(facts: Facts, action: str) -> Facts:
     return replace(facts, events=(replace(facts.events[0], action=action), *facts.events[1:]))
 
 
-def _with_subject(facts: Facts, look: Look) -> Facts:
-    subject = facts.events[0].actors[0]
+def _looking(facts: Facts, who: int, look: Look) -> Facts:
+    actor = facts.events[0].actors[who]
     actors = list(facts.actors)
-    actors[subject] = replace(actors[subject], look=look)
+    actors[actor] = replace(actors[actor], look=look)
     return replace(facts, actors=tuple(actors))

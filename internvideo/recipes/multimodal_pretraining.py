@@ -50,6 +50,7 @@ def multimodal_tiny_playground() -> Run:
             aligned_attention=1.5,
             stem_width=32,
             num_changing=20,
+            num_varying=24,
             least_change=0.03,
             least_acting=0.1,
             global_looks=True,
@@ -76,7 +77,10 @@ def multimodal_tiny_playground() -> Run:
         root="runs/playground",
         train_split=None,
         crop="centre",
+        flip=True,
         cache_mb=4096,
+        first_source="multiple_choice/stills_train_alone.jsonl",
+        first_steps=240,  # of 480 on images
     )
     return Run(
         name="multimodal_tiny_playground",
@@ -88,12 +92,14 @@ def multimodal_tiny_playground() -> Run:
             root="runs/playground",
             sampling="segments",
             crop="centre",
+            flip=True,
             cache_mb=4096,
             first_source="multiple_choice/train_alone.jsonl",
             first_steps=100,  # of 480 on videos
         ),
-        # Shapes are learned from stills of one thing alone, at less than half of a video step.
-        other_sources={"images": Source(data=images, batch_size=96, num_frames=1)},
+        # Shapes are learned from stills, first of one thing alone; such a step costs less than half
+        # of one on videos.
+        other_sources={"images": Source(data=images, batch_size=192, num_frames=1)},
         training=TrainingConfig(
             num_steps=960,
             batch_size=64,

@@ -111,8 +111,13 @@ def test_the_first_steps_are_as_large_a_part_as_in_the_recipe(told):
     config = json.loads((told.out / _CUT_OFF / "run.json").read_text())["run"]
     whole = recipe(_CUT_OFF)
 
-    share = whole.data.first_steps / whole.training.num_steps
-    assert config["data"]["first_steps"] == int(share * config["training"]["num_steps"])
+    num_steps = config["training"]["num_steps"]
+    images = config["other_sources"]["images"]["data"]
+    for data, cut in (
+        (whole.data, config["data"]),
+        (whole.other_sources["images"].data, images),
+    ):
+        assert cut["first_steps"] == data.first_steps * num_steps // whole.training.num_steps > 0
 
 
 def test_results_name_all_models_that_have_a_value(told):

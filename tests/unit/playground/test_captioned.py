@@ -224,21 +224,50 @@ def test_every_image_is_asked_about(files, drawn, stills, name, split, num_asked
     ]
 
 
+def named(caption):
+    """Colour and shape of each thing that the caption of an image names."""
+    return [slots(part)[:2] for part in caption.split(" and ")]
+
+
 @pytest.mark.parametrize("name", ["images_train", "stills_train"])
 def test_options_of_an_image_have_three_other_shapes_and_one_other_colour(files, pictured, name):
+    changed = set()
     for row in questions(files, name):
-        colours_of, shapes_of, _ = zip(*map(slots, row["options"]), strict=True)
-        who = pictured[row["clip_name"]].subject
-        colours, shapes = Counter(colours_of), Counter(shapes_of)
+        one = pictured[row["clip_name"]]
+        looks = [one.actors[actor].look for actor in one.events[0].actors]
+        truth = [(look.colour, look.shape) for look in looks]
+        others = [
+            [
+                (who, slot)
+                for who, (found, true) in enumerate(zip(named(option), truth, strict=True))
+                for slot in (0, 1)
+                if found[slot] != true[slot]
+            ]
+            for option in row["options"]
+        ]
+        assert others.pop(row["answer"]) == []
         assert len(set(row["options"])) == 5
-        assert (colours[who.colour], shapes[who.shape]) == (4, 2)
+        assert sorted(slot for ((_, slot),) in others) == [0, 1, 1, 1]
+        changed |= {(len(truth), who, slot) for ((who, slot),) in others}
+    assert changed == {(1, 0, 0), (1, 0, 1), *((2, who, slot) for who in (0, 1) for slot in (0, 1))}
 
 
 def test_no_false_option_of_an_image_is_true_of_a_distractor(files, pictured):
     for row in questions(files, "images_train"):
         there = {(it.look.colour, it.look.shape) for it in pictured[row["clip_name"]].distractors}
         for option in row["options"]:
-            assert slots(option)[:2] not in there
+            assert not there & set(named(option))
+
+
+def test_stills_of_one_thing_alone_are_listed_by_themselves(files, pictured):
+    alone = questions(files, "stills_train_alone")
+
+    assert alone == [
+        row
+        for row in questions(files, "stills_train")
+        if len(pictured[row["clip_name"]].actors) == 1
+    ]
+    assert 0 < len(alone) < len(questions(files, "stills_train"))
 
 
 def test_stills_leave_the_rows_of_videos_as_they_are(drawn, stills):

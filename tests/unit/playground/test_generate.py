@@ -91,9 +91,9 @@ def test_the_files_hold_the_rendered_frames(made):
 def test_the_summary_counts_and_prints(made, tmp_path):
     summary = make(tmp_path / "world", size=12, num_stills=None)
 
-    assert (summary.num_videos, summary.num_stills, summary.num_made) == (12, 24, 12)
+    assert (summary.num_videos, summary.num_stills, summary.num_made) == (12, 36, 12)
     assert sum(summary.num_of_split.values()) == 12
-    assert "12 videos of 29 actions" in str(summary) and "24 stills" in str(summary)
+    assert "12 videos of 29 actions" in str(summary) and "36 stills" in str(summary)
     assert "clips/s" in str(summary)
 
 
@@ -280,7 +280,7 @@ def test_stills_have_no_reserved_combination():
     assert {one.action for one in drawn} == set(ACTIONS)
     assert Counter(one.split for one in drawn) == {"train": 276, "val": 14}
     for one in drawn:
-        who = one.subject
+        who = one.actors[0].look
         assert not is_reserved(who.shape, who.colour, ACTIONS[one.action].verb)
         assert not one.has_unseen_combination
 

@@ -82,3 +82,12 @@ def test_stills_are_drawn_apart_from_the_videos():
     for index in range(10):
         video, other = draw_facts(index, WORLD), draw_still(index, WORLD)
         assert video.background != other.background
+
+
+def test_a_still_shows_those_who_act_and_nothing_else():
+    drawn = [draw_still(index, WORLD) for index in range(10 * len(ACTIONS))]
+
+    assert not any(one.distractors for one in drawn)
+    assert all(len(one.actors) == len(ACTIONS[one.action].sizes) for one in drawn)
+    order = [one.events[0].actors for one in drawn if len(one.actors) == 2]
+    assert 0.3 < order.count((1, 0)) / len(order) < 0.7
