@@ -108,16 +108,16 @@ def test_each_stage_starts_from_the_demo_s_own_runs(told):
 
 
 def test_the_first_steps_are_as_large_a_part_as_in_the_recipe(told):
-    config = json.loads((told.out / _CUT_OFF / "run.json").read_text())["run"]
-    whole = recipe(_CUT_OFF)
+    whole = recipe("multimodal_tiny_playground")
 
-    num_steps = config["training"]["num_steps"]
-    images = config["other_sources"]["images"]["data"]
-    for data, cut in (
-        (whole.data, config["data"]),
-        (whole.other_sources["images"].data, images),
+    run = demo.Demo(out=told.out, size="demo")._run_of(demo.PLAN[1])
+
+    num_steps = run.training.num_steps
+    for cut, data in (
+        (run.data, whole.data),
+        (run.other_sources["images"].data, whole.other_sources["images"].data),
     ):
-        assert cut["first_steps"] == data.first_steps * num_steps // whole.training.num_steps > 0
+        assert 0 < cut.first_steps == data.first_steps * num_steps // whole.training.num_steps
 
 
 def test_results_name_all_models_that_have_a_value(told):

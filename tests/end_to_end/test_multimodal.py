@@ -27,6 +27,7 @@ num_negatives = 2
 side_px = 32
 patch_px = 8
 num_changing = 8
+num_varying = 8
 width = 32
 depth = 2
 num_heads = 2

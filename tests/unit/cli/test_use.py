@@ -21,6 +21,7 @@ SMALL = (
     "num_frames=2",
     "encoder.video.side_px=16",
     "encoder.video.num_changing=2",
+    "encoder.video.num_varying=2",
     "encoder.video.width=32",
     "encoder.text.width=32",
     "encoder.text.vocabulary_size=900",
