@@ -24,6 +24,7 @@ _B = [
     "num_global_heads=2",
     "global_layers=[1]",
     "num_changing=8",
+    "num_varying=8",
 ]
 RUNS = {
     "A": (
