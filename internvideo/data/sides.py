@@ -11,9 +11,8 @@ _SIDES = re.compile(
     re.IGNORECASE,
 )
 _JOINT = re.compile(r"(?<=[a-z])(?=[A-Z])")  # of words written together: TurnLeft
-_OTHER = {"clockwise": "anticlockwise"}
-for _one, _other in ("left", "right"), ("左", "右"), ("顺", "逆"):
-    _OTHER |= {_one: _other, _other: _one}
+_OTHER = {"left": "right", "right": "left", "左": "右", "右": "左", "顺": "逆", "逆": "顺"}
+_OTHER["clockwise"] = "anticlockwise"
 
 
 def sided_classes(classes: Sequence[str]) -> list[str]:

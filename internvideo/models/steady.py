@@ -1,6 +1,4 @@
-"""How much the places of a clip change, but for what a drifting camera changes everywhere.
-
-And how much those of an image vary within themselves.
+"""How much the places of a clip change, but for a camera's drift, and those of an image vary.
 
 The whole frame's shift against the middle frame is found by Gauss-Newton steps on grey frames of
 half the size, with weights that leave out what moves by itself (Odobez and Bouthemy 1995). What

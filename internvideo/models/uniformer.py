@@ -74,13 +74,13 @@ class UniFormerConfig:
     # Places of a clip that are read, those that change most over its frames, whatever the camera's
     # drift changes; 0: all. What stands still is then not mistaken for what acts.
     num_changing: int = 0
-    # Places of an image that are read, those that vary most within themselves; 0: all.
-    num_varying: int = 0
     # Of those, what changes by less than this share of the most is blank: zeros at its position.
     least_change: float = 0.0
     # What changes by less than this share does not enter the maximum of a frame's own content, with
     # `time_differences`: a frame's class token then starts at the looks of what acts.
     least_acting: float = 0.0
+    # Places of an image that are read, those that vary most within themselves; 0: all.
+    num_varying: int = 0
     # Frames that one token spans where time is halved; 1: every frame has its tokens.
     time_kernel: int = 1
     # Whether a token's other frames are read as differences to its own: where a clip stands still
