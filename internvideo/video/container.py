@@ -11,11 +11,16 @@ from av.video.stream import VideoStream
 
 from internvideo.errors import DecodeError
 
+# PyAV 18 stops at metadata that are not UTF-8 unless told otherwise; 19 keeps their bytes itself.
+UNDECODABLE_METADATA = (
+    {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
+)
+
 
 def open_container(path: Path, data: bytes | None) -> av.container.InputContainer:
     """Open a file, or its bytes; raises `DecodeError` where FFmpeg knows no way."""
     try:
-        return av.open(str(path) if data is None else io.BytesIO(data), metadata_errors="ignore")
+        return av.open(str(path) if data is None else io.BytesIO(data), **UNDECODABLE_METADATA)
     except FileNotFoundError as error:
         raise DecodeError(f"{path}: no such file; check the path") from error
     except IsADirectoryError as error:

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from internvideo.video.container import UNDECODABLE_METADATA
+
 
 def decode_from_start(path: Path) -> list[np.ndarray]:
-    with av.open(str(path), metadata_errors="ignore") as container:
+    with av.open(str(path), **UNDECODABLE_METADATA) as container:
         stream = container.streams.video[0]
         stream.thread_type = "NONE"
         return [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
