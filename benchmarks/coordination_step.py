@@ -27,8 +27,8 @@ from internvideo.heads import (
     CoordinatedClassifierConfig,
     VideoClassifierConfig,
 )
-from internvideo.losses import classification_loss
 from internvideo.models import ENCODERS, MULTIMODAL_ENCODERS, CoordinationConfig
+from internvideo.objectives import classification_loss
 
 CLASSES = 400
 

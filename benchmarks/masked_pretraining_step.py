@@ -19,7 +19,6 @@ import torch
 from side_by_side import line, own_peak_mib, peak_mib_alone, take_turns
 from torch import Tensor, nn
 
-from internvideo.losses import pixel_targets, reconstruction_loss
 from internvideo.models import (
     DECODERS,
     ENCODERS,
@@ -31,6 +30,7 @@ from internvideo.models import (
     split_tokens,
     training_flops,
 )
+from internvideo.objectives import pixel_targets, reconstruction_loss
 from internvideo.values import IMAGENET_MEAN, IMAGENET_STD
 
 CPU_BATCH = {"small": 4, "base": 2}

@@ -32,9 +32,9 @@ from internvideo.heads import (
     map_head_rows,
     rows_of_classes,
 )
-from internvideo.losses import classification_loss
 from internvideo.metrics import ranks
 from internvideo.models import FrozenFeatures, encoder_macs, uniformer_macs
+from internvideo.objectives import classification_loss
 from internvideo.stages.kept_features import FeatureBatch, KeptFeatures
 from internvideo.training import TrainingConfig, gather_objects, in_step
 from internvideo.values import ClipBatch, Share, TokenGrid

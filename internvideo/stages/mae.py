@@ -19,7 +19,6 @@ from jaxtyping import Float, Shaped, UInt8
 from torch import Tensor
 
 from internvideo.data import Source, VideoData, open_data
-from internvideo.losses import clip_statistics, per_sample_error, pixel_targets, trivial_error
 from internvideo.models import (
     DecoderConfig,
     MaskedAutoencoder,
@@ -33,6 +32,7 @@ from internvideo.models import (
     training_flops,
     unpatchify,
 )
+from internvideo.objectives import clip_statistics, per_sample_error, pixel_targets, trivial_error
 from internvideo.training import TrainingConfig, in_step, sum_over_ranks
 from internvideo.values import ClipBatch, Share, TokenGrid
 

@@ -27,15 +27,6 @@ from torch import Tensor
 
 from internvideo.data import FIRST, Source, VideoData, open_data
 from internvideo.errors import ConfigError
-from internvideo.losses import (
-    captioning_loss,
-    clamp_logit_scale,
-    contrastive_loss,
-    count_targets,
-    sigmoid_loss,
-    word_loss,
-    word_rarity,
-)
 from internvideo.models import (
     MultimodalEncoder,
     MultimodalEncoderConfig,
@@ -44,6 +35,15 @@ from internvideo.models import (
     text_macs,
     training_flops,
     uniformer_macs,
+)
+from internvideo.objectives import (
+    captioning_loss,
+    clamp_logit_scale,
+    contrastive_loss,
+    count_targets,
+    sigmoid_loss,
+    word_loss,
+    word_rarity,
 )
 from internvideo.stages.captioned_scores import EvaluatedClip, clip_scores, evaluated_clips
 from internvideo.stages.gradient_cache import Texts, Work, cache_gradients

@@ -22,18 +22,18 @@ from torch import Tensor
 from internvideo.data import FIRST, Source, VideoData, open_data
 from internvideo.errors import ConfigError
 from internvideo.heads import VideoClassifier, VideoClassifierConfig
-from internvideo.losses import (
-    EvidentialLoss,
-    balanced_class_weights,
-    classification_loss,
-    evidential_loss,
-)
 from internvideo.metrics import ranks
 from internvideo.models import (
     UniFormerConfig,
     encoder_macs,
     training_flops,
     uniformer_macs,
+)
+from internvideo.objectives import (
+    EvidentialLoss,
+    balanced_class_weights,
+    classification_loss,
+    evidential_loss,
 )
 from internvideo.stages.starting import read_start, start_classifier
 from internvideo.training import (

@@ -41,7 +41,6 @@ from internvideo.heads import (
     VideoClassifier,
     in_units,
 )
-from internvideo.losses import clip_statistics
 from internvideo.models import (
     JointEncoder,
     MaskedAutoencoder,
@@ -50,6 +49,7 @@ from internvideo.models import (
     UniFormer,
     Viclip,
 )
+from internvideo.objectives import clip_statistics
 from internvideo.tasks.embedding import FailedVideo, Progress
 from internvideo.training.journal import code_revision, replace_text, versions
 from internvideo.values import IMAGENET_MEAN, IMAGENET_STD

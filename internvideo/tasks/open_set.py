@@ -19,13 +19,13 @@ from torch import Tensor
 
 from internvideo.data import ViewPlan
 from internvideo.errors import ConfigError
-from internvideo.losses import Evidence, evidential_probabilities, evidential_uncertainty
 from internvideo.metrics import (
     acceptance_threshold,
     negative_energy,
     open_set_metrics,
     top_k_accuracy,
 )
+from internvideo.objectives import Evidence, evidential_probabilities, evidential_uncertainty
 from internvideo.tasks.embedding import FailedVideo, Progress, Viewing
 from internvideo.tasks.recogniser import (
     ClassifiedVideos,

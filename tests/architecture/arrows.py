@@ -15,13 +15,13 @@ NAME = PACKAGE.name
 # What everybody may import, and what these may import among themselves.
 FOUNDATIONS = {"errors": set(), "values": {"errors"}, "geometry": {"errors", "values"}}
 
-_SCIENCE = {"video", "text", "losses", "metrics", "models", "data", "heads", "training"}
+_SCIENCE = {"video", "text", "objectives", "metrics", "models", "data", "heads", "training"}
 _EVERYTHING = _SCIENCE | {"playground", "stages", "tasks", "recipes", "report", "cli", "web"}
 
 ARROWS: dict[str, set[str]] = {
     "video": set(),
     "text": set(),
-    "losses": set(),
+    "objectives": set(),
     "metrics": set(),
     "models": set(),
     "data": {"video", "text"},

@@ -59,7 +59,7 @@ def test_the_table_has_no_cycle():
         ("models.__init__", "from ..training import loop"),
         ("models.tokens", "import internvideo"),
         ("data.loading", "from internvideo.models import sizes"),
-        ("training.loop", "from internvideo.losses import reconstruction_loss"),
+        ("training.loop", "from internvideo.objectives import reconstruction_loss"),
         ("stages.mae", "from internvideo.stages.coordinate import Coordination"),
         ("stages.mae", "from .coordinate import Coordination"),
         ("stages.mae", "from internvideo.tasks import TASKS"),

@@ -11,13 +11,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from internvideo.heads import QuestionAnswerer, QuestionAnswererConfig
-from internvideo.losses import (
-    captioning_loss,
-    clamp_logit_scale,
-    contrastive_loss,
-    queue_contrastive_loss,
-    queue_logits,
-)
 from internvideo.models import (
     INTERNVIDEO_MM,
     CaptionDecoderConfig,
@@ -30,6 +23,13 @@ from internvideo.models.caption_blocks import (
     ParallelBlock,
     ParallelLayer,
     Residual,
+)
+from internvideo.objectives import (
+    captioning_loss,
+    clamp_logit_scale,
+    contrastive_loss,
+    queue_contrastive_loss,
+    queue_logits,
 )
 from tests.parity.case import Case
 from tests.parity.cases_multimodal import multimodal_config

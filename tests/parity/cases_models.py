@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from internvideo.heads import VideoClassifier, VideoClassifierConfig
-from internvideo.losses import reconstruction_loss, standardise, unnormalise
 from internvideo.models import (
     DECODERS,
     ENCODERS,
@@ -27,6 +26,7 @@ from internvideo.models import (
     split_of,
     to_official_classifier,
 )
+from internvideo.objectives import reconstruction_loss, standardise, unnormalise
 from internvideo.recipes.pretrained import AutoencoderConfig
 from internvideo.values import TokenGrid, Tubelet
 from tests.parity.case import Case

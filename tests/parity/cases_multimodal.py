@@ -11,7 +11,6 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from internvideo.heads import VideoClassifier, VideoClassifierConfig
-from internvideo.losses import contrastive_loss, matched_contrastive_loss
 from internvideo.models import (
     INTERNVIDEO_MM,
     JOINT_ENCODERS,
@@ -36,6 +35,7 @@ from internvideo.models import (
     unit_length,
 )
 from internvideo.models.uniformer_blocks import convolve_on_grid
+from internvideo.objectives import contrastive_loss, matched_contrastive_loss
 from tests.parity.case import Case
 from tests.parity.imports import filled
 

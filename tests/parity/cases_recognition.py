@@ -9,17 +9,17 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from internvideo.losses import (
-    EvidentialLoss,
-    evidential_probabilities,
-    evidential_terms,
-    evidential_uncertainty,
-)
 from internvideo.metrics import (
     acceptance_threshold,
     merge_views,
     open_set_metrics,
     top_k_accuracy,
+)
+from internvideo.objectives import (
+    EvidentialLoss,
+    evidential_probabilities,
+    evidential_terms,
+    evidential_uncertainty,
 )
 from tests.parity.case import Case
 

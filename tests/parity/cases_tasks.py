@@ -16,7 +16,6 @@ from internvideo.heads import (
     mean_frame_similarity,
     token_similarity,
 )
-from internvideo.losses import dual_softmax_loss
 from internvideo.metrics import (
     best_of_each_video,
     choice_scores,
@@ -27,6 +26,7 @@ from internvideo.metrics import (
     tied_ranks,
     top_k_accuracy,
 )
+from internvideo.objectives import dual_softmax_loss
 from tests.parity.case import Case
 
 # Our name of a direction to the official one.

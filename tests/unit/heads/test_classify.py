@@ -18,7 +18,6 @@ from internvideo.heads import (
     map_head_rows,
     rows_of_classes,
 )
-from internvideo.losses import clip_statistics
 from internvideo.models import (
     MaskedEncoder,
     MaskedEncoderConfig,
@@ -26,6 +25,7 @@ from internvideo.models import (
     patchify,
     patchify_frames,
 )
+from internvideo.objectives import clip_statistics
 from internvideo.values import Tubelet
 
 ENCODER_A = MaskedEncoderConfig(

@@ -14,8 +14,8 @@ from internvideo.heads import (
     CoordinatedClassifierConfig,
     VideoClassifierConfig,
 )
-from internvideo.losses import classification_loss
 from internvideo.models import CoordinationConfig, FrozenFeatures
+from internvideo.objectives import classification_loss
 from tests.unit.models.pair import A, B
 
 CONFIG = CoordinatedClassifierConfig(

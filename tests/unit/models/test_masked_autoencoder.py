@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from internvideo.errors import ConfigError
-from internvideo.losses import pixel_targets, reconstruction_loss
 from internvideo.models import (
     DecoderConfig,
     MaskedAutoencoder,
@@ -19,6 +18,7 @@ from internvideo.models import (
     patchify_frames,
     split_tokens,
 )
+from internvideo.objectives import pixel_targets, reconstruction_loss
 from internvideo.values import Tubelet
 
 ENCODER = MaskedEncoderConfig(

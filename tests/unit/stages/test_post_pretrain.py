@@ -19,7 +19,6 @@ from torch import multiprocessing
 from internvideo.data import VideoData
 from internvideo.errors import CheckpointError, ConfigError
 from internvideo.heads import VideoClassifier, VideoClassifierConfig
-from internvideo.losses import EvidentialLoss, evidential_loss
 from internvideo.models import (
     DecoderConfig,
     MaskedAutoencoder,
@@ -27,6 +26,7 @@ from internvideo.models import (
     UniFormerConfig,
     to_official_classifier,
 )
+from internvideo.objectives import EvidentialLoss, evidential_loss
 from internvideo.stages import PostPretraining, PostPretrainingStage
 from internvideo.training import (
     MixingConfig,

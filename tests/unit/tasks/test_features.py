@@ -11,7 +11,6 @@ import torch
 from internvideo.data import WindowConfig, read_features, side_car
 from internvideo.errors import ConfigError
 from internvideo.heads import VideoClassifier, VideoClassifierConfig
-from internvideo.losses import clip_statistics
 from internvideo.models import (
     DecoderConfig,
     JointEncoderConfig,
@@ -26,6 +25,7 @@ from internvideo.models import (
     ViclipConfig,
     patchify_frames,
 )
+from internvideo.objectives import clip_statistics
 from internvideo.tasks import features
 from internvideo.tasks.features import FeatureEncoder, FeatureExtraction
 from internvideo.values import Tubelet

@@ -1,0 +1,287 @@
+"""The Python surface: a model of any kind by its name or folder, and what one asks of it.
+
+    model = internvideo.load("runs/b")
+    model.encode_video(["a.mp4", "b.mp4"])        # (2, d)
+    model.encode_text(["a dog runs"])             # (1, e), in the same space
+    model.classify("a.mp4", ["juggling", "diving"])
+    model.caption("a.mp4")
+    model.features("a.mp4", window_s=2).rows      # (windows, d), with times
+
+Videos are paths, or clips in memory: frames (t, h, w, 3) uint8, taken as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import torch
+from einops import rearrange
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from internvideo.data import ClipDataset, centre_view, windows_in_seconds
+from internvideo.errors import ConfigError, DecodeError
+from internvideo.heads import CoordinatedClassifier, VideoClassifier
+from internvideo.metrics import prompt_probabilities
+from internvideo.models import MultimodalEncoder, Viclip
+from internvideo.recipes import Pretrained, load_pretrained
+from internvideo.tasks import (
+    FeatureEncoder,
+    FeatureExtraction,
+    RecognitionModel,
+    VideoFeatures,
+    VideoTextModel,
+    Viewing,
+    embed_sentences,
+)
+from internvideo.text import PROMPTS, fill, readable_name
+from internvideo.training import choose_device
+from internvideo.values import Annotations, Clip, Record
+
+Video = str | Path | Clip | UInt8[Tensor, "t h w 3"]
+
+_BATCH_SIZE = 16
+
+
+def load(name_or_path: str | Path, *, device: str = "auto", averaged: bool = False) -> Model:
+    """Open a model: a name from `weights list`, a saved folder, a run or one of its checkpoints.
+
+    Args:
+        name_or_path: Which model.
+        device: auto, cpu, cuda or cuda:N.
+        averaged: Take the moving average of the weights, where a run kept one.
+
+    Raises:
+        CheckpointError: There is no model, or it is incomplete or damaged.
+    """
+    pretrained = load_pretrained(name_or_path, averaged=averaged)
+    pretrained.model.to(choose_device(device))
+    return Model(pretrained, name=str(name_or_path))
+
+
+class Model:
+    """A trained model with all that its files tell of it; see the top of this file."""
+
+    def __init__(self, pretrained: Pretrained, *, name: str = "model") -> None:
+        self.pretrained, self.name = pretrained, name
+        seen = pretrained.preprocessing
+        self._viewing = Viewing(
+            sampling=seen.sampling, stride_frames=seen.stride_frames, crop=seen.crop
+        )
+
+    def __repr__(self) -> str:
+        return f"<{self.pretrained.kind} {self.name!r}: {', '.join(self.abilities)}>"
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes of its own head; numbers where it came without names."""
+        model = self.pretrained.model
+        if isinstance(model, CoordinatedClassifier):
+            model = model.masked
+        if not isinstance(model, VideoClassifier):
+            return ()
+        return self.pretrained.classes or tuple(map(str, range(model.config.num_classes)))
+
+    @property
+    def abilities(self) -> tuple[str, ...]:
+        """The methods that this model can answer."""
+        has_text = self._reads_text and self.pretrained.tokenizer is not None
+        has_captioner = getattr(self.pretrained.model, "captioner", None) is not None
+        can = {
+            "encode_video": True,
+            "encode_text": has_text,
+            "classify": has_text or bool(self.classes),
+            "caption": has_text and has_captioner,
+            "features": True,
+        }
+        return tuple(name for name, does in can.items() if does)
+
+    def encode_video(
+        self, videos: Video | Sequence[Video] | UInt8[Tensor, "b t h w 3"]
+    ) -> Float[Tensor, "b d"]:
+        """One vector for each video.
+
+        From a model with a text tower it lies in the space shared with texts and has length 1;
+        otherwise it is what a head receives, or the mean of all tokens.
+        """
+        single = isinstance(videos, (str, Path, Clip))
+        single |= isinstance(videos, Tensor) and videos.ndim == 4
+        each = [videos] if single else list(videos)
+        if not each:
+            raise ConfigError("there are no videos to encode; give at least one")
+        encoder = self.feature_encoder
+        pooling = "embedding" if "embedding" in encoder.readouts else encoder.usual_pooling
+        rows = [
+            encoder.features(self._clips(each[at : at + _BATCH_SIZE]), pooling).cpu()
+            for at in range(0, len(each), _BATCH_SIZE)
+        ]
+        return torch.cat(rows)
+
+    def encode_text(self, sentences: str | Sequence[str]) -> Float[Tensor, "b e"]:
+        """Place sentences in the space shared with videos; each has length 1."""
+        sentences = [sentences] if isinstance(sentences, str) else list(sentences)
+        if not sentences:
+            raise ConfigError("there are no sentences to encode; give at least one")
+        return embed_sentences(self._video_text("encode_text"), sentences)
+
+    def classify(
+        self, video: Video, labels: Sequence[str] | None = None, *, prompts: str = "actionclip"
+    ) -> list[tuple[str, float]]:
+        """Give each label with its probability, the likeliest first.
+
+        Without labels they are the classes of the model's own head; with labels the text tower
+        reads their names, put into `prompts`.
+        """
+        if labels is None:
+            labels, probabilities = self.classes, self._own_probabilities(video)
+        else:
+            probabilities = self._zero_shot_probabilities(video, list(labels), prompts)
+        order = probabilities.argsort(descending=True).tolist()
+        return [(labels[i], float(probabilities[i])) for i in order]
+
+    def caption(self, video: Video, *, num_beams: int = 1, matched: bool = False) -> str:
+        """Describe a video in a sentence.
+
+        `matched` chooses among `num_beams` captions by how well they match the video as well.
+        """
+        model = self._video_text("caption")
+        if "caption" not in self.abilities:
+            raise ConfigError(
+                f"{self.name}: this model has no caption decoder; take one that was trained with it"
+            )
+        model.num_beams, model.matched = num_beams, matched
+        return model.caption(self._clips([video]))[0]
+
+    def features(
+        self,
+        video: str | Path,
+        *,
+        rate_fps: float | int | Literal["native"] | None = None,
+        window_frames: int | None = None,
+        window_s: float | int | None = None,
+        stride_frames: int | None = None,
+        stride_s: float | int | None = None,
+        pooling: str | None = None,
+        batch_size: int = 8,
+    ) -> VideoFeatures:
+        """Slide over a whole video; one row for each window, with its times.
+
+        Windows have the model's own number of frames at 8 a second and do not overlap, unless
+        told otherwise. See `internvideo extract` for many files.
+        """
+        encoder = self.feature_encoder
+        windows = windows_in_seconds(
+            usual_frames=encoder.num_frames,
+            rate_fps=rate_fps,
+            window_frames=window_frames,
+            window_s=window_s,
+            stride_frames=stride_frames,
+            stride_s=stride_s,
+        )
+        pooling = pooling or encoder.usual_pooling
+        extraction = FeatureExtraction(windows=windows, pooling=pooling, batch_size=batch_size)
+        return extraction.of(encoder, video)
+
+    @cached_property
+    def feature_encoder(self) -> FeatureEncoder:
+        """The model as extraction uses it."""
+        seen = self.pretrained.preprocessing
+        return FeatureEncoder(
+            self.pretrained.model,
+            num_frames=seen.num_frames,
+            side_px=seen.side_px,
+            crop=seen.crop,
+            mean=seen.mean,
+            std=seen.std,
+            in_clip_units=seen.in_clip_units,
+            name=self.name,
+        )
+
+    @property
+    def _reads_text(self) -> bool:
+        return isinstance(self.pretrained.model, (MultimodalEncoder, Viclip))
+
+    def _video_text(self, wanted: str) -> VideoTextModel:
+        seen, model, tokenizer = (
+            self.pretrained.preprocessing,
+            self.pretrained.model,
+            self.pretrained.tokenizer,
+        )
+        if not isinstance(model, (MultimodalEncoder, Viclip)):
+            own = "; leave labels out for its own classes" if self.classes else ""
+            raise ConfigError(
+                f"{self.name}: this model has no text tower, which {wanted} needs{own}; it can "
+                f"{', '.join(self.abilities)}"
+            )
+        if tokenizer is None:
+            raise ConfigError(
+                f"{self.name}: this model came without its tokenizer.json, without which texts "
+                "mean nothing; save it again with its tokenizer"
+            )
+        return VideoTextModel(
+            model,
+            tokenizer,
+            num_frames=seen.num_frames,
+            crop=seen.crop,
+            mean=seen.mean,
+            std=seen.std,
+        )
+
+    def _own_probabilities(self, video: Video) -> Float[Tensor, " y"]:
+        seen = self.pretrained.preprocessing
+        if not self.classes:
+            hint = "give labels to choose from" if self._reads_text else "take a classifier"
+            raise ConfigError(f"{self.name}: this model has no classes of its own; {hint}")
+        recogniser = RecognitionModel(
+            self.pretrained.model,
+            self.classes,
+            num_frames=seen.num_frames,
+            side_px=seen.side_px,
+            mean=seen.mean,
+            std=seen.std,
+        )
+        return recogniser.classify_clips(self._clips([video]))[0].softmax(0).cpu()
+
+    def _zero_shot_probabilities(
+        self, video: Video, labels: list[str], prompts: str
+    ) -> Float[Tensor, " y"]:
+        model = self._video_text("classify by labels")
+        if not labels or prompts not in PROMPTS:
+            raise ConfigError(
+                f"classify needs at least one label and prompts among {', '.join(PROMPTS)}; got "
+                f"{labels} and {prompts!r}"
+            )
+        names = tuple(readable_name(label) for label in labels)
+        sentences = embed_sentences(model, fill(PROMPTS[prompts], names))
+        by_prompt = rearrange(sentences, "(p y) e -> p y e", y=len(names))
+        embedding = model.embed_clips(self._clips([video])).float().cpu()
+        return prompt_probabilities(embedding, by_prompt, model.logit_scale.float().cpu())[0]
+
+    def _clips(self, videos: Sequence[Video]) -> UInt8[Tensor, "b t s s 3"]:
+        clips = [self._clip(video) for video in videos]
+        if len({len(clip) for clip in clips}) > 1:
+            counts = ", ".join(str(len(clip)) for clip in clips)
+            raise ConfigError(f"clips of one call have equally many frames; these have {counts}")
+        return torch.stack(clips)
+
+    def _clip(self, video: Video) -> UInt8[Tensor, "t s s 3"]:
+        """What the model sees of a video: frames chosen as in its evaluation, or those given."""
+        seen, encoder = self.pretrained.preprocessing, self.feature_encoder
+        if isinstance(video, (str, Path)):
+            dataset = ClipDataset(
+                Annotations(records=(Record(video=Path(video)),)),
+                self._viewing.data(str(Path(video).parent)),
+                num_frames=seen.num_frames,
+                side_px=seen.side_px,
+                training=False,
+            )
+            sample = dataset.sample(0)
+            if sample.broken:
+                raise DecodeError(sample.broken[0][1])
+            return sample.views[0]
+        frames = video.frames if isinstance(video, Clip) else video
+        encoder.check(pooling=encoder.usual_pooling, num_frames=len(frames))
+        return centre_view(frames, seen.side_px, seen.crop)

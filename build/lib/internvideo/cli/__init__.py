@@ -1,0 +1,73 @@
+"""The `internvideo` command: parses, calls, and says what went wrong in one line.
+
+Exit status: 0 done, 1 cut short or failed on the way, 2 something the caller can put right.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+from collections.abc import Sequence
+
+import tyro
+from tyro.conf import FlagCreatePairsOff
+
+from internvideo.cli.allocator import keep_freed_memory
+from internvideo.cli.terminal import show_log
+from internvideo.cli.verbs import VERBS, Verb
+from internvideo.errors import InternVideoError, unknown_name
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line and return its exit status."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    arguments = arguments or ["--help"]
+    if not arguments[0].startswith("-") and arguments[0] not in VERBS:
+        return _complain(str(unknown_name("verb", arguments[0], VERBS)))
+    verb = _parse(arguments)
+    if isinstance(verb, int):
+        return verb
+    keep_freed_memory()
+    show_log()
+    try:
+        return verb.run()
+    except InternVideoError as error:
+        return _complain(str(error))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        if error.filename is None and error.errno is None:
+            raise
+        return _complain(f"{error.filename or 'a file'}: {error.strerror}")
+    except KeyboardInterrupt:
+        return _complain("interrupted", status=1)
+
+
+def _parse(arguments: list[str]) -> Verb | int:
+    """The verb asked for, or the exit status where there is nothing to run."""
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            return tyro.cli(
+                Verb,
+                prog="internvideo",
+                description="Pretrain, inspect and use video encoders.",
+                args=arguments,
+                config=(FlagCreatePairsOff,),
+            )
+    except SystemExit as stop:
+        if not stop.code:
+            return 0
+    # The parser draws a box; one line is what a script and a log want.
+    lines = [line.strip("│╭╮╰╯─ \n") for line in complaint.getvalue().splitlines()]
+    return _complain("; ".join(line for line in lines[1:] if line))
+
+
+def _complain(message: str, status: int = 2) -> int:
+    print(f"internvideo: {' '.join(message.split())}", file=sys.stderr)
+    return status

@@ -1,0 +1,257 @@
+"""`internvideo data ...`: check, list, merge, pack or generate videos."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+from internvideo.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scan:
+    """Decode every video below a folder and say which are damaged, and why.
+
+    Example: internvideo data scan videos/ --out health.json --manifest good.csv
+    """
+
+    path: Positional[Path]
+    """A folder (searched through) or one file."""
+    out: Path | None = None
+    """Where to write the report, a JSON list with one object for each file."""
+    manifest: Path | None = None
+    """Where to write a csv of the files that decode entirely."""
+    workers: Annotated[int, arg(metavar="N")] = os.cpu_count() or 1
+    """Processes that decode."""
+    json: bool = False
+    """Print the report as JSON."""
+
+    def run(self) -> int:
+        from internvideo.cli.terminal import print_json, progress
+        from internvideo.video import scan, write_clean_manifest, write_health_report
+
+        with progress("scanning") as tell:
+            health = scan(self.path, num_workers=self.workers, on_progress=tell)
+        if self.out is not None:
+            write_health_report(health, self.out)
+        if self.manifest is not None:
+            write_clean_manifest(health, self.manifest)
+        if self.json:
+            from internvideo.video import health_document
+
+            print_json(health_document(health))
+            return 0
+        for file in health:
+            if file.status != "ok":
+                print(f"{file.status:<10}  {file.path}: {file.reason}")
+        counts = Counter(file.status for file in health)
+        print(", ".join(f"{counts[s]} {s}" for s in ("ok", "damaged", "unreadable")))
+        return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Init:
+    """Write a manifest csv of a folder of videos; sub-folders become labels.
+
+    Example: internvideo data init videos/ --out videos/manifest.csv
+    """
+
+    path: Positional[Path]
+    """Folder of videos, or of one folder for each class."""
+    out: Path | None = None
+    """The manifest; default PATH/manifest.csv."""
+
+    def run(self) -> int:
+        from internvideo.data import manifest_from_folder, write_manifest
+
+        annotations = manifest_from_folder(self.path)
+        out = self.out or self.path / "manifest.csv"
+        write_manifest(annotations, out)
+        classes = f" of {len(annotations.classes)} classes" if annotations.classes else ""
+        print(f"{out}: {len(annotations.records)} videos{classes}")
+        return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shards:
+    """Pack annotated videos or images into tar shards, which train as format `shards`.
+
+    Example: internvideo data shards webvid.csv --format webvid --root videos/ --out shards/
+    """
+
+    path: Positional[str]
+    """Annotations in the given format; with --index a folder of tar shards."""
+    format: str = "manifest"
+    """A format of annotations, as in data.format of a recipe."""
+    root: str | None = None
+    """Folder that the paths of videos start from."""
+    columns: dict[str, str] = field(default_factory=dict)
+    """Other names of columns, as in: --columns path file caption text."""
+    out: Path | None = None
+    """Folder to write; an interrupted packing is continued."""
+    max_shard_mb: Annotated[int, arg(metavar="N")] = 256
+    """Most millions of bytes of a shard."""
+    seed: int = 0
+    """Of the order of videos; same annotations and seed, same bytes."""
+    index: bool = False
+    """Only write the index of the shards at PATH (to --out, where PATH is an address)."""
+    json: bool = False
+    """Print the summary as JSON."""
+
+    def run(self) -> int:
+        from dataclasses import asdict
+
+        from internvideo.cli.terminal import print_json, progress
+        from internvideo.data import VideoData, index_shards, write_shards
+
+        if self.index:
+            found = index_shards(self.path, self.out)
+            print(f"{len(found.shards)} shards: {found.num_samples} videos or pictures")
+            return 0
+        if self.out is None:
+            raise ConfigError("where should the shards go? give --out FOLDER")
+        data = VideoData(source=self.path, format=self.format, root=self.root, columns=self.columns)
+        with progress("packing") as tell:
+            summary = write_shards(
+                data.read(),
+                self.out,
+                max_shard_mb=self.max_shard_mb,
+                seed=self.seed,
+                on_progress=tell,
+            )
+        if self.json:
+            print_json(asdict(summary))
+            return 0
+        for name, reason in summary.left_out:
+            print(f"left out  {name}: {reason}")
+        print(f"{self.out}: {summary}")
+        return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kinetics710:
+    """Merge Kinetics-400, 600 and 700 into one data set without what any of them tests on.
+
+    Each folder of lists holds the official train.csv, val.csv and test.csv; it may hold the names
+    of its classes as label_map_k400.txt (k600, k700) or classes.txt. The result trains as format
+    kinetics710.
+
+    Example: internvideo data kinetics710 --k400 lists/k400 --k600 lists/k600 --k700 lists/k700
+    --out k710
+    """
+
+    k400: Path
+    """Folder of the lists of Kinetics-400."""
+    k600: Path
+    """Folder of the lists of Kinetics-600."""
+    k700: Path
+    """Folder of the lists of Kinetics-700."""
+    out: Path
+    """New folder for the lists, the label map, the class maps and report.json."""
+    k400_videos: Path | None = None
+    """Folder of its videos; default the folder of its lists."""
+    k600_videos: Path | None = None
+    """Folder of its videos; default the folder of its lists."""
+    k700_videos: Path | None = None
+    """Folder of its videos; default the folder of its lists."""
+    layout: str | None = None
+    """Path of a video in its folder, such as {label}/{youtube_id}_{start:06d}_{end:06d}.mp4."""
+    order: str = "union"
+    """Rows as they come (union), or as published (mmaction2, internvideo, videomae-v2)."""
+    maps: Path | None = None
+    """Folder with the files of a published order."""
+    label_maps: Path | None = None
+    """Folder with label_map_k400.txt, label_map_k600.txt and label_map_k700.txt."""
+    renamed: Path | None = None
+    """Csv with older and newer names of classes (header old,new); default the fifteen of K710."""
+    only_existing: bool = False
+    """Leave out clips whose file is not there."""
+    json: bool = False
+    """Print the report as JSON."""
+
+    def run(self) -> int:
+        from internvideo.cli.terminal import print_json
+        from internvideo.data import (
+            RENAMED,
+            build_kinetics710,
+            check_is_free,
+            find_vintage,
+            read_class_maps,
+            read_renamed,
+            write_kinetics710,
+        )
+
+        check_is_free(self.out)
+        if self.order != "union" and self.maps is None:
+            raise ConfigError(f"where are the files of order {self.order!r}? give --maps FOLDER")
+        places = {
+            "k400": (self.k400, self.k400_videos),
+            "k600": (self.k600, self.k600_videos),
+            "k700": (self.k700, self.k700_videos),
+        }
+        vintages = [
+            find_vintage(name, lists, videos, label_maps=self.label_maps, layout=self.layout)
+            for name, (lists, videos) in places.items()
+        ]
+        renamed = read_renamed(self.renamed) if self.renamed else RENAMED
+        maps = None if self.order == "union" else read_class_maps(self.maps or "", self.order)
+        built = build_kinetics710(
+            vintages, maps=maps, renamed=renamed, only_existing=self.only_existing
+        )
+        write_kinetics710(built, self.out)
+        report = built.report
+        if self.json:
+            print_json(report)
+            return 0
+        for name, vintage in report["vintages"].items():
+            for split in ("train", "val"):
+                counts = vintage[split]
+                dropped = [f"{count} {reason}" for reason, count in counts["dropped"].items()]
+                left_out = f" ({', '.join(dropped)})" if dropped else ""
+                print(f"{name} {split:<5}  {counts['kept']} of {counts['read']} kept{left_out}")
+        print(
+            f"{self.out}: {report['train']} videos to train on, {report['val']} to validate on, "
+            f"{report['classes']} classes"
+        )
+        return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Playground:
+    """Generate the playground: videos of moving shapes of which every fact is known.
+
+    Example: internvideo data playground --size small --seed 0 --out runs/playground
+    """
+
+    out: Path
+    """Folder to write; an interrupted generation is continued."""
+    size: str = "demo"
+    """small (about 200 videos), demo (2,000), full (50,000) or a number."""
+    stills: Annotated[int | None, arg(metavar="N")] = None
+    """Single images beside the videos; default three for each video."""
+    seed: int = 0
+    """Same seed, same videos and annotations."""
+    workers: Annotated[int, arg(metavar="N")] = os.cpu_count() or 1
+    """Processes that draw and encode."""
+
+    def run(self) -> int:
+        from internvideo.cli.terminal import progress
+        from internvideo.playground import generate
+
+        size = int(self.size) if self.size.isdigit() else self.size
+        with progress("generating") as tell:
+            summary = generate(
+                self.out,
+                size=size,
+                num_stills=self.stills,
+                seed=self.seed,
+                num_workers=self.workers,
+                on_progress=tell,
+            )
+        print(summary)
+        return 0

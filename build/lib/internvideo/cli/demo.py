@@ -1,0 +1,207 @@
+"""`internvideo demo`: the whole chain on the playground, then one page to look at.
+
+    videos -> A, B: pretraining -> A, B: classes -> both coordinated -> results.json, report.html
+
+What is complete in the folder is not made again, and a run that was cut off goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from internvideo.data import VideoData
+    from internvideo.recipes import Run
+    from internvideo.training import TrainingConfig
+
+
+class Stage(NamedTuple):
+    """A run of the chain, in a folder of its recipe's name, and its steps by the demo's size.
+
+    `in_fp32` is for processors that do not multiply bf16, whose steps take 1.6 times as long;
+    `classifiers` are the fields of those that it trains or joins.
+    """
+
+    recipe: str
+    does: str
+    small: int
+    demo: int
+    in_fp32: int
+    classifiers: tuple[str, ...] = ()
+
+    def num_steps(self, size: str, *, device: str) -> int:
+        """Steps at the demo's size where its recipe runs on the device."""
+        from internvideo.training.parallel import choose_device
+        from internvideo.training.precision import resolve_precision
+
+        if size == "small":
+            return self.small
+        precision = resolve_precision("auto", choose_device(device))
+        return self.in_fp32 if precision == "fp32" else self.demo
+
+
+_ONE = ("stage.model",)
+_BOTH = ("stage.pair.masked", "stage.pair.multimodal")
+
+# For four minutes on two cores, and for 15, with bf16 and without.
+PLAN = (
+    Stage("mae_tiny_playground", "encoder A learns to rebuild what is hidden", 80, 360, 280),
+    Stage("multimodal_tiny_playground", "encoder B learns to match and to describe", 50, 360, 220),
+    Stage("post_pretrain_tiny_playground", "encoder A learns to name classes", 120, 900, 520, _ONE),
+    Stage(
+        "post_pretrain_tiny_playground_b", "encoder B learns to name classes", 40, 200, 130, _ONE
+    ),
+    Stage("coordinate_tiny_playground", "both learn to read one another", 30, 60, 60, _BOTH),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demo:
+    """Generate videos of known content, train both encoders and their coordination, show it all.
+
+    Example: internvideo demo --out runs/demo
+    """
+
+    out: Path = Path("runs/demo")
+    """Folder of everything the demo makes; a demo that was cut short is continued."""
+    size: Literal["small", "demo"] = "demo"
+    """demo is laid out for 15 minutes on two cores (with fewer steps where the processor does not
+    multiply bf16), small for four."""
+    seed: int = 0
+    """Of the videos and of the training."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+
+    def run(self) -> int:
+        from internvideo.cli.demo_results import Trained, find
+        from internvideo.report import write_demo_report
+        from internvideo.training.journal import replace_text
+
+        last = len(PLAN) + 2
+        with _told(f"1/{last} generating videos"):
+            summary = self._generate()
+        for number, stage in enumerate(PLAN, 2):
+            with _told(f"{number}/{last} {stage.does}"):
+                if not self._train(stage):
+                    print("   stopped; the same command goes on from here", flush=True)
+                    return 1
+        with _told(f"{last}/{last} asking the models about clips they have not seen"):
+            folders = Trained(*(self.out / stage.recipe for stage in PLAN))
+            found = find(self._run_of(PLAN[0]), folders, device=self.device)
+        replace_text(self.out / "results.json", json.dumps(found.results, indent=2) + "\n")
+        page = write_demo_report(
+            self.out,
+            found,
+            playground=summary,
+            runs={stage.does: stage.recipe for stage in PLAN},
+            coordination=PLAN[-1].recipe,
+        )
+        named = found.results["action-recognition"]["top1"]
+        print("classes named:", ", ".join(f"{name} {100 * v:.1f} %" for name, v in named.items()))
+        print(f"open {page}")
+        return 0
+
+    def _generate(self) -> str:
+        from internvideo.cli.terminal import progress
+        from internvideo.playground import generate
+
+        with progress("videos") as tell:
+            summary = generate(
+                self.out / "playground",
+                size=self.size,
+                seed=self.seed,
+                num_workers=os.cpu_count() or 1,
+                on_progress=tell,
+            )
+        print(summary, flush=True)
+        return str(summary)
+
+    def _train(self, stage: Stage) -> bool:
+        """Train what is not yet trained; whether it came to its end."""
+        from internvideo.cli.train import train_and_report
+
+        run, folder = self._run_of(stage), self.out / stage.recipe
+        if _is_finished(folder, run.training.num_steps):
+            print(f"   {folder} is there already", flush=True)
+            return True
+        print(f"   {run.training.num_steps} steps of {stage.recipe}", flush=True)
+        resume = (folder / "run.json").exists()
+        outcome, _ = train_and_report(run, folder, device=self.device, resume=resume)
+        gc.collect()  # frames that it kept in memory, before the next one keeps its own
+        return not outcome.interrupted
+
+    def _run_of(self, stage: Stage) -> Run:
+        """The recipe on the demo's videos, from the demo's runs, with the demo's steps."""
+        from internvideo.cli.train import rooted
+        from internvideo.recipes import recipe
+
+        run = rooted(recipe(stage.recipe), str(self.out / "playground"))
+        if stage.classifiers:
+            run = self._naming(run, stage.classifiers)
+        starts: dict[str, Any] = {
+            name: str(self.out / Path(start).name)
+            for name in ("initial_weights", "masked", "multimodal")
+            if (start := getattr(run.stage, name, None)) is not None
+        }
+        num_steps = stage.num_steps(self.size, device=self.device)
+
+        def shortened(data: VideoData) -> VideoData:
+            return replace(data, first_steps=data.first_steps * num_steps // run.training.num_steps)
+
+        others = run.other_sources.items()
+        return replace(
+            run,
+            seed=self.seed,
+            data=shortened(run.data),
+            other_sources={n: replace(other, data=shortened(other.data)) for n, other in others},
+            stage=replace(run.stage, **starts),
+            training=_of_length(run.training, num_steps),
+        )
+
+    def _naming(self, run: Run, classifiers: tuple[str, ...]) -> Run:
+        """The run on classes of a colour and an action, as many as there are."""
+        from internvideo.cli.demo_results import NAMED, named_clips
+        from internvideo.recipes import override
+
+        num_classes = len(named_clips(self.out / "playground").classes)
+        run = override(run, [f"{model}.num_classes={num_classes}" for model in classifiers])
+        return replace(run, data=replace(run.data, columns=NAMED))
+
+
+def _of_length(training: TrainingConfig, num_steps: int) -> TrainingConfig:
+    warmup = min(training.optimiser.warmup_steps, num_steps // 5)
+    return replace(
+        training,
+        num_steps=num_steps,
+        optimiser=replace(training.optimiser, warmup_steps=warmup),
+        log_every=min(training.log_every, max(1, num_steps // 4)),
+        evaluate_every=-(-num_steps // 2),
+        checkpoint_every=-(-num_steps // 5),
+    )
+
+
+def _is_finished(folder: Path, num_steps: int) -> bool:
+    """Whether a run took all its steps and then wrote its page."""
+    from internvideo.training import last_checkpoint, load
+
+    checkpoint = last_checkpoint(folder / "checkpoints")
+    if checkpoint is None or not (folder / "report.html").exists():
+        return False
+    return load(checkpoint).documents["provenance"]["step"] >= num_steps
+
+
+@contextlib.contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Say what begins, and how long it took."""
+    print(what, flush=True)
+    started = time.monotonic()
+    yield
+    print(f"   {time.monotonic() - started:.0f} s", flush=True)

@@ -1,0 +1,87 @@
+"""`internvideo weights export` and `push`: our models for others, as a file or on the hub."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tyro.conf import Positional
+
+
+@dataclass(frozen=True, kw_only=True)
+class Export:
+    """Write a model as ONNX or as a program of torch.export, and compare it with the model.
+
+    Example: internvideo weights export runs/mine --to onnx --out mine.onnx
+    """
+
+    model: Positional[str]
+    """A saved model, a run or a checkpoint."""
+    to: Literal["onnx", "torch"]
+    """onnx (needs the extra `export`) or torch (a .pt2 file)."""
+    out: Path
+    """File to write, ending in .onnx or .pt2; written only if it agrees with the model."""
+    part: Literal["encoder", "classifier", "video", "text"] | None = None
+    """Which part, of a model with several: the video or the text tower."""
+    tolerance: float = 1e-4
+    """Largest difference of any output, on random input."""
+    averaged: bool = False
+    """Take the moving average of the weights, where the run kept one."""
+    json: bool = False
+    """Print the result as JSON."""
+
+    def run(self) -> int:
+        from internvideo.cli.terminal import print_json
+        from internvideo.recipes import export_model, load_pretrained
+
+        exported = export_model(
+            load_pretrained(self.model, averaged=self.averaged),
+            self.out,
+            to=self.to,
+            part=self.part,
+            tolerance=self.tolerance,
+        )
+        if self.json:
+            print_json(
+                {
+                    "file": str(exported.path),
+                    "num_bytes": exported.num_bytes,
+                    "max_error": exported.max_error,
+                    "max_errors": exported.max_errors,
+                }
+            )
+            return 0
+        told = ", ".join(f"{e:.2g} at batch {size}" for size, e in exported.max_errors.items())
+        print(f"{exported.path}: {exported.num_bytes / 1e6:.1f} MB, differs by at most {told}")
+        return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Push:
+    """Upload a model to the Hugging Face hub, with a card written from what is known of it.
+
+    Needs the extra `hub` and a login (`hf auth login`).
+
+    Example: internvideo weights push runs/mine --repo me/mine --private
+    """
+
+    model: Positional[str]
+    """A saved model, a run or a checkpoint."""
+    repo: str
+    """Repository, as owner/name; made if it does not exist."""
+    private: bool = False
+    """If it is made: seen by its owner alone."""
+    averaged: bool = False
+    """Take the moving average of the weights, where the run kept one."""
+    card: bool = False
+    """Only print the card, and upload nothing."""
+
+    def run(self) -> int:
+        from internvideo.recipes import card_of, load_pretrained, push_to_hub
+
+        if self.card:
+            print(card_of(load_pretrained(self.model, averaged=self.averaged), self.repo), end="")
+            return 0
+        print(push_to_hub(self.model, self.repo, private=self.private, averaged=self.averaged))
+        return 0

@@ -1,0 +1,377 @@
+"""`internvideo finetune`: from one's own labelled videos to a classifier, checked on the way."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import shlex
+import sys
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from tyro.conf import UseAppendAction, arg
+
+from internvideo.errors import ConfigError, TrainingError
+
+if TYPE_CHECKING:
+    from internvideo.data import LabelledVideos
+    from internvideo.recipes import Run
+    from internvideo.report import Page, Section
+    from internvideo.tasks import ActionRecognitionResult
+    from internvideo.training import Outcome
+
+logger = logging.getLogger(__name__)
+
+_SAMPLE = 200  # videos decoded beforehand
+_MOST_PAIRS = 3  # confused pairs in the terminal; the page has more
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finetune:
+    """Teach a model your own classes: checks the videos, chooses how to train, trains, reports.
+
+    The data are a csv with the columns path and label (and split, if you have one), or a folder
+    with one folder of videos for each class.
+
+    Example: internvideo finetune --data videos/ --from videomae-base-hybrid --out runs/mine
+    """
+
+    out: Path
+    """Folder of the run."""
+    data: Path | None = None
+    """A csv, or a folder of class folders."""
+    from_: Annotated[str | None, arg(name="from", metavar="MODEL")] = None
+    """What to start from: a run, a checkpoint, a saved model, a name from `internvideo weights
+    list`; without it a tiny network is trained from scratch."""
+    preset: str = "auto"
+    """probe (the encoder stays as it is), partial (its last blocks learn too), full, or auto: by
+    the number of videos."""
+    steps: int | None = None
+    """Training steps; default by the preset and the number of videos."""
+    set: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="PATH.TO.FIELD=VALUE")] = ()
+    """Change a field of the run, as in train; run.json has them all."""
+    root: str | None = None
+    """Folder that relative paths of a csv start from; default that of the csv."""
+    columns: dict[str, str] = field(default_factory=dict)
+    """Other names of columns, as in: --columns path file label class."""
+    held_back: float = 0.2
+    """Share of each class to validate on, where the data name no split val."""
+    check: Literal["sample", "all", "none"] = "sample"
+    """Which videos are decoded beforehand; a sample is of up to 200."""
+    skip_memorising: bool = False
+    """Do not first see whether a few clips can be learned by heart."""
+    workers: Annotated[int, arg(metavar="N")] = os.cpu_count() or 1
+    """Processes that check videos."""
+    seed: int = 0
+    """Of what is held back, and of the training."""
+    resume: bool = False
+    """Continue the run in --out as it was begun, from its last checkpoint."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    json: bool = False
+    """Print one JSON object."""
+
+    def run(self) -> int:
+        from internvideo.cli.terminal import print_json
+
+        self._check()
+        begun = self.resume and (self.out / "run.json").exists()
+        run, told = self._begun() if begun else self._planned()
+        outcome, told = self._train(run, told, begun=begun)
+        if outcome.interrupted:
+            resume = _command("finetune", "--out", self.out, "--resume")
+            if self.json:
+                print_json({**told, "interrupted": True, "step": outcome.step, "next": [resume]})
+            else:
+                print(f"stopped at step {outcome.step}; go on with: {resume}")
+            return 1
+        told |= self._finish(run, told)
+        if self.json:
+            print_json(told)
+        return 0
+
+    def _check(self) -> None:
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise ConfigError("finetune works in one process; start it without torchrun")
+        if self.steps is not None and self.steps < 1:
+            raise ConfigError(f"--steps {self.steps} trains nothing; give 1 or more")
+        if not 0 < self.held_back < 1:
+            raise ConfigError(f"--held-back {self.held_back}: give a share between 0 and 1")
+        if self.workers < 1:
+            raise ConfigError(f"--workers {self.workers}: give 1 or more")
+        if self.data is None and not self.resume:
+            raise ConfigError("which videos? give --data FILE_OR_FOLDER")
+        if not self.resume and (self.out / "run.json").exists():
+            raise TrainingError(
+                f"{self.out}: already holds a run; pass --resume or choose another --out"
+            )
+
+    def _planned(self) -> tuple[Run, dict[str, Any]]:
+        """Look at the videos, choose, and write down what was chosen."""
+        from internvideo.cli.terminal import progress
+        from internvideo.data import check_labelled, read_labelled, save_labelled
+        from internvideo.recipes import (
+            PRESETS,
+            choose_preset,
+            finetuning_run,
+            open_start,
+            override,
+        )
+        from internvideo.training.journal import replace_text
+
+        if self.data is None:
+            raise ConfigError(f"{self.out}: holds no run to resume; give --data to begin one")
+        has_start = self.from_ is not None
+        choose_preset(self.preset, 0, has_start=has_start)  # fails before anything is decoded
+        annotations = read_labelled(self.data, root=self.root, columns=self.columns)
+        start = None if self.from_ is None else open_start(self.from_, self.out)
+        with progress("checking videos") as tell:
+            videos = check_labelled(
+                annotations,
+                held_back_share=self.held_back,
+                decoded={"sample": _SAMPLE, "all": None, "none": 0}[self.check],
+                num_workers=self.workers,
+                seed=self.seed,
+                on_progress=tell,
+            )
+        for warning in videos.warnings:
+            logger.warning("%s", warning)
+        self._say(_described(videos))
+        self.out.mkdir(parents=True, exist_ok=True)
+        manifest = self.out.absolute() / "videos.csv"
+        videos = save_labelled(videos, manifest)
+        choice = choose_preset(self.preset, videos.num_videos("train"), has_start=has_start)
+        run = finetuning_run(
+            videos, manifest, preset=choice.preset, start=start, num_steps=self.steps
+        )
+        run = override(run, (f"seed={self.seed}", *self.set))
+        told = {
+            "out": str(self.out),
+            "data": str(self.data),
+            "from": self.from_,
+            "preset": choice.preset,
+            "why": choice.why,
+            "classes": list(videos.annotations.classes),
+            "num_train": videos.num_videos("train"),
+            "num_val": videos.num_videos("val"),
+            "num_test": videos.num_videos("test"),
+            "num_decoded": videos.num_decoded,
+            "left_out": [{"path": path, "reason": why} for path, why in videos.left_out],
+            "warnings": list(videos.warnings),
+            "num_parameters": run.stage.num_parameters,
+        }
+        self._say(_starting(run, self.from_))
+        self._say(f"preset {choice.preset} ({choice.why}): {PRESETS[choice.preset].what}")
+        replace_text(self.out / "finetune.json", json.dumps(told, indent=2, ensure_ascii=False))
+        return run, told
+
+    def _begun(self) -> tuple[Run, dict[str, Any]]:
+        """Read what was chosen when the run began."""
+        from internvideo.recipes import from_document
+
+        ignored = {"--data": self.data, "--from": self.from_, "--steps": self.steps}
+        ignored |= {"--set": self.set, "--preset": self.preset != "auto"}
+        if any(ignored.values()):
+            names = ", ".join(name for name, value in ignored.items() if value)
+            logger.warning("the run goes on as it was begun; not looked at: %s", names)
+        path = self.out / "run.json"
+        document = json.loads(path.read_text(encoding="utf-8"))
+        told_path = self.out / "finetune.json"
+        if not told_path.exists():
+            raise ConfigError(f"{self.out}: holds a run, but none of finetune; use train --resume")
+        return (
+            from_document(document["run"], where=str(path)),
+            json.loads(told_path.read_text(encoding="utf-8")),
+        )
+
+    def _train(
+        self, run: Run, told: dict[str, Any], *, begun: bool
+    ) -> tuple[Outcome, dict[str, Any]]:
+        from internvideo.cli.terminal import progress
+        from internvideo.recipes import measure_cost, memorise_few, to_document
+        from internvideo.stages import PostPretraining, PostPretrainingStage
+        from internvideo.training import joined, train
+        from internvideo.training.journal import replace_text
+
+        assert isinstance(run.stage, PostPretraining)
+        with joined(self.device) as process, progress("training", plain_lines=False) as tell:
+            stage = PostPretrainingStage(
+                run.stage,
+                run.data,
+                run.training,
+                seed=run.seed,
+                share=process.share,
+                device=process.device,
+                folder=self.out,
+            )
+            if not begun:
+                if not self.skip_memorising:
+                    memorised = memorise_few(stage, run.training)
+                    told["memorised"] = {**asdict(memorised), "succeeded": memorised.succeeded}
+                    if memorised.succeeded:
+                        self._say(str(memorised))
+                    else:
+                        logger.warning("%s", memorised)
+                cost = measure_cost(stage, run)
+                told |= {"num_steps": cost.num_steps, "step_s": cost.step_s}
+                self._say(
+                    f"cost: {cost.num_steps} steps of {cost.clips_per_step} clips (each video "
+                    f"{cost.num_steps * cost.clips_per_step / told['num_train']:.1f} times), about "
+                    f"{_duration(cost.total_s)} at {cost.step_s:.2f} s a step, as just measured"
+                )
+                replace_text(
+                    self.out / "finetune.json", json.dumps(told, indent=2, ensure_ascii=False)
+                )
+            outcome = train(
+                stage,
+                run.training,
+                folder=self.out,
+                run=to_document(run),
+                seed=run.seed,
+                process=process,
+                resume=begun,
+                on_progress=lambda p: tell(p.step, p.num_steps),
+            )
+        return outcome, told
+
+    def _finish(self, run: Run, told: dict[str, Any]) -> dict[str, Any]:
+        """Name the held-back videos with what was saved, write the page, tell what comes next."""
+        from internvideo.cli.recognition import load_classifier
+        from internvideo.cli.terminal import progress
+        from internvideo.data import read_labelled
+        from internvideo.report import write_run_report
+        from internvideo.tasks import ActionRecognition
+
+        averaged = run.training.ema_decay is not None
+        model = load_classifier(self.out, self.device, averaged=averaged)
+        manifest = self.out / "videos.csv"
+        held_back = read_labelled(manifest).of_split("val")
+        with progress("validating") as tell:
+            result = ActionRecognition(viewing=model.viewing).evaluate(
+                model, held_back, progress=tell
+            )
+        validation = _validation(result)
+        self._say(_validated(validation))
+        pairs = _confused(result)
+        for pair in pairs:
+            self._say(f"  {pair['class']} called {pair['answer']}: {pair['times']}")
+        write_run_report(self.out, sections=_sections(told, validation, result))
+        commands = _next(self.out, held_back.records[0].video, told, averaged=averaged)
+        self._say(f"open {self.out / 'report.html'}")
+        self._say("next:\n" + "\n".join(f"  {command}" for command in commands))
+        return {
+            "validation": validation,
+            "confused": pairs,
+            "report": str(self.out / "report.html"),
+            "next": commands,
+        }
+
+    def _say(self, line: str) -> None:
+        print(line, file=sys.stderr if self.json else sys.stdout, flush=True)
+
+
+def _described(videos: LabelledVideos) -> str:
+    counts = [count for count in videos.class_counts("train").values() if count]
+    parts = {name: videos.num_videos(name) for name in ("train", "val", "test")}
+    test = f", {parts['test']} to test on (not looked at)" if parts["test"] else ""
+    return (
+        f"{sum(parts.values())} videos of {len(counts)} classes: {parts['train']} to train on "
+        f"({min(counts)} to {max(counts)} a class), {parts['val']} to validate on{test}; "
+        f"{videos.num_decoded} were decoded beforehand"
+    )
+
+
+def _starting(run: Run, name: str | None) -> str:
+    from internvideo.stages import PostPretraining
+
+    stage = run.stage
+    assert isinstance(stage, PostPretraining)
+    what = f"{name}" if name else "from scratch (no --from), the tiny encoder A"
+    flips = "" if run.data.flip else "; not flipped, as class names hold left or right"
+    return (
+        f"start: {what}, {stage.num_parameters / 1e6:.2g} M parameters, clips of "
+        f"{stage.clip_frames} frames of {stage.model.encoder.side_px} px, "
+        + ("one of each segment" if run.data.sampling == "segments" else "")
+        + (f"{run.data.stride_frames} apart" if run.data.sampling == "dense" else "")
+        + flips
+    )
+
+
+def _validation(result: ActionRecognitionResult) -> dict[str, Any]:
+    """Accuracy on how many of how many, its standard error, and what needs no model."""
+    total, right = result.num_total, int(result.confusion.diagonal().sum())
+    # With one right and one wrong video more, so that few videos all right are not certain.
+    share = (right + 1) / (total + 2)
+    return {
+        **result.scores,
+        "num_right": right,
+        "num_evaluated": result.num_evaluated,
+        "num_total": total,
+        "standard_error": math.sqrt(share * (1 - share) / total),
+        "most_frequent_class": int(result.labels.bincount().max()) / total,
+    }
+
+
+def _validated(found: dict[str, Any]) -> str:
+    unseen = found["num_total"] - found["num_evaluated"]
+    failed = f", of which {unseen} could not be decoded" if unseen else ""
+    return (
+        f"validation accuracy {found['top1']:.2f} ({found['num_right']} of {found['num_total']} "
+        f"videos right{failed}; standard error {found['standard_error']:.2f}; always answering "
+        f"the most frequent class: {found['most_frequent_class']:.2f})"
+    )
+
+
+def _confused(result: ActionRecognitionResult) -> list[dict[str, Any]]:
+    from internvideo.report.recognition import confused_pairs
+
+    names = result.classes
+    return [
+        {"class": names[truth], "answer": names[answer], "times": times}
+        for truth, answer, times in confused_pairs(result.confusion)[:_MOST_PAIRS]
+    ]
+
+
+def _sections(
+    told: dict[str, Any], validation: dict[str, Any], result: ActionRecognitionResult
+) -> list[Section]:
+    """What was chosen and why, and how the held-back videos were named."""
+    from internvideo.report import add_recognition
+
+    def add_choice(page: Page) -> None:
+        page.section("What was chosen")
+        shown = ("data", "from", "preset", "why", "num_train", "num_val", "num_test")
+        page.facts({name.replace("_", " "): str(told[name]) for name in shown})
+        for warning in told["warnings"]:
+            page.warning(warning)
+
+    def add_named(page: Page) -> None:
+        page.section("Held-back videos")
+        page.text(_validated(validation))
+        add_recognition(page, result)
+
+    return [add_choice, add_named]
+
+
+def _next(out: Path, video: Path, told: dict[str, Any], *, averaged: bool) -> list[str]:
+    """Commands that use what was trained."""
+    averaged_too = ("--averaged",) if averaged else ()
+    split = "test" if told["num_test"] else "val"
+    asked = ("--task", "action-recognition", "--data", out / "videos.csv", "--split", split)
+    return [
+        _command("predict", "action-recognition", video, "--model", out, *averaged_too),
+        _command("evaluate", out, *asked, *averaged_too),
+    ]
+
+
+def _command(*words: object) -> str:
+    return shlex.join(["internvideo", *map(str, words)])
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(1, seconds):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,175 @@
+"""`internvideo train`: one run of a recipe, alone or under torchrun."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from tyro.conf import Positional, UseAppendAction, arg
+
+if TYPE_CHECKING:
+    from internvideo.recipes import Run
+    from internvideo.report import Page, Section
+    from internvideo.stages import CoordinationStage, MultimodalPretrainingStage, RebuiltClip
+    from internvideo.training import Outcome
+
+_EXAMPLES = 60  # held-back clips on a run's page
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train:
+    """Train a recipe, or a TOML file that changes one; writes weights, metrics and report.html.
+
+    Example: internvideo train mae_tiny_videos --data videos/ --out runs/first
+    """
+
+    recipe: Annotated[Positional[str], arg(metavar="RECIPE|FILE.toml")]
+    """A name from `internvideo list recipes`, or a TOML file with a line `recipe = "NAME"`."""
+    out: Path | None = None
+    """Folder of the run; default runs/RECIPE."""
+    data: Path | None = None
+    """Folder of the data; short for --set data.root=..."""
+    set: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="PATH.TO.FIELD=VALUE")] = ()
+    """Change a field of the recipe; `internvideo show RECIPE` lists them."""
+    resume: bool = False
+    """Continue the run in --out from its last checkpoint."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    json: bool = False
+    """Print the outcome as one JSON object."""
+
+    def run(self) -> int:
+        from internvideo.cli.terminal import print_json
+        from internvideo.recipes import override
+
+        run = named_run(self.recipe)
+        if self.data is not None:
+            run = rooted(run, str(self.data))
+        run = override(run, self.set)
+        out = self.out or Path("runs") / run.name
+        outcome, rebuilt = train_and_report(run, out, device=self.device, resume=self.resume)
+        if self.json:
+            print_json({**asdict(outcome), "out": str(out)})
+        elif rebuilt is not None:
+            print(f"open {out / 'report.html'}")
+        return 1 if outcome.interrupted else 0
+
+
+def named_run(name: str) -> Run:
+    """The run of a recipe's name, or of a TOML file that changes one."""
+    from internvideo.recipes import RECIPES, read_run, recipe
+
+    return read_run(Path(name), RECIPES) if name.endswith(".toml") else recipe(name)
+
+
+def rooted(run: Run, root: str) -> Run:
+    """Look for the data in another folder; sources that lay beside it move along."""
+    moved = {
+        name: replace(source, data=replace(source.data, root=root))
+        if source.data.root == run.data.root
+        else source
+        for name, source in run.other_sources.items()
+    }
+    return replace(run, data=replace(run.data, root=root), other_sources=moved)
+
+
+def train_and_report(
+    run: Run, out: Path, *, device: str = "auto", resume: bool = False
+) -> tuple[Outcome, list[RebuiltClip] | None]:
+    """Execute a run with a progress bar and write its page; None for clips on other ranks."""
+    from internvideo.training import choose_device, sharing
+
+    is_on_cpu = choose_device(device).type == "cpu"
+    count = run.training.cpu_processes if is_on_cpu else 1
+    with sharing(count, _train_and_report, run, out, device, resume):
+        return _train_and_report(run, out, device, resume)
+
+
+def _train_and_report(
+    run: Run, out: Path, device: str, resume: bool
+) -> tuple[Outcome, list[RebuiltClip] | None]:
+    from internvideo.cli.terminal import progress
+    from internvideo.recipes import execute
+    from internvideo.report import write_run_report
+    from internvideo.stages import (
+        CoordinationStage,
+        MaskedPretrainingStage,
+        MultimodalPretrainingStage,
+    )
+    from internvideo.training import joined
+
+    with contextlib.ExitStack() as stack:
+        process = stack.enter_context(joined(device))
+        tell = lambda done, total: None  # noqa: E731
+        if process.is_first:
+            tell = stack.enter_context(progress(f"training {run.name}", plain_lines=False))
+        outcome, stage = execute(
+            run,
+            out,
+            process=process,
+            resume=resume,
+            on_progress=lambda p: tell(p.step, p.num_steps),
+        )
+        if not process.is_first:
+            return outcome, None
+        if isinstance(stage, MaskedPretrainingStage):
+            rebuilt = stage.reconstructions(4)
+            write_run_report(out, reconstructions=rebuilt)
+            return outcome, rebuilt
+        sections: list[Section] = []
+        if isinstance(stage, MultimodalPretrainingStage):
+            sections = _found_and_described(stage)
+        elif isinstance(stage, CoordinationStage):
+            sections = _coordinated(stage, out)
+        write_run_report(out, sections=sections)
+        return outcome, []
+
+
+def _found_and_described(stage: MultimodalPretrainingStage) -> list[Section]:
+    """Held-back clips found by their captions, and captions written for them."""
+    from internvideo.report import add_captions, add_retrieval
+    from internvideo.tasks import Captioning, Retrieval, VideoTextModel, Viewing
+
+    model = VideoTextModel(stage.model, stage.tokenizer, num_frames=stage.config.num_frames)
+    data = stage.data.held_back.dataset.config
+    viewing = Viewing(sampling=data.sampling, stride_frames=data.stride_frames, crop=data.eval_crop)
+    examples = stage.examples(_EXAMPLES)
+    if not examples.records:
+        return []
+    found = Retrieval(viewing=viewing).evaluate(model, examples)
+
+    def add_found(page: Page) -> None:
+        page.section("Held-back clips found by their captions")
+        add_retrieval(page, found)
+
+    sections: list[Section] = [add_found]
+    if stage.model.captioner is not None and stage.config.captioning_weight:
+        described = Captioning(viewing=viewing).evaluate(model, examples)
+
+        def add_described(page: Page) -> None:
+            page.section("Captions written for them")
+            add_captions(page, described)
+
+        sections.append(add_described)
+    return sections
+
+
+def _coordinated(stage: CoordinationStage, out: Path) -> list[Section]:
+    """Gates over training, classes that gained, and what A reads of B."""
+    from internvideo.report import RunFiles, add_class_gains, add_gates, add_readings
+
+    def add_openness(page: Page) -> None:
+        page.section("Gates and fusion")
+        add_gates(page, RunFiles.read(out))
+
+    def add_gains(page: Page) -> None:
+        page.section("Classes that gained")
+        add_class_gains(page, stage, before="mean", after="coordinated")
+
+    def add_read(page: Page) -> None:
+        page.section("What encoder A reads of encoder B's frames")
+        add_readings(page, stage.readings(4))
+
+    return [add_openness, add_gains, add_read]

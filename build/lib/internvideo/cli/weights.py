@@ -1,0 +1,224 @@
+"""`internvideo weights list`, `show` and `import`: released weights, and how they get in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from tyro.conf import Positional, UseAppendAction, arg
+
+if TYPE_CHECKING:
+    from internvideo.models import Fate
+    from internvideo.recipes import Imported
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListReleases:
+    """List released weights that are known by name.
+
+    Example: internvideo weights list --task recognition --license apache-2.0
+    """
+
+    task: str | None = None
+    """pretraining, recognition, video-text, image-text, retrieval or question-answering."""
+    license: str | None = None
+    """Only those with this license; "unknown" for those without one that we could read."""
+    json: bool = False
+    """Print a JSON list."""
+
+    def run(self) -> int:
+        from internvideo.cli.terminal import print_json
+        from internvideo.errors import unknown_name
+        from internvideo.models import RELEASES
+
+        tasks = {found.task for found in RELEASES.values()}
+        licenses = {(found.license or "unknown").lower() for found in RELEASES.values()}
+        for what, asked, known in (("task", self.task, tasks), ("license", self.license, licenses)):
+            if asked is not None and asked.lower() not in known:
+                raise unknown_name(what, asked, known)
+        rows = {
+            name: found
+            for name, found in RELEASES.items()
+            if self.task in (None, found.task)
+            and (self.license or found.license or "unknown").lower()
+            == (found.license or "unknown").lower()
+        }
+        if self.json:
+            print_json([_told(name) for name in rows])
+            return 0
+        width = max(map(len, rows), default=0)
+        for name, found in rows.items():
+            told = (found.task, found.license or "license unknown", found.result or "")
+            print(f"{name:<{width}}  {told[0]:<18} {told[1]:<16} {told[2]}".rstrip())
+        return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShowRelease:
+    """Show all that is known of released weights, and where they are to be had.
+
+    Example: internvideo weights show videomae-base-hybrid-k400
+    """
+
+    name: Positional[str]
+    """A name from `internvideo weights list`."""
+    json: bool = False
+    """Print JSON."""
+
+    def run(self) -> int:
+        from internvideo.cli.terminal import print_json
+
+        told = _told(self.name)
+        if self.json:
+            print_json(told)
+            return 0
+        for field, value in told.items():
+            print(f"{field:<12} {'unknown' if value is None else value}")
+        return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Import:
+    """Turn released weights into a saved model; says what became of every tensor.
+
+    Example: internvideo weights import vit_b_hybrid_pt_800e_k400_ft.pth --out models/mae
+    """
+
+    source: Positional[str]
+    """A file, a folder of transformers or DeepSpeed, or a name from `weights list`."""
+    out: Path
+    """Folder to write; it must not exist."""
+    explain: bool = False
+    """Print a table of all tensors."""
+    like: str | None = None
+    """The release that the file is a copy of; it is checked to be that."""
+    family: str | None = None
+    """Insist on this family of weights; by default it is recognised."""
+    size: str | None = None
+    """Insist on this size, such as base or large."""
+    sha256: str | None = None
+    """Insist on this hash of the file."""
+    num_frames: int | None = None
+    """Frames of the clips it is to see; positions are resized."""
+    side_px: int | None = None
+    """Side of the clips it is to see; positions are resized."""
+    labels: Path | None = None
+    """Class names in the order of the head's rows: a JSON list, or one a line."""
+    rows: Path | None = None
+    """Rows of the head to keep, as a JSON list; the first becomes class 0."""
+    set: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="PATH.TO.FIELD=VALUE")] = ()
+    """A field of the configuration that shapes do not tell, such as encoder.num_heads=6."""
+    new: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="PATTERN")] = ()
+    """Names of ours that may stay as they are initialised, as a regular expression."""
+    drop: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="PATTERN")] = ()
+    """Names of ours that may be left out, as a regular expression."""
+    json: bool = False
+    """Print the result as JSON."""
+
+    def run(self) -> int:
+        from internvideo.cli.terminal import print_json
+        from internvideo.errors import CheckpointError
+        from internvideo.models import count_fates
+        from internvideo.recipes import save_pretrained
+
+        if self.out.exists():
+            raise CheckpointError(f"{self.out}: exists already; choose another --out or remove it")
+        imported = self._import()
+        save_pretrained(imported.pretrained, self.out)
+        if self.json:
+            fates = [_row(fate) for fate in imported.fates]
+            print_json({"steps": imported.steps, "kind": imported.pretrained.kind, "fates": fates})
+            return 0
+        for step in imported.steps:
+            print(step)
+        if self.explain:
+            _print_table(imported)
+        print(f"{count_fates(imported.fates)}; wrote {self.out}")
+        return 0
+
+    def _import(self) -> Imported:
+        from internvideo.errors import ConfigError
+        from internvideo.recipes import Wanted, import_release, import_weights, nested
+
+        asked: dict[str, Any] = {
+            "family": self.family,
+            "size": self.size,
+            "sha256": self.sha256,
+            "num_frames": self.num_frames,
+            "side_px": self.side_px,
+            "classes": None if self.labels is None else _names(self.labels),
+            "rows": None if self.rows is None else _rows(self.rows),
+            "facts": nested(self.set) or None,
+            "new": "|".join(self.new) or None,
+            "dropped": "|".join(self.drop) or None,
+        }
+        asked = {name: value for name, value in asked.items() if value is not None}
+        there = Path(self.source).exists()
+        if self.like is not None and not there:
+            raise ConfigError(f"--like goes with a file, and {self.source} is not there")
+        if self.like is not None:
+            return import_release(self.like, Path(self.source), **asked)
+        if there or len(Path(self.source).parts) > 1:
+            return import_weights(self.source, replace(Wanted(), **asked))
+        return import_release(self.source, **asked)
+
+
+def _told(name: str) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from internvideo.models import release
+
+    found = release(name)
+    rest = {k: v for k, v in asdict(found).items() if k not in ("repo", "file", "url", "page")}
+    return {"name": name, "source": found.source, **rest}
+
+
+def _names(path: Path) -> list[str]:
+    text = path.read_text(encoding="utf-8")
+    found = _json_of(path, text) if text.lstrip().startswith("[") else text.splitlines()
+    return [str(name).strip() for name in found if str(name).strip()]
+
+
+def _rows(path: Path) -> list[int]:
+    from internvideo.errors import ConfigError
+
+    found = _json_of(path, path.read_text(encoding="utf-8"))
+    if not isinstance(found, list) or not all(type(row) is int for row in found):
+        raise ConfigError(f"{path}: is no list of row numbers; write it as [3, 0, 7]")
+    return found
+
+
+def _json_of(path: Path, text: str) -> Any:
+    import json
+
+    from internvideo.errors import ConfigError
+
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise ConfigError(f"{path}: is no JSON ({error})") from error
+
+
+def _row(fate: Fate) -> dict[str, Any]:
+    return {
+        "how": fate.how,
+        "name": fate.name,
+        "shape": fate.shape,
+        "from": fate.sources,
+        "from_shape": fate.source_shape,
+        "reason": fate.reason,
+    }
+
+
+def _print_table(imported: Imported) -> None:
+    """One line a tensor: what happened, its name and shape here, and those in the file."""
+    width = max(len(fate.name or "-") for fate in imported.fates)
+    for fate in imported.fates:
+        shape = "" if fate.shape is None else "x".join(map(str, fate.shape)) or "scalar"
+        was = ""
+        if fate.source_shape not in (None, fate.shape):
+            was = f" ({'x'.join(map(str, fate.source_shape or ()))})"
+        source = " + ".join(fate.sources) + was if fate.sources else ""
+        reason = f": {fate.reason}" if fate.reason else ""
+        print(f"{fate.how:<9} {fate.name or '-':<{width}}  {shape:<18} {source}{reason}".rstrip())

@@ -1,0 +1,102 @@
+"""Annotation files become batches of clips: readers, data sets, shards, cache, loaders."""
+
+from internvideo.data.annotations import ANNOTATIONS, manifest_from_folder, write_manifest
+from internvideo.data.broken import BrokenVideos
+from internvideo.data.cache import FrameCache
+from internvideo.data.class_maps import (
+    RENAMED,
+    ROW_ORDERS,
+    ClassMaps,
+    read_class_maps,
+    read_renamed,
+    unite_classes,
+)
+from internvideo.data.datasets import ClipDataset, Sample, VideoData
+from internvideo.data.draws import sample_seed
+from internvideo.data.feature_files import (
+    FeatureFormat,
+    FeatureType,
+    described,
+    is_complete,
+    read_features,
+    side_car,
+    write_features,
+)
+from internvideo.data.kinetics710 import (
+    Kinetics710,
+    Vintage,
+    build_kinetics710,
+    check_is_free,
+    find_vintage,
+    write_kinetics710,
+)
+from internvideo.data.labelled import LabelledVideos, check_labelled, read_labelled, save_labelled
+from internvideo.data.loading import ClipLoader
+from internvideo.data.mixture import MixedLoader, Turns
+from internvideo.data.opening import FIRST, OpenedData, Source, open_data
+from internvideo.data.shard_writer import ShardSummary, write_shards
+from internvideo.data.shards import index_shards
+from internvideo.data.sides import sided_classes
+from internvideo.data.views import ViewDataset, ViewPlan
+from internvideo.data.windows import (
+    WindowConfig,
+    Windows,
+    centre_view,
+    cut_windows,
+    read_windows,
+    windows_in_seconds,
+)
+
+__all__ = [
+    "ANNOTATIONS",
+    "FIRST",
+    "RENAMED",
+    "ROW_ORDERS",
+    "BrokenVideos",
+    "ClassMaps",
+    "ClipDataset",
+    "ClipLoader",
+    "FeatureFormat",
+    "FeatureType",
+    "FrameCache",
+    "Kinetics710",
+    "LabelledVideos",
+    "MixedLoader",
+    "OpenedData",
+    "Sample",
+    "ShardSummary",
+    "Source",
+    "Turns",
+    "VideoData",
+    "ViewDataset",
+    "ViewPlan",
+    "Vintage",
+    "WindowConfig",
+    "Windows",
+    "build_kinetics710",
+    "centre_view",
+    "check_is_free",
+    "check_labelled",
+    "cut_windows",
+    "described",
+    "find_vintage",
+    "index_shards",
+    "is_complete",
+    "manifest_from_folder",
+    "open_data",
+    "read_class_maps",
+    "read_features",
+    "read_labelled",
+    "read_renamed",
+    "read_windows",
+    "sample_seed",
+    "save_labelled",
+    "side_car",
+    "sided_classes",
+    "unite_classes",
+    "windows_in_seconds",
+    "write_features",
+    "write_kinetics710",
+    "write_manifest",
+    "write_shards",
+]

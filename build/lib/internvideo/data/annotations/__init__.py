@@ -1,0 +1,112 @@
+"""Annotation files become records: one reader for each published format.
+
+Nothing behind the readers knows a file format. A new format is one reader and one line below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from internvideo.data.annotations.choices import read_lsmdc_choice, read_msrvtt_choice
+from internvideo.data.annotations.lists import (
+    read_frame_list,
+    read_frame_ranges,
+    read_kinetics710,
+    read_list,
+    read_pretraining_list,
+)
+from internvideo.data.annotations.manifest import (
+    manifest_from_folder,
+    read_folder,
+    read_manifest,
+    read_videos,
+    write_manifest,
+)
+from internvideo.data.annotations.recognition import (
+    read_hmdb51,
+    read_kinetics,
+    read_moments,
+    read_ucf101,
+)
+from internvideo.data.annotations.retrieval import (
+    read_activitynet_captions,
+    read_didemo,
+    read_lsmdc,
+    read_msrvtt,
+    read_msvd,
+    read_vatex,
+)
+from internvideo.data.annotations.something import read_something, read_something_v1
+from internvideo.data.annotations.untrimmed import read_activitynet, read_segment_list
+from internvideo.data.annotations.web import (
+    read_image_text_folder,
+    read_image_text_list,
+    read_webvid,
+)
+from internvideo.data.shards import read_shards
+from internvideo.values import Annotations
+
+# Each takes the path of its file or folder, `root` (where the videos are) and options of its own.
+ANNOTATIONS: dict[str, Callable[..., Annotations]] = {
+    "manifest": read_manifest,
+    "folder": read_folder,
+    "videos": read_videos,
+    "kinetics": read_kinetics,
+    "kinetics710": read_kinetics710,
+    "ucf101": read_ucf101,
+    "hmdb51": read_hmdb51,
+    "moments-in-time": read_moments,
+    "something-something": read_something,
+    "something-something-v1": read_something_v1,
+    "activitynet": read_activitynet,
+    "segment-list": read_segment_list,
+    "list": read_list,
+    "frame-list": read_frame_list,
+    "frame-ranges": read_frame_ranges,
+    "pretraining-list": read_pretraining_list,
+    "webvid": read_webvid,
+    "image-text-list": read_image_text_list,
+    "image-text-folder": read_image_text_folder,
+    "msr-vtt": read_msrvtt,
+    "msvd": read_msvd,
+    "didemo": read_didemo,
+    "activitynet-captions": read_activitynet_captions,
+    "lsmdc": read_lsmdc,
+    "vatex": read_vatex,
+    "msr-vtt-choice": read_msrvtt_choice,
+    "lsmdc-choice": read_lsmdc_choice,
+    "shards": read_shards,
+}
+
+__all__ = [
+    "ANNOTATIONS",
+    "manifest_from_folder",
+    "read_activitynet",
+    "read_activitynet_captions",
+    "read_didemo",
+    "read_folder",
+    "read_frame_list",
+    "read_frame_ranges",
+    "read_hmdb51",
+    "read_image_text_folder",
+    "read_image_text_list",
+    "read_kinetics",
+    "read_kinetics710",
+    "read_list",
+    "read_lsmdc",
+    "read_lsmdc_choice",
+    "read_manifest",
+    "read_moments",
+    "read_msrvtt",
+    "read_msrvtt_choice",
+    "read_msvd",
+    "read_pretraining_list",
+    "read_segment_list",
+    "read_something",
+    "read_something_v1",
+    "read_ucf101",
+    "read_vatex",
+    "read_videos",
+    "read_webvid",
+    "write_manifest",
+]

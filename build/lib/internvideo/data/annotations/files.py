@@ -1,0 +1,162 @@
+"""Reading annotation files line by line, with errors that name file and line.
+
+Every reader of this folder goes through here, so that byte-order marks, Windows line ends, empty
+files and other encodings are met in one place.
+"""
+
+from __future__ import annotations
+
+import csv
+import difflib
+import io
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from internvideo.errors import AnnotationError
+
+
+def read_text(path: Path) -> str:
+    """Read UTF-8 with or without byte-order mark; every reason not to is an `AnnotationError`."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        near = _nearest_file(path)
+        raise AnnotationError(f"{path}: there is no such annotation file{near}") from None
+    except UnicodeDecodeError as error:
+        raise AnnotationError(
+            f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8"
+        ) from None
+    except OSError as error:
+        raise AnnotationError(f"{path}: cannot be read ({error.strerror or error})") from None
+    if not text.strip():
+        raise AnnotationError(f"{path}: the file is empty; expected at least one record")
+    return text
+
+
+def lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield number and stripped text of every line that holds something."""
+    # Not `splitlines`, which also breaks at characters that captions may hold, such as U+2028.
+    for number, line in enumerate(read_text(path).split("\n"), 1):
+        if line.strip():
+            yield number, line.strip()
+
+
+def csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield line number and stripped fields of every row of a csv; quoted commas are kept."""
+    reader = csv.reader(io.StringIO(read_text(path)), strict=True)
+    while True:
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise wrong(path, reader.line_num, f"is not csv ({error})") from None
+        if any(field.strip() for field in row):
+            yield reader.line_num, [field.strip() for field in row]
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file."""
+    try:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise wrong(path, error.lineno, f"is not JSON ({error.msg})") from None
+
+
+def parse_json(path: Path, line: int, text: str) -> Any:
+    """Parse one line of JSON lines."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise wrong(path, line, f"is not JSON ({error.msg})") from None
+
+
+def class_names(path: str | Path) -> tuple[str, ...]:
+    """Read class names in the order of their ids, one a line, without numbers before them."""
+    return tuple(line for _, line in lines(Path(path)))
+
+
+def named_classes(path: Path, classes: tuple[str, ...] | str) -> tuple[str, ...]:
+    """Take class names as they are, or read the file of them: beside `path`, or where it is."""
+    if not isinstance(classes, str):
+        return classes
+    beside = (path if path.is_dir() else path.parent) / classes
+    return class_names(beside if beside.exists() else classes)
+
+
+def wrong(path: Path, line: int, problem: str) -> AnnotationError:
+    """Build the error for one line."""
+    return AnnotationError(f"{path}, line {line}: {problem}")
+
+
+def number(path: Path, line: int, name: str, text: str) -> float:
+    """Read a number of a named field."""
+    try:
+        return float(text)
+    except ValueError:
+        raise wrong(path, line, f"{name} is {text!r}, expected a number") from None
+
+
+def whole_number(path: Path, line: int, name: str, text: str) -> int:
+    """Read an integer of a named field."""
+    try:
+        return int(text)
+    except ValueError:
+        raise wrong(path, line, f"{name} is {text!r}, expected a whole number") from None
+
+
+def seconds(path: Path, line: int, start: str, end: str) -> tuple[float | None, float | None]:
+    """Read a span; either side may be empty."""
+    start_s = number(path, line, "start", start) if start else None
+    end_s = number(path, line, "end", end) if end else None
+    if (start_s or 0.0) < 0 or (end_s is not None and end_s <= (start_s or 0.0)):
+        raise wrong(path, line, f"start {start!r} and end {end!r} (in seconds) hold no time")
+    return start_s, end_s
+
+
+def resolve_labels(
+    path: Path, found: Sequence[tuple[int, str]], classes: Sequence[str] = ()
+) -> tuple[tuple[str, ...], list[tuple[int, ...]]]:
+    """Turn the labels of a file, each with its line, into class names and one id tuple a record.
+
+    Labels that are all whole numbers are ids. Otherwise they are names, and their ids are places
+    in `classes`, or, where none are given, in the sorted list of those found. An empty label
+    gives an empty tuple.
+    """
+    names = {name for _, name in found if name}
+    if names and all(name.isdecimal() for name in names):
+        count = len(classes) or 1 + max(map(int, names))
+        for line, name in found:
+            if name and int(name) >= count:
+                raise wrong(
+                    path, line, f"label {name} has no name, the list of classes has {count}"
+                )
+        ids = {name: int(name) for name in names}
+        classes = classes or tuple(map(str, range(count)))
+    else:
+        classes = classes or sorted(names)
+        ids = {name: place for place, name in enumerate(classes)}
+        for line, name in found:
+            if name and name not in ids:
+                hint = nearest(name, classes)
+                raise wrong(path, line, f"label {name!r} is in no list of classes{hint}")
+    return tuple(classes), [(ids[name],) if name else () for _, name in found]
+
+
+def near_names(name: str, known: Iterable[str], cutoff: float = 0.6) -> list[str]:
+    """List the one known name that is nearest, if any is near."""
+    return difflib.get_close_matches(name, sorted(known), n=1, cutoff=cutoff)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Phrase the nearest known name, or nothing."""
+    near = near_names(name, known)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _nearest_file(path: Path) -> str:
+    if not path.parent.is_dir():
+        return f", nor the folder {path.parent}"
+    return nearest(path.name, (entry.name for entry in path.parent.iterdir()))

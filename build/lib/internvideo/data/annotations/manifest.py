@@ -1,0 +1,220 @@
+"""Our own manifest, a csv with a header, and folders of videos.
+
+A manifest has the column `path` and any of `label`, `caption`, `start_s`, `end_s`, `split`; paths
+are relative to the file. A label is a class name, or, when all are whole numbers, its id. Other
+columns are ignored, unless their name looks like a slip of one of these.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from internvideo.data.annotations import files
+from internvideo.errors import AnnotationError, ConfigError, unknown_name
+from internvideo.values import Annotations, Record
+from internvideo.video import storage
+
+COLUMNS = ("path", "label", "caption", "start_s", "end_s", "split")
+# As folders (`train/juggling/a.mp4`) and as names of lists; the first spelling of each is ours.
+SPLITS = {
+    "train": "train",
+    "val": "val",
+    "test": "test",
+    "validation": "val",
+    "validate": "val",
+}
+VIDEO_SUFFIXES = frozenset(
+    f".{name}"
+    for name in (
+        *("3g2", "3gp", "3gpp", "asf", "avi", "divx", "flv", "gif", "m2ts", "m4v", "mkv", "mov"),
+        *("mp4", "mpeg", "mpg", "mts", "ogv", "qt", "ts", "webm", "wmv"),
+    )
+)
+
+
+def read_manifest(
+    path: str | Path,
+    *,
+    root: str | Path | None = None,
+    columns: Mapping[str, str] | None = None,
+    classes: tuple[str, ...] | str = (),
+) -> Annotations:
+    """Read a manifest, or any csv with a header once `columns` says what its columns are.
+
+    Args:
+        path: The csv file.
+        root: Folder that paths are relative to; the file's own without it.
+        columns: Our name to the file's, such as `{"path": "file", "label": "class"}`.
+        classes: Class names in the order of their ids, or the file of them; without it those
+            found, sorted.
+    """
+    path = Path(path)
+    root = path.parent if root is None else Path(root)
+    rows = files.csv_rows(path)
+    line, header = next(rows)
+    place = _places(path, line, header, columns or {})
+    cells = []
+    for line, row in rows:
+        if len(row) != len(header):
+            raise files.wrong(path, line, f"has {len(row)} fields, the header has {len(header)}")
+        cell = {name: row[index] for name, index in place.items()}
+        if not cell["path"]:
+            raise files.wrong(path, line, f"{header[place['path']]} is empty")
+        cells.append((line, cell))
+    if not cells:
+        raise AnnotationError(f"{path}: has a header and no record")
+    names, labels = files.resolve_labels(
+        path,
+        [(line, cell.get("label", "")) for line, cell in cells],
+        files.named_classes(path, classes),
+    )
+    records = []
+    for (line, cell), label in zip(cells, labels, strict=True):
+        start_s, end_s = files.seconds(path, line, cell.get("start_s", ""), cell.get("end_s", ""))
+        records.append(
+            Record(
+                video=root / cell["path"],
+                start_s=start_s,
+                end_s=end_s,
+                labels=label,
+                captions=(cell["caption"],) if cell.get("caption") else (),
+                split=cell.get("split") or None,
+            )
+        )
+    return Annotations(records=tuple(records), classes=names)
+
+
+def read_folder(path: str | Path, *, root: str | Path | None = None) -> Annotations:
+    """Read a folder with one folder of videos a class, or these under `train`, `val`, `test`.
+
+    The videos are where the folder is, so `root` changes nothing.
+    """
+    annotations = manifest_from_folder(path)
+    without = [str(record.video) for record in annotations.records if not record.labels]
+    if without:
+        raise AnnotationError(
+            f"{without[0]}: lies in no class folder; move it to {path}/CLASS/, or list the "
+            f"videos in a manifest (a csv with the columns {', '.join(COLUMNS)})"
+        )
+    return annotations
+
+
+def read_videos(path: str | Path, *, root: str | Path | None = None) -> Annotations:
+    """Read all videos below a folder, whatever it is made of; class folders become labels.
+
+    The videos are where the folder is, so `root` changes nothing.
+    """
+    return manifest_from_folder(path)
+
+
+def manifest_from_folder(folder: str | Path) -> Annotations:
+    """Find all videos under a folder; the folder they lie in is their class.
+
+    Where some lie in no class folder, none gets a label. Folders named as in `SPLITS`
+    at the top are splits.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise AnnotationError(f"{folder}: there is no such folder")
+    videos = sorted(p for p in storage.files_below(folder) if p.suffix.lower() in VIDEO_SUFFIXES)
+    found = []
+    for video in videos:
+        parents = video.relative_to(folder).parts[:-1]
+        split = SPLITS.get(parents[0].lower()) if parents else None
+        inner = parents[1:] if split else parents
+        found.append((video, split, inner[0] if inner else ""))
+    if not found:
+        known = " ".join(sorted(VIDEO_SUFFIXES))
+        raise AnnotationError(f"{folder}: holds no video file (looked for {known})")
+    classes: tuple[str, ...] = ()
+    if all(label for _, _, label in found):
+        classes = tuple(sorted({label for _, _, label in found}))
+    records = tuple(
+        Record(video=video, split=split, labels=(classes.index(label),) if classes else ())
+        for video, split, label in found
+    )
+    return Annotations(records=records, classes=classes)
+
+
+def write_manifest(annotations: Annotations, path: str | Path) -> None:
+    """Write records as a manifest; the old file stays whole until the new one is.
+
+    Paths inside the manifest's folder are written relative to it, others absolute.
+    """
+    path = Path(path)
+    home = path.parent.resolve()
+    rows = []
+    for record in annotations.records:
+        if len(record.captions) > 1 or len(record.labels) > 1 or record.frame_template:
+            raise AnnotationError(
+                f"{record.video}: a manifest holds video files with one label and one caption each"
+            )
+        video = record.video.absolute()
+        inside = video.is_relative_to(home)
+        label = annotations.classes[record.labels[0]] if record.labels else None
+        rows.append(
+            {
+                "path": video.relative_to(home).as_posix() if inside else str(video),
+                "label": label,
+                "caption": record.captions[0] if record.captions else None,
+                "start_s": record.start_s,
+                "end_s": record.end_s,
+                "split": record.split,
+            }
+        )
+    used = ["path", *(c for c in COLUMNS[1:] if any(row[c] is not None for row in rows))]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, used, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    _replace_file(path, text.getvalue())
+
+
+def _places(path: Path, line: int, header: list[str], columns: Mapping[str, str]) -> dict[str, int]:
+    """Find the index of each of our columns that the header has."""
+    for ours in columns:
+        if ours not in COLUMNS:
+            raise unknown_name("manifest column", ours, COLUMNS)
+    theirs = {name: columns.get(name, name) for name in COLUMNS}
+    place = {ours: header.index(name) for ours, name in theirs.items() if name in header}
+    for ours in ("path", *columns):
+        if ours not in place:
+            found = ", ".join(header)
+            raise files.wrong(
+                path,
+                line,
+                f"no column {theirs[ours]!r} for {ours}, found: {found}"
+                f"{files.nearest(theirs[ours], header)}",
+            )
+    used = {header[index] for index in place.values()}
+    for name in header:
+        slip = None if name in used | set(COLUMNS) else _slip_of(name, set(COLUMNS) - set(place))
+        if slip:
+            raise files.wrong(
+                path,
+                line,
+                f"column {name!r} looks like {slip!r}; rename it, or pass "
+                f"columns={{{slip!r}: {name!r}}}",
+            )
+    return place
+
+
+def _slip_of(name: str, missing: set[str]) -> str | None:
+    near = files.near_names(name.lower(), missing, cutoff=0.8)
+    return near[0] if near else None
+
+
+def _replace_file(path: Path, text: str) -> None:
+    try:
+        handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
+        Path(beside).chmod(0o644)
+        Path(beside).replace(path)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written ({error.strerror or error})") from None

@@ -1,0 +1,167 @@
+"""Tar shards without an index, such as those of other tools, are looked through once.
+
+Source: the layout of WebDataset, github.com/webdataset/webdataset: files that follow one another
+and share their name up to its first dot are one sample. Known parts of it are a video or picture,
+`json` (with `caption`, `captions` or `text`, and `label`), `txt` (a caption) and `cls` (a label).
+Only headers and texts are read. Names are labels and never paths: nothing is unpacked.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import tarfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from internvideo.data.annotations import files
+from internvideo.data.annotations.manifest import VIDEO_SUFFIXES
+from internvideo.data.shard_index import Shard, ShardIndex, ShardSample
+from internvideo.errors import AnnotationError
+from internvideo.video import IMAGE_SUFFIXES, storage
+
+_log = logging.getLogger(__name__)
+
+_VIDEOS = frozenset(suffix.lstrip(".") for suffix in VIDEO_SUFFIXES)
+_PICTURES = frozenset(suffix.lstrip(".") for suffix in IMAGE_SUFFIXES)
+_TEXTS = frozenset({"json", "txt", "cls"})
+_MAX_TEXT_BYTES = 16 << 20
+
+
+@dataclass(slots=True)
+class _Found:
+    """A sample while its members are met, and the name of its label, if any."""
+
+    key: str
+    members: dict[str, tuple[int, int]] = field(default_factory=dict)
+    texts: dict[str, bytes] = field(default_factory=dict)
+    label: str = ""
+
+
+def media_suffix(members: dict[str, tuple[int, int]]) -> str | None:
+    """Choose the member that is seen: a video before a picture."""
+    for known in (_VIDEOS, _PICTURES):
+        for suffix in members:
+            if suffix.rsplit(".", 1)[-1].lower() in known:
+                return suffix
+    return None
+
+
+def scan_shards(folder: str, names: Sequence[str]) -> ShardIndex:
+    """Build the index of tar files by reading their headers and texts."""
+    shards, labels, own_classes = [], [], {}
+    for name in names:
+        samples, found_labels = [], []
+        size, all_found = _scan(folder, name)
+        for found in all_found:
+            records, classes = _records(f"{folder}/{name}", found)
+            own_classes |= classes
+            found_labels.append(found.label)
+            samples.append(ShardSample(key=found.key, members=found.members, records=records))
+        shards.append(Shard(name=name, size=size, samples=tuple(samples)))
+        labels.append(found_labels)
+    if own_classes:
+        names_by_id = {int(number): name for number, name in own_classes.items()}
+        count = 1 + max(names_by_id)
+        classes = tuple(names_by_id.get(number, str(number)) for number in range(count))
+        return ShardIndex(shards=tuple(shards), classes=classes)
+    flat = [(0, label) for found_labels in labels for label in found_labels]
+    classes, ids = files.resolve_labels(Path(folder), flat)
+    numbers = iter(ids)
+    return ShardIndex(
+        shards=tuple(
+            replace(shard, samples=tuple(_labelled(s, next(numbers)) for s in shard.samples))
+            for shard in shards
+        ),
+        classes=classes,
+    )
+
+
+def _labelled(sample: ShardSample, labels: tuple[int, ...]) -> ShardSample:
+    if not labels:
+        return sample
+    return replace(sample, records=tuple({**facts, "labels": labels} for facts in sample.records))
+
+
+def _scan(folder: str, name: str) -> tuple[int, list[_Found]]:
+    """Find the samples of one tar and its size; a last one that is cut off is left out."""
+    found: list[_Found] = []
+    try:
+        with storage.opened(f"{folder}/{name}") as file:
+            size = file.seek(0, 2)
+            file.seek(0)
+            tar = tarfile.TarFile(fileobj=file)  # pyrefly: ignore[bad-argument-type]
+            try:
+                for key, suffix, info in _members(tar):
+                    if not found or found[-1].key != key or suffix in found[-1].members:
+                        found.append(_Found(key))
+                    found[-1].members[suffix] = (info.offset_data, info.size)
+                    if suffix in _TEXTS and info.size <= _MAX_TEXT_BYTES:
+                        found[-1].texts[suffix] = tar.extractfile(info).read()
+            except tarfile.ReadError:
+                pass  # told below: no end mark follows
+            file.seek(tar.offset)
+            is_whole = file.read(tarfile.BLOCKSIZE) == tarfile.NUL * tarfile.BLOCKSIZE
+    except tarfile.ReadError as error:
+        raise AnnotationError(
+            f"{folder}/{name}: is not a tar file that can be read in parts ({error}); unpack it if "
+            "it is compressed"
+        ) from None
+    except OSError as error:
+        raise AnnotationError(f"{folder}/{name}: cannot be read ({error})") from None
+    if not is_whole and found:
+        last = found.pop()
+        _log.warning("%s/%s is cut off; left out its last sample, %s", folder, name, last.key)
+    return size, _seen(f"{folder}/{name}", found)
+
+
+def _members(tar: tarfile.TarFile) -> Iterator[tuple[str, str, tarfile.TarInfo]]:
+    """Yield (key, suffix, header) of the files of a tar."""
+    for info in tar:
+        folder, _, base = info.name.rpartition("/")
+        stem, _, suffix = base.partition(".")
+        if info.isreg() and not info.issparse() and stem and suffix:
+            yield f"{folder}/{stem}" if folder else stem, suffix, info
+
+
+def _seen(shard: str, found: Sequence[_Found]) -> list[_Found]:
+    """Keep the samples that hold something to see; say what is odd about the others."""
+    seen = [sample for sample in found if media_suffix(sample.members)]
+    if len(seen) < len(found):
+        first = next(sample.key for sample in found if not media_suffix(sample.members))
+        _log.warning(
+            "%s: %d of %d samples hold neither video nor picture, such as %s",
+            shard,
+            len(found) - len(seen),
+            len(found),
+            first,
+        )
+    repeated = len(seen) - len({sample.key for sample in seen})
+    if repeated:
+        _log.warning("%s: %d samples have the key of another; all are kept", shard, repeated)
+    return seen
+
+
+def _records(shard: str, found: _Found) -> tuple[tuple[dict[str, Any], ...], dict[str, str]]:
+    """Read what the texts of a sample say: the facts of its records, and names of classes."""
+    try:
+        said = json.loads(found.texts.get("json", b"{}"))
+        text = found.texts.get("txt", b"").decode().strip()
+        found.label = found.texts.get("cls", b"").decode().strip()
+    except ValueError as error:
+        raise AnnotationError(
+            f"{shard}: the texts of {found.key} cannot be read ({error})"
+        ) from None
+    if not isinstance(said, dict):
+        said = {}
+    if isinstance(said.get("records"), list):  # written by us
+        found.label = ""
+        return tuple(said["records"]), said.get("classes", {})
+    found.label = found.label or str(said.get("label", ""))
+    captions = next(
+        (said[name] for name in ("captions", "caption", "text") if said.get(name)), text
+    )
+    captions = [captions] if isinstance(captions, str) else captions
+    return ({"captions": [caption for caption in captions if caption]},), {}

@@ -1,0 +1,42 @@
+"""Heads: a representation becomes an answer."""
+
+from internvideo.heads.classify import (
+    AttentivePooling,
+    Units,
+    VideoClassifier,
+    VideoClassifierConfig,
+    in_units,
+    map_head_rows,
+    rows_of_classes,
+)
+from internvideo.heads.coordinated import (
+    CoordinatedClassifier,
+    CoordinatedClassifierConfig,
+    CoordinatedScores,
+)
+from internvideo.heads.question_answering import QuestionAnswerer, QuestionAnswererConfig
+from internvideo.heads.retrieval import (
+    TokenWeights,
+    equal_weights,
+    mean_frame_similarity,
+    token_similarity,
+)
+
+__all__ = [
+    "AttentivePooling",
+    "CoordinatedClassifier",
+    "CoordinatedClassifierConfig",
+    "CoordinatedScores",
+    "QuestionAnswerer",
+    "QuestionAnswererConfig",
+    "TokenWeights",
+    "Units",
+    "VideoClassifier",
+    "VideoClassifierConfig",
+    "equal_weights",
+    "in_units",
+    "map_head_rows",
+    "mean_frame_similarity",
+    "rows_of_classes",
+    "token_similarity",
+]

@@ -1,0 +1,91 @@
+"""What a network costs, in multiply-adds (MAC) per clip, from its configuration alone.
+
+Papers of this field print MAC as "FLOPs"; one MAC is two FLOP, and training spends three forwards:
+6 FLOP per forward MAC. Norms, softmax, biases and GELU are left out, as usual.
+"""
+
+from __future__ import annotations
+
+from internvideo.models.layers import hidden_width
+from internvideo.models.masked_autoencoder import DecoderConfig
+from internvideo.models.masked_encoder import MaskedEncoderConfig
+from internvideo.models.text_encoder import TextEncoderConfig
+from internvideo.models.uniformer import UniFormerConfig
+from internvideo.models.uniformer_blocks import stem_layers
+
+
+def block_macs(num_tokens: int, width: int, mlp_ratio: float) -> int:
+    """One block: projections, feed-forward, and attention of all tokens to all."""
+    hidden = hidden_width(width, mlp_ratio)
+    return 4 * num_tokens * width**2 + 2 * num_tokens * width * hidden + 2 * num_tokens**2 * width
+
+
+def encoder_macs(config: MaskedEncoderConfig, num_tokens: int | None = None) -> int:
+    """Forward of encoder A on `num_tokens` tokens (as many as it reads of a clip, if None)."""
+    count = num_tokens or config.num_changing or config.grid.num_tokens
+    embedding = count * config.num_pixels * config.width
+    return embedding + config.depth * block_macs(count, config.width, config.mlp_ratio)
+
+
+def autoencoder_macs(
+    encoder: MaskedEncoderConfig,
+    decoder: DecoderConfig,
+    *,
+    num_visible: int,
+    num_predicted: int,
+    num_embedded: int | None = None,
+) -> int:
+    """Forward of masked pretraining: encoder on visible, decoder on visible and predicted tokens.
+
+    The released code embeds all tokens before it drops the masked ones: `num_embedded`.
+    """
+    extra = (num_embedded or num_visible) - num_visible
+    num_decoded = num_visible + num_predicted
+    return (
+        encoder_macs(encoder, num_visible)
+        + extra * encoder.num_pixels * encoder.width
+        + num_visible * encoder.width * decoder.width
+        + decoder.depth * block_macs(num_decoded, decoder.width, decoder.mlp_ratio)
+        + num_predicted * decoder.width * encoder.num_pixels
+    )
+
+
+def uniformer_macs(
+    config: UniFormerConfig, num_frames: int, *, num_visible: int | None = None
+) -> int:
+    """Forward of encoder B's video tower on `num_visible` patches of each frame.
+
+    None: as many as it reads of a clip by itself.
+
+    As papers count it, keys and values of global blocks included, which ours never forms: they are
+    5 % of B/16.
+    """
+    h, w = config.grid
+    k = config.num_places(num_frames) if num_visible is None else num_visible
+    t, width = config.num_slots(num_frames), config.width
+    n = t * (1 + k)
+    embedding = t * k * 3 * config.time_kernel * config.patch_px**2 * width
+    if config.stem_width:
+        side, embedding = config.side_px, 0
+        for narrow, wide, stride in stem_layers(config.stem_width, config.patch_px):
+            side //= stride
+            embedding += num_frames * side**2 * 9 * narrow * wide
+        embedding += t * k * wide * config.time_kernel * width
+    block = t * block_macs(1 + k, width, config.mlp_ratio)
+    reduced = int(width // config.local_reduction)
+    local = config.num_local * t * k * (2 * width * reduced + 3 * reduced)
+    query = 2 * width**2 + 2 * width * hidden_width(width, config.global_mlp_ratio)
+    values = n * width**2 * (2 if config.global_looks else 1)
+    reader = 27 * t * h * w * width + n * width**2 + values + 2 * n * width + query
+    return embedding + config.depth * (block + local) + len(config.global_layers) * reader
+
+
+def text_macs(config: TextEncoderConfig, num_tokens: int | None = None) -> int:
+    """Forward of the text tower on `num_tokens` tokens (its context, if None)."""
+    count = config.context_length if num_tokens is None else num_tokens
+    return config.depth * block_macs(count, config.width, config.mlp_ratio)
+
+
+def training_flops(forward_macs: int, *, recompute: bool = False) -> int:
+    """Forward and backward of one clip; with recomputed activations a second forward is counted."""
+    return (8 if recompute else 6) * forward_macs

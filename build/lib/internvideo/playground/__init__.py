@@ -1,0 +1,62 @@
+"""A small world of moving shapes whose every fact is known, written as real video files."""
+
+from internvideo.playground.actions import ACTIONS, PAIRS, Action
+from internvideo.playground.check import SingleFrameCheck, check_single_frame
+from internvideo.playground.class_sets import RENAMED_CLASSES, UNKNOWN_ACTIONS, VINTAGES
+from internvideo.playground.compose import World, draw_action, draw_facts, draw_still
+from internvideo.playground.facts import Actor, Background, Event, Facts, Look, read_facts
+from internvideo.playground.generate import NUM_VIDEOS, Summary, generate
+from internvideo.playground.images import clear_frame, image_path
+from internvideo.playground.language import (
+    SLOTS,
+    alternatives,
+    caption,
+    captions,
+    changed,
+    image_captions,
+    negatives,
+)
+from internvideo.playground.looks import COLOURS, SHAPES, SIZES, TEXTURES
+from internvideo.playground.phrases import doing, slots
+from internvideo.playground.render import BACKGROUNDS, render
+
+__all__ = [
+    "ACTIONS",
+    "BACKGROUNDS",
+    "COLOURS",
+    "NUM_VIDEOS",
+    "PAIRS",
+    "RENAMED_CLASSES",
+    "SHAPES",
+    "SIZES",
+    "SLOTS",
+    "TEXTURES",
+    "UNKNOWN_ACTIONS",
+    "VINTAGES",
+    "Action",
+    "Actor",
+    "Background",
+    "Event",
+    "Facts",
+    "Look",
+    "SingleFrameCheck",
+    "Summary",
+    "World",
+    "alternatives",
+    "caption",
+    "captions",
+    "changed",
+    "check_single_frame",
+    "clear_frame",
+    "doing",
+    "draw_action",
+    "draw_facts",
+    "draw_still",
+    "generate",
+    "image_captions",
+    "image_path",
+    "negatives",
+    "read_facts",
+    "render",
+    "slots",
+]

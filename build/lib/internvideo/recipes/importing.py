@@ -1,0 +1,328 @@
+"""Released weights become a saved model: read, recognised, configured, loaded strictly, reported.
+
+The configuration is read off names and shapes. What these do not tell comes from the `config.json`
+of a `transformers` folder or from the caller. Positions are resized by the official rule: bicubic
+in space, then linear in time.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from internvideo.errors import CheckpointError
+from internvideo.heads import QuestionAnswererConfig, VideoClassifierConfig, map_head_rows
+from internvideo.models import (
+    FAMILIES,
+    Fate,
+    JointEncoderConfig,
+    MaskedEncoderConfig,
+    MultimodalEncoderConfig,
+    ReadWeights,
+    UniFormerConfig,
+    ViclipConfig,
+    decoder_config_of,
+    facts_of_clip,
+    facts_of_videomae,
+    fates_of,
+    load_weights,
+    masked_encoder_config_of,
+    multimodal_config_of,
+    read_state,
+    resize_positions,
+    size_of,
+    uniformer_config_of,
+    viclip_config_of,
+)
+from internvideo.recipes.pretrained import (
+    AutoencoderConfig,
+    ModelConfig,
+    Preprocessing,
+    Pretrained,
+    build_model,
+    check_classes,
+    from_json,
+    to_json,
+)
+from internvideo.text import load_clip_tokenizer
+from internvideo.training import check_sha256, find_weights, read_document, sha256_of
+from internvideo.video.transforms import CLIP_MEAN, CLIP_STD
+
+_DUAL = Preprocessing(
+    num_frames=8, mean=CLIP_MEAN, std=CLIP_STD, crop=224 / 256, sampling="segments"
+)
+# How each family sees clips, where nothing else says so.
+_SEEN: dict[str, Preprocessing] = {
+    "videomae": Preprocessing(),
+    "transformers-videomae": Preprocessing(),
+    "uniformerv2": Preprocessing(
+        num_frames=8, mean=(0.45,) * 3, std=(0.225,) * 3, sampling="segments"
+    ),
+    "internvideo-mm": _DUAL,
+    "viclip": Preprocessing(num_frames=8, sampling="segments"),
+    "openai-clip": _DUAL,
+    "transformers-clip": _DUAL,
+}
+_NOTHING = r"(?!)"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wanted:
+    """What is asked of an import beyond what the file says; by default nothing.
+
+    Attributes:
+        family: Insist on this family of weights.
+        size: Insist on this size, such as "base".
+        sha256: Insist on this hash of the file.
+        facts: Fields of the configuration, nested, that shapes do not tell.
+        seen: Fields of `Preprocessing` that are not the family's usual ones.
+        num_frames, side_px: See clips of this extent; positions are resized.
+        classes: Names of the classes, in the order of the head's rows.
+        rows: Row of the released head for each class that is wanted.
+        new: Regular expression for names of ours that may stay as they are initialised.
+        dropped: Regular expression for names of ours that may be left out.
+    """
+
+    family: str | None = None
+    size: str | None = None
+    sha256: str | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    seen: Mapping[str, Any] = field(default_factory=dict)
+    num_frames: int | None = None
+    side_px: int | None = None
+    classes: Sequence[str] = ()
+    rows: Sequence[int] | None = None
+    new: str = _NOTHING
+    dropped: str = _NOTHING
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Imported:
+    """A model from a published file, what became of every tensor, and how it was recognised."""
+
+    pretrained: Pretrained
+    fates: tuple[Fate, ...]
+    steps: tuple[str, ...]
+
+
+def import_weights(source: str | Path, wanted: Wanted | None = None) -> Imported:
+    """Read published weights, a file or a folder of `transformers` or DeepSpeed, into a model.
+
+    Raises:
+        CheckpointError: It is no weights, or others than wanted, or a trained tensor would be
+            lost or left random.
+    """
+    source, wanted = Path(source), wanted or Wanted()
+    files = find_weights(source)
+    if wanted.sha256 is not None:
+        check_sha256(files[0], wanted.sha256)
+    document: dict[str, Any] = {}
+    for file in files:
+        document |= read_document(file)
+    try:
+        return _imported(source, files, read_state(document, wanted.family), wanted)
+    except CheckpointError as error:
+        raise CheckpointError(f"{source}: {error}") from error
+
+
+def _imported(source: Path, files: Sequence[Path], read: ReadWeights, wanted: Wanted) -> Imported:
+    theirs = {name: _beside(source, name) for name in ("config", "preprocessor_config")}
+    kind, released, read = _described(read)
+    released = _with(released, _facts_of_transformers(read.family, theirs["config"], kind))
+    released = _with(released, wanted.facts)
+    _check_size(released, wanted.size)
+    config = _seeing(released, wanted.num_frames, wanted.side_px)
+    tensors, changed = _fitted(read.tensors, released, config)
+    if wanted.rows is not None:
+        tensors = map_head_rows(tensors, wanted.rows)
+        changed |= dict.fromkeys(("head.weight", "head.bias"), "mapped")
+        config = _with(config, {"num_classes": len(wanted.rows)})
+    model = build_model(kind, config)
+    read, tensors = _without_unused(read, tensors, model.state_dict().keys(), wanted.dropped)
+    report = load_weights(model, tensors, may_be_new=wanted.new)
+    seen = theirs["preprocessor_config"] | wanted.seen
+    steps = (*read.steps, *_told(released, config, kind))
+    pretrained = Pretrained(
+        model=model.eval(),
+        kind=kind,
+        config=config,
+        preprocessing=_preprocessing(read.family, config, seen, wanted.num_frames),
+        classes=tuple(wanted.classes) or _labels(theirs["config"], kind),
+        tokenizer=load_clip_tokenizer() if _reads_clips_words(config) else None,
+        provenance={
+            "imported_from": {file.name: sha256_of(file) for file in files},
+            "family": read.family,
+            "steps": list(steps),
+        },
+    )
+    check_classes(pretrained)
+    fates = fates_of(report, read, model.state_dict(), changed)
+    return Imported(pretrained=pretrained, fates=fates, steps=steps)
+
+
+def _described(read: ReadWeights) -> tuple[str, ModelConfig, ReadWeights]:
+    """Kind and configuration of the model that weights are of, and the weights under its names."""
+    state = read.tensors
+    if read.family in ("videomae", "transformers-videomae"):
+        encoder = masked_encoder_config_of(state)
+        if "head.weight" in state:
+            config = VideoClassifierConfig(
+                encoder=replace(encoder, final_norm="fc_norm.weight" not in state),
+                num_classes=len(state["head.weight"]),
+                pooling="mean" if "fc_norm.weight" in state else "first",
+            )
+            return "video-classifier", config, read
+        if "decoder.head.weight" in state:
+            config = AutoencoderConfig(encoder=encoder, decoder=decoder_config_of(state))
+            return "masked-autoencoder", config, read
+        return "masked-encoder", encoder, read.out_of("encoder.")
+    if read.family == "uniformerv2":
+        video = uniformer_config_of(state, "encoder.")
+        if "head.weight" not in state:
+            return "uniformer", video, read.out_of("encoder.")
+        config = VideoClassifierConfig(
+            encoder=video, num_classes=len(state["head.weight"]), pooling="query"
+        )
+        return "video-classifier", config, read
+    if read.family == "viclip":
+        return "viclip", viclip_config_of(state), read
+    encoder = multimodal_config_of(state)
+    if "classifier.5.weight" not in state:
+        return "multimodal-encoder", encoder, read
+    config = QuestionAnswererConfig(encoder=encoder, num_answers=len(state["classifier.5.weight"]))
+    # The released training code keeps them, and reads them no more.
+    idle = r"(text|video)_projection$|logit_scale$|captioner\.predictor\."
+    names = [name for name in state if re.match(idle, name)]
+    return "question-answerer", config, read.without(names, "not read when answering questions")
+
+
+def _facts_of_transformers(family: str, config: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    if not config or not family.startswith("transformers"):
+        return {}
+    return facts_of_clip(config) if family.endswith("clip") else facts_of_videomae(config, kind)
+
+
+def _with(config: Any, facts: Mapping[str, Any]) -> Any:
+    """The configuration with some fields changed, nested ones too."""
+    if not facts:
+        return config
+    return from_json(type(config), _merged(to_json(config), facts), "the facts given")
+
+
+def _merged(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    return base | {
+        name: _merged(base[name], value)
+        if isinstance(value, Mapping) and isinstance(base.get(name), dict)
+        else value
+        for name, value in changes.items()
+    }
+
+
+def _video_of(config: Any) -> MaskedEncoderConfig | UniFormerConfig | JointEncoderConfig:
+    """The part of a configuration that sees clips."""
+    if isinstance(config, QuestionAnswererConfig):
+        return config.encoder.video
+    if isinstance(config, AutoencoderConfig | VideoClassifierConfig):
+        return config.encoder
+    return config.video if isinstance(config, MultimodalEncoderConfig | ViclipConfig) else config
+
+
+def _seeing(config: Any, num_frames: int | None, side_px: int | None) -> Any:
+    """The configuration for clips of another extent; a fixed table is then resized."""
+    video = _video_of(config)
+    if video is not config:
+        part = "encoder" if hasattr(config, "encoder") else "video"
+        return replace(config, **{part: _seeing(getattr(config, part), num_frames, side_px)})
+    side_px = side_px or video.side_px
+    if isinstance(video, UniFormerConfig):
+        return replace(video, side_px=side_px)
+    extent = (num_frames or video.num_frames, side_px)
+    made_for = (video.num_frames, video.side_px)
+    video = replace(video, num_frames=extent[0], side_px=extent[1])
+    if isinstance(video, MaskedEncoderConfig) and video.positions != "learned":
+        video = replace(video, positions_from=made_for if extent != made_for else None)
+    return video
+
+
+def _fitted(
+    tensors: Mapping[str, Tensor], released: ModelConfig, config: ModelConfig
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Resize encoder A's learned table, whose shape alone does not tell its grid."""
+    fitted, changed = dict(tensors), {}
+    old, new = _video_of(released), _video_of(config)
+    for name in ("pos_embed", "encoder.pos_embed"):
+        if name in fitted and old.grid != new.grid:
+            fitted[name] = resize_positions(fitted[name][0].float(), old.grid, new.grid)[None]
+            changed[name] = "resized"
+    return fitted, changed
+
+
+def _without_unused(
+    read: ReadWeights, tensors: dict[str, Tensor], own: Collection[str], dropped: str
+) -> tuple[ReadWeights, dict[str, Tensor]]:
+    unused = FAMILIES[read.family].unused
+    known = {name for name in tensors if name not in own and re.match(unused, name)}
+    asked = {name for name in tensors if name not in own and re.search(dropped, name)} - known
+    read = read.without(known, "of no use here").without(asked, "as asked")
+    return read, {name: v for name, v in tensors.items() if name in read.tensors}
+
+
+def _check_size(config: ModelConfig, size: str | None) -> None:
+    if size is not None and (found := size_of(_video_of(config))) != size:
+        raise CheckpointError(f"the weights are of size {found!r}, not {size!r}; is it the file?")
+
+
+def _told(released: ModelConfig, config: ModelConfig, kind: str) -> tuple[str, ...]:
+    old, new = _video_of(released), _video_of(config)
+    steps = [f"configured a {kind} of size {size_of(new)!r} by its shapes"]
+    if getattr(new, "positions_from", None):
+        steps.append(
+            f"resized the fixed table of positions from {old.num_frames} frames of {old.side_px} "
+            f"px to {new.num_frames} of {new.side_px} px"
+        )
+    return tuple(steps)
+
+
+def _preprocessing(
+    family: str, config: ModelConfig, seen: Mapping[str, Any], num_frames: int | None
+) -> Preprocessing:
+    usual, video = _SEEN[family], _video_of(config)
+    ours = {
+        "num_frames": num_frames or getattr(video, "num_frames", usual.num_frames),
+        "side_px": video.side_px,
+        "mean": seen.get("image_mean", usual.mean),
+        "std": seen.get("image_std", usual.std),
+    }
+    is_ours = isinstance(video, MaskedEncoderConfig) and video.num_channels == 3
+    if is_ours and "image_mean" not in seen:
+        ours |= {"mean": video.pixel_mean, "std": video.pixel_std}
+    given = {name: value for name, value in seen.items() if name in Preprocessing.__slots__}
+    return from_json(Preprocessing, to_json(usual) | ours | given, "the preprocessing")
+
+
+def _labels(config: Mapping[str, Any], kind: str) -> tuple[str, ...]:
+    names = config.get("id2label") if kind == "video-classifier" else None
+    return tuple(names[key] for key in sorted(names, key=int)) if names else ()
+
+
+def _reads_clips_words(config: ModelConfig) -> bool:
+    text = getattr(getattr(config, "encoder", config), "text", None)
+    return text is not None and text.vocabulary_size == load_clip_tokenizer().vocabulary_size
+
+
+def _beside(source: Path, name: str) -> dict[str, Any]:
+    """A JSON file of a folder; nothing where there is none."""
+    path = source / f"{name}.json"
+    if not path.is_file():
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CheckpointError(f"{name}.json: is no JSON ({error})") from error
+    return found if isinstance(found, dict) else {}

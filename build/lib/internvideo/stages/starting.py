@@ -1,0 +1,147 @@
+"""What a classifier starts from: a run or checkpoint of ours, a saved model, released weights.
+
+Any of these may be of a pretraining, which has no head, or of a classifier of other classes.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from internvideo.errors import CheckpointError, ConfigError
+from internvideo.heads import (
+    VideoClassifier,
+    VideoClassifierConfig,
+    map_head_rows,
+    rows_of_classes,
+)
+from internvideo.models import (
+    StartReport,
+    classifier_weights,
+    initialise_classifier,
+)
+from internvideo.training import load, read_document
+
+logger = logging.getLogger(__name__)
+
+# Fields of an encoder's configuration that may differ from those it was pretrained with.
+_FREE = {
+    "num_frames",
+    "side_px",
+    "drop_path",
+    "final_norm",
+    "num_changing",
+    "num_varying",
+    "least_change",
+    "least_acting",
+    "aligned_attention",  # of a start only
+    "recompute_activations",
+    "global_dropout",
+    "global_drop_path",
+    "frozen_backbone",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Start:
+    """Weights as they were read, and the documents that lay beside them."""
+
+    path: Path
+    weights: Mapping[str, Tensor]
+    documents: Mapping[str, Any]
+
+
+def read_start(path: Path, config: VideoClassifierConfig) -> Start:
+    """Read what a classifier shall start from, before anything else is opened.
+
+    Raises:
+        CheckpointError: There are no weights, or they are of another encoder.
+    """
+    if not path.exists():
+        raise CheckpointError(
+            f"{path}: no such run, checkpoint or file to start from; train it first, or set "
+            "stage.initial_weights to another one, or to none"
+        )
+    documents: Mapping[str, Any] = {}
+    if path.is_file():
+        state = read_document(path)
+    else:
+        last = path / "checkpoints" / "last"
+        loaded = load(last if (last / "model.safetensors").exists() else path)
+        state, documents = loaded.model, loaded.documents
+    _check_encoder(documents.get("config"), config, path)
+    try:
+        weights = classifier_weights(state)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    return Start(path=path, weights=weights, documents=documents)
+
+
+def start_classifier(
+    model: VideoClassifier, start: Start, classes: Sequence[str], *, head_rows: str | None = None
+) -> StartReport:
+    """Fill a classifier of `classes` with what there is for it, and say what that was.
+
+    A head that knows the names of all these classes comes along; one that knows none of them does
+    if it has equally many, or by `head_rows`, a JSON list of its row for each class.
+
+    Raises:
+        CheckpointError: The weights do not fit the encoder.
+        ConfigError: `head_rows` cannot be read.
+    """
+    weights, known = start.weights, tuple(start.documents.get("labels") or ())
+    if head_rows is not None:
+        weights = map_head_rows(weights, _read_rows(Path(head_rows)))
+    elif "head.weight" in weights and known:
+        if set(classes) <= set(known):
+            weights = map_head_rows(weights, rows_of_classes(classes, known))
+        else:
+            weights = {k: v for k, v in weights.items() if not k.startswith("head.")}
+    report = initialise_classifier(model, weights)
+    logger.info("%s: %s", start.path, report)
+    return report
+
+
+def _read_rows(path: Path) -> list[int]:
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as a JSON list of rows ({error})") from error
+    if not isinstance(rows, list) or not all(isinstance(row, int) for row in rows):
+        raise ConfigError(f"{path}: expected a JSON list of row numbers, such as [3, 0, 17]")
+    return rows
+
+
+def _check_encoder(document: Any, config: VideoClassifierConfig, path: Path) -> None:
+    """Compare with the encoder that was trained: most of its fields leave no trace in shapes."""
+    if not isinstance(document, Mapping) or "stage" not in document:
+        return  # a saved model; its configuration is that of its weights' family
+    stage = document["stage"]
+    model = stage.get("model", stage)
+    trained = model["encoder"].get("video", model["encoder"])
+    ours, usual = (
+        json.loads(json.dumps(asdict(encoder)))
+        for encoder in (config.encoder, type(config.encoder)())
+    )
+    # In units of the clip a colour's mean and deviation have no say, and channels may be added.
+    free = _FREE if config.units == "fixed" else _FREE | {"pixel_mean", "pixel_std"}
+    unlike = [
+        f"{name}={ours[name]} instead of {value}"
+        for name, value in (usual | trained).items()  # a field that a run is older than
+        if name in ours and name not in free and ours[name] != value
+    ]
+    if unlike:
+        raise CheckpointError(
+            f"{path}: its encoder is another one than model.encoder, which has {', '.join(unlike)}"
+        )
+    units = model.get("units") or ("clip" if stage.get("target") == "clip" else "fixed")
+    if units != config.units:
+        logger.warning(
+            "%s: its encoder learned with model.units=%r and not %r", path, units, config.units
+        )

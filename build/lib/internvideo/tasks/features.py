@@ -1,0 +1,322 @@
+"""Feature extraction: any encoder slides over whole videos, row by row into files.
+
+Every batch holds windows of one video only and depends on nothing but that video and the request,
+so that a video has the same features to the bit alone, in a folder, and after a restart.
+Shapes: frames (b, t, h, w, 3) uint8 -> features (b, d), or tokens (b, n, d) of encoder A and
+(b, t, 1 + n, d) of encoder B.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from einops import rearrange
+from jaxtyping import Float, Float64, UInt8
+from torch import Tensor, nn
+
+from internvideo.data import (
+    FeatureType,
+    WindowConfig,
+    Windows,
+    cut_windows,
+    described,
+    is_complete,
+    read_windows,
+    side_car,
+    write_features,
+)
+from internvideo.errors import ConfigError, DecodeError, unknown_name
+from internvideo.heads import (
+    CoordinatedClassifier,
+    Units,
+    VideoClassifier,
+    in_units,
+)
+from internvideo.models import (
+    JointEncoder,
+    MaskedAutoencoder,
+    MaskedEncoder,
+    MultimodalEncoder,
+    UniFormer,
+    Viclip,
+)
+from internvideo.objectives import clip_statistics
+from internvideo.tasks.embedding import FailedVideo, Progress
+from internvideo.training.journal import code_revision, replace_text, versions
+from internvideo.values import IMAGENET_MEAN, IMAGENET_STD
+from internvideo.video import OpenVideo, open_video
+from internvideo.video.transforms import normalise
+
+_log = logging.getLogger(__name__)
+
+Readout = Callable[[Float[Tensor, "b 3 t h w"]], Float[Tensor, "b ..."]]
+
+
+def readouts(model: nn.Module) -> dict[str, Readout]:
+    """The ways in which features can be read from a model, by name.
+
+    `mean` of all patches' tokens; `cls`, the class token (its mean over frames, in encoder B);
+    `pooled`, what a head receives; `embedding`, the place in the space shared with texts, of
+    length 1; `tokens`, all of them.
+    """
+    match model:
+        case MaskedEncoder():
+            return {"mean": lambda clip: model(clip).mean(1), "tokens": model.on_grid}
+        case UniFormer():
+            return {
+                "pooled": lambda clip: model(clip).pooled,
+                "mean": lambda clip: model(clip).tokens[:, :, 1:].mean((1, 2)),
+                "cls": lambda clip: model(clip).tokens[:, :, 0].mean(1),
+                "tokens": model.on_grid,
+            }
+        case JointEncoder():
+            return {
+                "cls": lambda clip: model(clip)[:, 0],
+                "mean": lambda clip: model(clip)[:, 1:].mean(1),
+                "tokens": model,
+            }
+        case MaskedAutoencoder():
+            return readouts(model.encoder)
+        case VideoClassifier():
+            inner, units = readouts(model.encoder), model.config.units
+            seen = {name: partial(_in_units, readout, units) for name, readout in inner.items()}
+            return {**seen, "pooled": model.features}
+        case CoordinatedClassifier():  # A's tokens after they have read B's
+            return {
+                "mean": lambda clip: model.calibrated(model.read(clip)).pooled,
+                "tokens": lambda clip: model.calibrated(model.read(clip)).tokens,
+            }
+        case MultimodalEncoder() | Viclip():
+            embedding: Readout = lambda clip: model.encode_video(clip).embedding  # noqa: E731
+            return {**readouts(model.video), "embedding": embedding}
+    raise ConfigError(f"{type(model).__name__} is no encoder of videos that features are known of")
+
+
+def _in_units(
+    readout: Readout, units: Units, clip: Float[Tensor, "b 3 t h w"]
+) -> Float[Tensor, "b ..."]:
+    return readout(in_units(clip, units))
+
+
+class FeatureEncoder:
+    """An encoder of any kind with the clips it was made for.
+
+    With `in_clip_units` a clip's pixels are measured from its own mean colour in its own deviation
+    (target "clip" of masked pretraining), and `mean` and `std` have no say. `name` is for people.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        num_frames: int,
+        side_px: int,
+        crop: float = 1.0,
+        mean: tuple[float, float, float] = IMAGENET_MEAN,
+        std: tuple[float, float, float] = IMAGENET_STD,
+        in_clip_units: bool = False,
+        name: str = "",
+    ) -> None:
+        self.model, self.readouts = model.eval(), readouts(model)
+        self.num_frames, self.side_px, self.crop = num_frames, side_px, crop
+        self.mean, self.std, self.in_clip_units = mean, std, in_clip_units
+        self.name = name
+
+    @property
+    def usual_pooling(self) -> str:
+        return "pooled" if "pooled" in self.readouts else next(iter(self.readouts))
+
+    @cached_property
+    def sha256(self) -> str:
+        """Digest of the weights: names, types, shapes and bytes, in the order of the names."""
+        digest = hashlib.sha256()
+        for name, weight in sorted(self.model.state_dict().items()):
+            digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}\n".encode())
+            digest.update(weight.cpu().contiguous().flatten().view(torch.uint8).numpy())
+        return digest.hexdigest()
+
+    @property
+    def preprocessing(self) -> dict[str, Any]:
+        """What happens to frames before the network, as a JSON object."""
+        units = "clip" if self.in_clip_units else {"mean": list(self.mean), "std": list(self.std)}
+        return {
+            "short_side_px": round(self.side_px / self.crop),
+            "centre_crop": self.crop,
+            "side_px": self.side_px,
+            "normalised_by": units,
+        }
+
+    def check(self, *, pooling: str, num_frames: int) -> None:
+        """Raise `ConfigError` where this encoder cannot give what is asked."""
+        if pooling not in self.readouts:
+            raise unknown_name(f"pooling of a {type(self.model).__name__}", pooling, self.readouts)
+        only = _only_frames(self.model)
+        if num_frames != (only or num_frames):
+            raise ConfigError(
+                f"a window of {num_frames} frames does not fit this encoder, which reads {only} at "
+                f"a time; ask for windows of {only} frames"
+            )
+
+    @torch.no_grad()
+    def features(self, frames: UInt8[Tensor, "b t h w 3"], pooling: str) -> Float[Tensor, "b ..."]:
+        """Features of clips, in float32."""
+        frames = frames.to(next(self.model.parameters()).device)
+        return self.readouts[pooling](self._normalised(frames)).float()
+
+    def _normalised(self, frames: UInt8[Tensor, "b t h w 3"]) -> Float[Tensor, "b 3 t h w"]:
+        if not self.in_clip_units:
+            return normalise(frames, mean=self.mean, std=self.std)
+        mean, deviation = clip_statistics(rearrange(frames, "b t h w c -> b t (h w c)"))
+        pixels = frames / 255 - mean[:, :, None, None, :3]
+        return rearrange(pixels / deviation[..., None, None], "b t h w c -> b c t h w")
+
+
+def _only_frames(model: nn.Module) -> int | None:
+    """How many frames a model's clips must have; None where any number will do."""
+    for inside in ("masked", "encoder", "video"):
+        if isinstance(tower := getattr(model, inside, None), nn.Module):
+            return _only_frames(tower)
+    return getattr(model.config, "num_frames", None)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FeatureExtraction:
+    """What is wanted of every video."""
+
+    windows: WindowConfig = field(default_factory=WindowConfig)
+    pooling: str = "mean"
+    batch_size: int = 8
+    dtype: FeatureType = "float32"
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise ConfigError(f"batch_size is {self.batch_size}, expected 1 or more")
+
+    def of(self, encoder: FeatureEncoder, video: str | Path) -> VideoFeatures:
+        """Features of one video, in memory."""
+        encoder.check(pooling=self.pooling, num_frames=self.windows.num_frames)
+        with open_video(video) as opened:
+            windows = self._windows(opened)
+            rows = torch.cat(list(self._rows(encoder, opened, windows)))
+        return VideoFeatures(rows=rows, start_s=windows.start_s, end_s=windows.end_s)
+
+    def extract(
+        self,
+        encoder: FeatureEncoder,
+        files: Sequence[Path],
+        targets: Sequence[Path],
+        *,
+        progress: Progress | None = None,
+    ) -> Extracted:
+        """Write the features of each file to its target; what is there already is left alone.
+
+        A file that cannot be decoded from end to end has no features and is named in the result.
+        """
+        encoder.check(pooling=self.pooling, num_frames=self.windows.num_frames)
+        code = {"revision": code_revision(), "versions": versions()}
+        num_extracted, failed = 0, []
+        for done, (file, target) in enumerate(zip(files, targets, strict=True), 1):
+            try:
+                num_extracted += self._extract(encoder, file, target, code)
+            except DecodeError as error:
+                _log.warning("no features: %s", error)
+                failed.append(FailedVideo(path=str(file), reason=str(error)))
+            if progress is not None:
+                progress(done, len(files))
+        return Extracted(
+            num_total=len(files),
+            num_extracted=num_extracted,
+            num_skipped=len(files) - num_extracted - len(failed),
+            failed=tuple(failed),
+        )
+
+    def _extract(
+        self, encoder: FeatureEncoder, file: Path, target: Path, code: Mapping[str, Any]
+    ) -> bool:
+        """Write the features of one file; False where they are there."""
+        wanted = self._wanted(encoder, file)
+        there = described(target)
+        if there is not None and is_complete(target, there) and wanted.items() <= there.items():
+            return False
+        # Gone before the array changes, so that it never tells of another one.
+        side_car(target).unlink(missing_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with open_video(file) as video:
+            windows = self._windows(video)
+            rows = self._rows(encoder, video, windows)
+            shape = write_features(target, len(windows), rows, dtype=self.dtype)
+            info = asdict(video.info)
+        times = zip(windows.start_s.tolist(), windows.end_s.tolist(), strict=True)
+        features = {
+            "file": target.name,
+            "shape": list(shape),
+            "dtype": self.dtype,
+            "num_bytes": target.stat().st_size,
+        }
+        document = {
+            "source": str(file),
+            "model_name": encoder.name,
+            **wanted,
+            "features": features,
+            "video": info,
+            **code,
+            "rows": [{"start_s": a, "centre_s": (a + b) / 2, "end_s": b} for a, b in times],
+        }
+        replace_text(side_car(target), json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+        return True
+
+    def _wanted(self, encoder: FeatureEncoder, file: Path) -> dict[str, Any]:
+        """All that decides a file's features, as a JSON object."""
+        try:
+            status = file.stat()
+        except OSError as error:
+            raise DecodeError(f"{file}: {error.strerror}; check the path") from error
+        wanted = {
+            "file": {"size_bytes": status.st_size, "time_ns": status.st_mtime_ns},
+            "model": {"type": type(encoder.model).__name__, "sha256": encoder.sha256},
+            "request": asdict(self),
+            "preprocessing": encoder.preprocessing,
+        }
+        return json.loads(json.dumps(wanted))
+
+    def _windows(self, video: OpenVideo) -> Windows:
+        if not video.num_frames:
+            raise DecodeError(f"{video.path}: no frame can be decoded; leave the file out")
+        return cut_windows(video.timestamps_s, video.info.duration_s, self.windows)
+
+    def _rows(
+        self, encoder: FeatureEncoder, video: OpenVideo, windows: Windows
+    ) -> Iterator[Float[Tensor, "b ..."]]:
+        batches = read_windows(
+            video, windows, side_px=encoder.side_px, crop=encoder.crop, batch_size=self.batch_size
+        )
+        for batch in batches:
+            yield encoder.features(batch, self.pooling)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class VideoFeatures:
+    """One row for each window, with when it starts and ends in seconds from the first frame."""
+
+    rows: Float[Tensor, "windows ..."]
+    start_s: Float64[np.ndarray, " windows"]
+    end_s: Float64[np.ndarray, " windows"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Extracted:
+    """What became of the files."""
+
+    num_total: int
+    num_extracted: int
+    num_skipped: int
+    failed: tuple[FailedVideo, ...]

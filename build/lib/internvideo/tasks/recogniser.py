@@ -1,0 +1,160 @@
+"""A classifier as tasks use it: frames in, logits over named classes out, and views merged.
+
+Shapes: frames (b, t, h, w, 3) uint8 -> logits (b, y); v views of each video.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
+
+import torch
+from einops import rearrange
+from jaxtyping import Bool, Float, Int64, UInt8
+from torch import Tensor, nn
+
+from internvideo.data import ViewPlan
+from internvideo.errors import ConfigError
+from internvideo.tasks.embedding import (
+    FailedVideo,
+    Progress,
+    Viewer,
+    Viewing,
+    see_clips,
+    stack_answers,
+)
+from internvideo.values import IMAGENET_MEAN, IMAGENET_STD, Annotations, Record
+from internvideo.video.transforms import normalise
+
+
+@runtime_checkable
+class Recogniser(Viewer, Protocol):
+    """A model that scores clips by its own classes."""
+
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+    def classify_clips(self, frames: UInt8[Tensor, "b t h w 3"]) -> Float[Tensor, "b y"]: ...
+
+
+class RecognitionModel:
+    """A `Recogniser` from any network whose forward gives logits for (b, c, t, h, w).
+
+    `sampling`, `stride_frames` and `crop` say how the network is used to seeing a video (the words
+    of `Viewing`); `mean` and `std` are what was subtracted from its pixels and divided by.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        classes: Sequence[str],
+        *,
+        num_frames: int,
+        side_px: int,
+        mean: tuple[float, float, float] = IMAGENET_MEAN,
+        std: tuple[float, float, float] = IMAGENET_STD,
+        sampling: Literal["dense", "segments"] = "dense",
+        stride_frames: int = 4,
+        crop: float = 1.0,
+    ) -> None:
+        self.model, self.classes = model.eval(), tuple(classes)
+        self.num_frames, self.side_px = num_frames, side_px
+        self.mean, self.std = mean, std
+        self.sampling: Literal["dense", "segments"] = sampling
+        self.stride_frames, self.crop = stride_frames, crop
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    @property
+    def viewing(self) -> Viewing:
+        """How to look at a video with it."""
+        return Viewing(sampling=self.sampling, stride_frames=self.stride_frames, crop=self.crop)
+
+    def normalised(self, frames: UInt8[Tensor, "b t h w 3"]) -> Float[Tensor, "b 3 t h w"]:
+        """What the network receives, on its device."""
+        return normalise(frames.to(self.device), mean=self.mean, std=self.std)
+
+    @torch.no_grad()
+    def classify_clips(self, frames: UInt8[Tensor, "b t h w 3"]) -> Float[Tensor, "b y"]:
+        """Score clips; raises `ConfigError` where the network has not one row for each class."""
+        logits = self.model(self.normalised(frames)).float()
+        if logits.shape[1] != len(self.classes):
+            raise ConfigError(
+                f"the network gives {logits.shape[1]} scores for {len(self.classes)} classes; "
+                "give it the class names that it was trained with"
+            )
+        return logits
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class ClassifiedVideos:
+    """Merged scores of every record's video, with NaN where it failed."""
+
+    scores: Float[Tensor, "b y"]
+    failed: tuple[FailedVideo, ...]
+
+    @property
+    def present(self) -> Bool[Tensor, " b"]:
+        return self.scores.isfinite().all(1)
+
+
+def classify_videos(
+    recogniser: Recogniser,
+    records: Sequence[Record],
+    viewing: Viewing,
+    plan: ViewPlan,
+    merge: Callable[[Float[Tensor, "b v y"]], Float[Tensor, "b y"]],
+    *,
+    progress: Progress | None = None,
+) -> ClassifiedVideos:
+    """Score the views of every different clip once and merge each clip's with `merge`."""
+
+    def scores(frames: UInt8[Tensor, "n t h w 3"]) -> Iterable[Tensor]:
+        # One video may have more views than a batch has room for.
+        parts = [recogniser.classify_clips(part) for part in frames.split(viewing.batch_size)]
+        logits = torch.cat(parts).detach().float().cpu()
+        return merge(rearrange(logits, "(b v) y -> b v y", v=plan.num_views))
+
+    seen = see_clips(scores, records, recogniser, viewing, plan=plan, progress=progress)
+    rows, failed = stack_answers(seen, what="score")
+    return ClassifiedVideos(scores=rows[seen.of_record], failed=failed)
+
+
+def labels_among(classes: Sequence[str], annotations: Annotations) -> Int64[Tensor, " b"]:
+    """Labels of all records as places in a model's `classes`, matched by name.
+
+    The annotations may name fewer classes, in any order, and further ones that no record has.
+    Without names their labels count as places already.
+
+    Raises:
+        ConfigError: If a record has no label, or a class that the model does not know.
+    """
+    labels = []
+    for record in annotations.records:
+        if record.label is None:
+            raise ConfigError(f"{record.video}: has no label; recognition needs one")
+        labels.append(record.label)
+    used = sorted(set(labels))
+    names = [annotations.classes[i] if annotations.classes else str(i) for i in used]
+    known = {name: place for place, name in enumerate(classes)}
+    if not annotations.classes:
+        known = {str(place): place for place in range(len(classes))}
+    missing = [name for name in names if name not in known]
+    if missing:
+        listed = ", ".join(repr(name) + _nearest(name, classes) for name in missing[:5])
+        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+        raise ConfigError(
+            f"the model knows no class {listed}{more} ({len(missing)} of the {len(names)} classes "
+            f"of the data); it knows {len(classes)}, such as {classes[0]!r}; rename the labels or "
+            "evaluate a model trained on these classes"
+        )
+    place = {label: known[name] for label, name in zip(used, names, strict=True)}
+    return torch.tensor([place[label] for label in labels])
+
+
+def _nearest(name: str, classes: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, classes, n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""

@@ -1,0 +1,55 @@
+"""The one loop: it drives anything that offers `losses(batch, generator)` and `evaluate()`."""
+
+from internvideo.training.checkpoint import Checkpoint, last_checkpoint, load
+from internvideo.training.loop import Outcome, Progress, Trainable, TrainingConfig, train
+from internvideo.training.memorise import Memorised, memorise
+from internvideo.training.mixing import MixingConfig, mix
+from internvideo.training.optim import OptimiserConfig
+from internvideo.training.parallel import (
+    Process,
+    choose_device,
+    gather_objects,
+    gather_rows,
+    in_step,
+    joined,
+    sum_over_ranks,
+)
+from internvideo.training.random_state import RandomState
+from internvideo.training.ranks import sharing
+from internvideo.training.weight_files import (
+    check_sha256,
+    find_weights,
+    read_document,
+    read_weights,
+    sha256_of,
+)
+
+__all__ = [
+    "Checkpoint",
+    "Memorised",
+    "MixingConfig",
+    "OptimiserConfig",
+    "Outcome",
+    "Process",
+    "Progress",
+    "RandomState",
+    "Trainable",
+    "TrainingConfig",
+    "check_sha256",
+    "choose_device",
+    "find_weights",
+    "gather_objects",
+    "gather_rows",
+    "in_step",
+    "joined",
+    "last_checkpoint",
+    "load",
+    "memorise",
+    "mix",
+    "read_document",
+    "read_weights",
+    "sha256_of",
+    "sharing",
+    "sum_over_ranks",
+    "train",
+]

@@ -1,0 +1,193 @@
+"""Checkpoints: folders that are complete or absent, and never execute anything when read.
+
+    checkpoints/step-120/
+      model.safetensors      weights, under the model's own names
+      config.json            the run that made them; rebuilds the model
+      labels.json            class names, which travel with the weights
+      provenance.json        code revision, data hash, metrics
+      optimiser.safetensors  exp_avg, exp_avg_sq and step of every parameter   | to resume
+      ema.safetensors        the moving average, where the run keeps one       |
+      training.json          step, loss scale, state of the stage              |
+    checkpoints/last -> step-120
+
+A folder is written beside its place and renamed, and `last` is replaced in one operation, so a cut
+(a kill, a full disk) leaves the previous checkpoint as it was. Every random choice of a step is a
+function of (seed, step, sample), so no generator state has to be kept.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    get_optimizer_state_dict,
+    set_model_state_dict,
+    set_optimizer_state_dict,
+)
+
+from internvideo.errors import CheckpointError, TrainingError
+
+_WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Checkpoint:
+    """What is written and read; `documents` are JSON files by name without suffix."""
+
+    model: Mapping[str, Tensor]
+    documents: Mapping[str, Any]
+    optimiser: Mapping[str, Tensor] | None = None
+    ema: Mapping[str, Tensor] | None = None
+
+
+def model_state(model: nn.Module) -> dict[str, Tensor]:
+    """Whole weights on the processor of the first rank; every rank must call it."""
+    state = get_model_state_dict(model, options=_WHOLE)
+    return {name: value.contiguous() for name, value in state.items()}
+
+
+def optimiser_state(
+    model: nn.Module, optimisers: Sequence[torch.optim.Optimizer]
+) -> dict[str, Tensor]:
+    """Moments and step counts by `<parameter>.<moment>`, as `model_state` gives weights."""
+    state = get_optimizer_state_dict(model, optimisers, options=_WHOLE).get("state", {})
+    return {
+        f"{name}.{moment}": value.contiguous()
+        for name, moments in state.items()
+        for moment, value in moments.items()
+    }
+
+
+def restore_model(model: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Put whole weights into a model, sharded or not; every name must match."""
+    set_model_state_dict(model, dict(state), options=_WHOLE)
+
+
+def restore_optimiser(
+    model: nn.Module, optimisers: Sequence[torch.optim.Optimizer], state: Mapping[str, Tensor]
+) -> None:
+    """Put saved moments back; rates and decays stay as the optimisers were built with."""
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    groups = [
+        {**group, "params": [names[parameter] for parameter in group["params"]]}
+        for optimiser in optimisers
+        for group in optimiser.param_groups
+    ]
+    moments: dict[str, dict[str, Tensor]] = defaultdict(dict)
+    for name, value in state.items():
+        parameter, moment = name.rsplit(".", 1)
+        moments[parameter][moment] = value
+    unlike = sorted(set(moments).symmetric_difference(n for g in groups for n in g["params"]))
+    if unlike:
+        raise CheckpointError(f"optimiser state fits another model: {', '.join(unlike[:5])}, ...")
+    set_optimizer_state_dict(
+        model, optimisers, {"state": moments, "param_groups": groups}, options=_WHOLE
+    )
+
+
+def save(checkpoint: Checkpoint, folder: Path, *, step: int, keep: int) -> Path:
+    """Write `folder/step-<step>`, point `folder/last` to it, and delete all but `keep` older ones.
+
+    Raises:
+        TrainingError: If the disk is full or the folder cannot be written; what was there remains.
+    """
+    target = folder / f"step-{step}"
+    beside = folder / f".writing-step-{step}"
+    try:
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir(parents=True)
+        for name in ("model", "optimiser", "ema"):
+            tensors = getattr(checkpoint, name)
+            if tensors is not None:
+                save_file(dict(tensors), beside / f"{name}.safetensors")
+        for name, document in checkpoint.documents.items():
+            text = json.dumps(document, indent=2, ensure_ascii=False)
+            (beside / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+        for path in [*beside.iterdir(), beside]:
+            _flush(path)
+        replaced = folder / f".replaced-step-{step}"
+        if target.exists():
+            target.rename(replaced)
+        beside.rename(target)
+        shutil.rmtree(replaced, ignore_errors=True)
+        _point(folder / "last", target.name)
+        _flush(folder)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise TrainingError(
+            f"{target}: the checkpoint could not be written ({error}); earlier checkpoints are "
+            "untouched; make room or choose another --out, then continue with --resume"
+        ) from error
+    _delete_older(folder, keep=keep)
+    return target
+
+
+def load(folder: Path) -> Checkpoint:
+    """Read a checkpoint folder (`.../last` or `.../step-<n>`).
+
+    Raises:
+        CheckpointError: If the folder or its weights are missing or damaged.
+    """
+    weights = folder / "model.safetensors"
+    if not weights.is_file():
+        found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else "no folder"
+        raise CheckpointError(f"{folder}: no model.safetensors there (found: {found})")
+    try:
+        tensors = {
+            name: load_file(path) if (path := folder / f"{name}.safetensors").is_file() else None
+            for name in ("model", "optimiser", "ema")
+        }
+        documents = {
+            path.stem: json.loads(path.read_text(encoding="utf-8"))
+            for path in sorted(folder.glob("*.json"))
+        }
+    except (OSError, SafetensorError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"{folder}: the checkpoint is damaged ({error})") from error
+    return Checkpoint(documents=documents, **tensors)
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The newest complete checkpoint below `folder`, or None."""
+    last = folder / "last"
+    return last.resolve() if (last / "model.safetensors").is_file() else None
+
+
+def _point(link: Path, target: str) -> None:
+    """Make `link` a relative symbolic link to `target`, replacing an older one in one operation."""
+    beside = link.with_name(f".{link.name}-writing")
+    beside.unlink(missing_ok=True)
+    beside.symlink_to(target, target_is_directory=True)
+    beside.replace(link)
+
+
+def _flush(path: Path) -> None:
+    """Have the file system write a file or folder through to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _delete_older(folder: Path, *, keep: int) -> None:
+    steps = sorted(
+        (path for path in folder.glob("step-*") if path.name.removeprefix("step-").isdigit()),
+        key=lambda path: int(path.name.removeprefix("step-")),
+    )
+    newest = (folder / "last").resolve().name
+    for path in steps[:-keep]:
+        if path.name != newest:
+            shutil.rmtree(path)

@@ -1,0 +1,203 @@
+"""Several processes on one run: joining, wrapping a model, summing, and staying in step.
+
+Started by torchrun, which sets RANK, WORLD_SIZE and LOCAL_RANK; without them a run is one process.
+Distribution wraps a stage from outside: the stage's `losses` runs inside a module whose `forward`
+DDP and FSDP2 can hook into, and the model itself is never changed or renamed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+import torch
+import torch.distributed as dist
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+from torch.nn.parallel import DistributedDataParallel
+
+from internvideo.errors import ConfigError
+from internvideo.values import Share
+
+Strategy = Literal["ddp", "fsdp"]
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Process:
+    """This process among those of the run, and the device it works on."""
+
+    share: Share
+    device: torch.device
+
+    @property
+    def is_first(self) -> bool:
+        return self.share.index == 0
+
+
+@contextlib.contextmanager
+def joined(device: str = "auto") -> Iterator[Process]:
+    """Join the run's process group where torchrun started several, and leave it at the end."""
+    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    chosen = choose_device(device)
+    if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)
+    if world_size == 1:
+        yield Process(share=Share(), device=chosen)
+        return
+    dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    try:
+        share = Share(index=dist.get_rank(), count=dist.get_world_size())
+        yield Process(share=share, device=chosen)
+    finally:
+        gc.collect()  # a wrapped module that outlives its group can hang when it is torn down
+        dist.destroy_process_group()
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of a name; "auto" is the best there is."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(f"unknown device {name!r}; use auto, cpu, cuda or cuda:N") from error
+    if device.type == "cuda":
+        if not torch.cuda.is_available():
+            raise ConfigError(f"device {name!r} was asked for, but torch sees no CUDA device")
+        if device.index is None:
+            device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    return device
+
+
+class LossModule(nn.Module):
+    """A stage's losses behind `forward`, where data-parallel wrappers hook in."""
+
+    def __init__(self, model: nn.Module, losses: Callable[..., dict[str, Tensor]]) -> None:
+        super().__init__()
+        self.model = model
+        self._losses = losses
+
+    def forward(self, batch: object, generator: torch.Generator) -> dict[str, Tensor]:
+        return self._losses(batch, generator)
+
+
+def wrap(
+    model: nn.Module,
+    losses: Callable[..., dict[str, Tensor]],
+    *,
+    strategy: Strategy,
+    precision: str,
+    process: Process,
+) -> nn.Module:
+    """Return the callable module of one forward pass, distributed if the run is."""
+    module = LossModule(model, losses)
+    if process.share.count == 1:
+        return module
+    if strategy == "ddp":
+        # Of a kernel whose axes are permuted where it is used; one small copy.
+        warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
+        return DistributedDataParallel(module)
+    shard(model, precision=precision)
+    return module
+
+
+def shard(model: nn.Module, *, precision: str) -> None:
+    """Split parameters over the ranks with FSDP2: each block of a stack alone, then the rest."""
+    policy = MixedPrecisionPolicy()
+    if precision == "bf16":
+        policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
+    for stack in [module for module in model.modules() if isinstance(module, nn.ModuleList)]:
+        for block in stack:
+            fully_shard(block, mp_policy=policy)
+    fully_shard(model, mp_policy=policy)
+
+
+@contextlib.contextmanager
+def gradients_synchronised(module: nn.Module, model: nn.Module, wanted: bool) -> Iterator[None]:
+    """Sum gradients over the ranks in this backward pass only if wanted (accumulation)."""
+    if isinstance(model, FSDPModule):
+        model.set_requires_gradient_sync(wanted)
+        yield
+    elif isinstance(module, DistributedDataParallel) and not wanted:
+        with module.no_sync():
+            yield
+    else:
+        yield
+
+
+def is_distributed() -> bool:
+    return dist.is_available() and dist.is_initialized()
+
+
+def sum_over_ranks(values: Tensor) -> Tensor:
+    """Sum a tensor over all ranks; the tensor itself in a run of one process."""
+    if is_distributed():
+        values = values.clone()
+        dist.all_reduce(values)
+    return values
+
+
+def gather_rows(rows: Float[Tensor, "b ..."]) -> Float[Tensor, "g ..."]:
+    """Put the rows of all ranks, equally many each, one rank after another.
+
+    Gradients flow back: a rank's rows get the sum of what all ranks made of them.
+    """
+    return _GatherRows.apply(rows) if is_distributed() else rows
+
+
+class _GatherRows(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        ctx.num_rows, rows = len(rows), rows.contiguous()
+        gathered = [torch.empty_like(rows) for _ in range(dist.get_world_size())]
+        dist.all_gather(gathered, rows)
+        return torch.cat(gathered)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        gradient = gradient.contiguous()
+        dist.all_reduce(gradient)
+        first = dist.get_rank() * ctx.num_rows
+        return gradient[first : first + ctx.num_rows]
+
+
+def gather_objects(item: Item) -> list[Item]:
+    """Give every rank the items of all, in order; small ones, such as scores and names."""
+    if not is_distributed():
+        return [item]
+    items: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(items, item)
+    return items
+
+
+def any_rank(flag: bool, device: torch.device) -> bool:
+    """Whether the flag is up on any rank, so that all take the same branch."""
+    if not is_distributed():
+        return flag
+    return bool(sum_over_ranks(torch.tensor(float(flag), device=device)) > 0)
+
+
+def in_step(items: Iterable[Item], device: torch.device) -> Iterator[tuple[Item, bool]]:
+    """Yield items with True, and repeat the last with False until every rank has run out.
+
+    Ranks with fewer evaluation batches than others would otherwise leave them waiting for ever in
+    a collective operation. Repeated items must not be counted. A rank without any item repeats
+    one of another rank's.
+    """
+    iterator = iter(items)
+    item = next(iterator, None)
+    counted = item is not None
+    if any_rank(not counted, device):
+        item = next((one for one in gather_objects(item) if one is not None), None)
+    while any_rank(counted, device):
+        yield item, counted
+        following = next(iterator, None) if counted else None
+        counted = following is not None
+        item = following if counted else item

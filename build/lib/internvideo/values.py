@@ -1,0 +1,211 @@
+"""What flows between the folders: clips, records, batches, token grids, representations.
+
+Axes use one alphabet everywhere (README, "Words"): b batch, t h w frames, rows and
+columns, c colour channels, n tubelet tokens (time-major), k visible and m masked tokens, d width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from jaxtyping import Float, Int64, UInt8
+from torch import Tensor
+
+from internvideo.errors import ConfigError
+
+# Mean and standard deviation of pixels in [0, 1], red first: what the VideoMAE family subtracts.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tubelet:
+    """Extent of one token in frames and pixels; the default is VideoMAE's 2 x 16 x 16."""
+
+    time: int = 2
+    height: int = 16
+    width: int = 16
+
+    def __post_init__(self) -> None:
+        if min(self.time, self.height, self.width) < 1:
+            raise ConfigError(f"tubelet {self} has an extent below 1; every extent is at least 1")
+
+    @property
+    def num_pixels(self) -> int:
+        """Values in one tubelet over three colour channels."""
+        return self.time * self.height * self.width * 3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TokenGrid:
+    """How many tokens a clip has along time, rows and columns; tokens are time-major."""
+
+    time: int
+    height: int
+    width: int
+
+    @classmethod
+    def of(cls, num_frames: int, side_px: int, tubelet: Tubelet) -> TokenGrid:
+        """Divide a square clip into tubelets; raises `ConfigError` where it does not divide."""
+        for what, size, extent in (
+            ("num_frames", num_frames, tubelet.time),
+            ("side_px", side_px, tubelet.height),
+            ("side_px", side_px, tubelet.width),
+        ):
+            if size < extent or size % extent:
+                raise ConfigError(
+                    f"{what} {size} is not a positive multiple of the tubelet's extent {extent}; "
+                    f"choose {what} as {max(1, round(size / extent)) * extent} or another tubelet"
+                )
+        return cls(
+            time=num_frames // tubelet.time,
+            height=side_px // tubelet.height,
+            width=side_px // tubelet.width,
+        )
+
+    @property
+    def num_places(self) -> int:
+        """Tokens of one temporal slot."""
+        return self.height * self.width
+
+    @property
+    def num_tokens(self) -> int:
+        return self.time * self.num_places
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Clip:
+    """Frames taken together from one video, as decoded.
+
+    `timestamps_s[i]` is the presentation time of frame i in seconds from the video's first frame.
+    """
+
+    frames: UInt8[Tensor, "t h w 3"]
+    timestamps_s: Float[Tensor, " t"]
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Segment:
+    """A span of a video with what happens in it."""
+
+    start_s: float
+    end_s: float
+    label: int | None = None
+    caption: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Box:
+    """One actor at one moment; `xyxy` in fractions of the frame."""
+
+    time_s: float
+    xyxy: tuple[float, float, float, float]
+    labels: tuple[int, ...] = ()
+    actor: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Member:
+    """Bytes of a file inside a tar shard, which is a path or an address such as `s3://...`."""
+
+    shard: str
+    start: int
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Record:
+    """One annotated item. Readers fill what their format has; the rest stays empty.
+
+    `video` is a file, or a folder of frames when `frame_template` is given (such as
+    ``img_{:05}.jpg``); then `first_frame` is the number of the first frame file and
+    `num_frames` how many there are. `start_s`, `end_s` restrict the item to a part of the video.
+    With `member` the bytes lie inside a shard and `video` is only their name.
+    """
+
+    video: Path
+    member: Member | None = None
+    start_s: float | None = None
+    end_s: float | None = None
+    first_frame: int = 0
+    num_frames: int | None = None
+    frame_template: str | None = None
+    labels: tuple[int, ...] = ()
+    captions: tuple[str, ...] = ()
+    segments: tuple[Segment, ...] = ()
+    boxes: tuple[Box, ...] = ()
+    question: str | None = None
+    answer: str | None = None
+    candidates: tuple[str, ...] = ()
+    split: str | None = None
+
+    @property
+    def clip(self) -> tuple[object, ...]:
+        """What two records share that show the same frames, however they describe them."""
+        part = (self.start_s, self.end_s, self.first_frame, self.num_frames)
+        return (self.video, self.member, self.frame_template, *part)
+
+    @property
+    def label(self) -> int | None:
+        """The only label, or None where the item has none; several raise `ValueError`."""
+        if len(self.labels) > 1:
+            raise ValueError(f"{self.video}: has {len(self.labels)} labels, not one; use `labels`")
+        return self.labels[0] if self.labels else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Annotations:
+    """Records together with the class names that their labels index (empty without labels)."""
+
+    records: tuple[Record, ...]
+    classes: tuple[str, ...] = ()
+
+    def of_split(self, split: str) -> Annotations:
+        """Keep the records of one split, in order."""
+        kept = tuple(record for record in self.records if record.split == split)
+        return replace(self, records=kept)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class ClipBatch:
+    """Clips ready for a model, still as bytes; normalising happens on the device.
+
+    `seeds[i]` belongs to sample i alone and is a function of (run seed, epoch, sample, view):
+    whatever is drawn for a sample after loading (its mask, say) is drawn from it, so that the
+    result does not depend on the number of ranks, workers or micro-batches. `captions` holds one
+    of each video's sentences: in training one drawn for the epoch, otherwise the first; a record
+    with candidates has its answer for a caption, and the others are its `negatives`.
+    """
+
+    frames: UInt8[Tensor, "b t h w 3"]
+    seeds: Int64[Tensor, " b"]
+    sources: tuple[str, ...]
+    labels: Int64[Tensor, " b"] | None = None
+    captions: tuple[str, ...] | None = None
+    negatives: tuple[tuple[str, ...], ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Share:
+    """Which part of every global batch one process works on: part `index` of `count`."""
+
+    index: int = 0
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.index < self.count:
+            raise ConfigError(f"share {self.index} of {self.count} does not exist")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Representation:
+    """What an encoder gives to heads: tokens on their grid and their pooled form."""
+
+    tokens: Float[Tensor, "b n d"]
+    pooled: Float[Tensor, "b d"]
+    grid: TokenGrid

@@ -1,0 +1,38 @@
+"""A file becomes a clip: decoding, sampling, transforms, and the health of files."""
+
+from internvideo.video import sampling, storage, transforms
+from internvideo.video.decode import VideoReader
+from internvideo.video.encode import write_video
+from internvideo.video.folder import FrameFolder
+from internvideo.video.health import (
+    Health,
+    health_document,
+    scan,
+    scan_files,
+    write_clean_manifest,
+    write_health_report,
+)
+from internvideo.video.info import VideoInfo
+from internvideo.video.picture import IMAGE_SUFFIXES, ImageFile
+from internvideo.video.sources import OpenVideo, open_video, read_clip
+
+__all__ = [
+    "FrameFolder",
+    "Health",
+    "IMAGE_SUFFIXES",
+    "ImageFile",
+    "OpenVideo",
+    "VideoInfo",
+    "VideoReader",
+    "health_document",
+    "open_video",
+    "read_clip",
+    "sampling",
+    "scan",
+    "scan_files",
+    "storage",
+    "transforms",
+    "write_clean_manifest",
+    "write_health_report",
+    "write_video",
+]

@@ -1,0 +1,121 @@
+"""Bytes wherever they lie: a range of a local file or of an object store, a member of a tar shard.
+
+Local paths are read directly; anything with `://` goes through fsspec, which finds the file system
+of an address (`s3://`, `gs://`, `https://`, `memory://`, also chained: `filecache::s3://`).
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from internvideo.errors import ConfigError, DecodeError
+from internvideo.values import Member
+
+# An object store fails now and then; what is not there stays so.
+_PAUSES_S = (0.5, 2.0)
+_FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+
+Result = TypeVar("Result")
+
+
+def is_url(file: str | Path) -> bool:
+    """Tell an address from a local path."""
+    return "://" in str(file)
+
+
+def read_member(member: Member, name: str | Path) -> bytes:
+    """Read what a shard holds for the video `name`, in one range, and check that it is that.
+
+    The header before a tar member tells its size, so an index of other shards is noticed.
+    """
+    header_bytes = tarfile.BLOCKSIZE
+    expected = header_bytes + member.size
+    where = f"bytes {member.start} to {member.start + member.size} of {member.shard}"
+    try:
+        found = read_range(member.shard, member.start - header_bytes, expected)
+    except OSError as error:
+        raise DecodeError(f"{name}: cannot read {where} ({error}); get the shard again") from error
+    if len(found) < expected:
+        raise DecodeError(
+            f"{name}: should be {where}, which ends {expected - len(found)} bytes too early; get "
+            "the shard again"
+        )
+    try:
+        size = tarfile.TarInfo.frombuf(found[:header_bytes], "utf-8", "surrogateescape").size
+    except tarfile.HeaderError:
+        size = None
+    if size != member.size:
+        raise DecodeError(
+            f"{name}: is not at {where}; the index is of other shards, write it again"
+        )
+    return found[header_bytes:]
+
+
+def read_range(file: str, start: int, size: int) -> bytes:
+    """Read up to `size` bytes from `start` on; fewer where the file ends before.
+
+    Raises:
+        OSError: If the file is missing or its storage fails again and again.
+    """
+    if is_url(file):
+        return _ask(file, lambda system, path: system.cat_file(path, start=start, end=start + size))
+    with Path(file).open("rb") as local:
+        local.seek(start)
+        return local.read(size)
+
+
+def sizes(folder: str) -> dict[str, int]:
+    """Sizes of the files that lie directly in a folder, by name."""
+    if is_url(folder):
+        found = _ask(folder, lambda system, path: system.ls(path, detail=True))
+        names = ((entry["name"].rstrip("/").rsplit("/", 1)[-1], entry) for entry in found)
+        return {name: entry["size"] for name, entry in names if entry["type"] == "file"}
+    with os.scandir(folder) as entries:
+        return {entry.name: entry.stat().st_size for entry in entries if entry.is_file()}
+
+
+def opened(file: str) -> io.IOBase:
+    """Open for reading here and there; use as a context manager."""
+    if is_url(file):
+        # Small blocks: between the headers of a shard lie videos that nobody wants to fetch.
+        return _ask(file, lambda system, path: system.open(path, "rb", block_size=1 << 16))
+    return Path(file).open("rb")
+
+
+def _ask(url: str, request: Callable[[Any, str], Result]) -> Result:
+    """Put a request to the file system of an address, several times where it fails."""
+    import fsspec
+
+    try:
+        system, path = fsspec.core.url_to_fs(url)
+    except (ImportError, ValueError) as error:
+        raise ConfigError(f"{url}: nothing here can read such an address ({error})") from error
+    for pause_s in (*_PAUSES_S, None):
+        try:
+            return request(system, path)
+        except _FINAL:
+            raise
+        except Exception as error:  # each storage has errors of its own
+            if pause_s is None:
+                raise OSError(f"{url}: {type(error).__name__}: {error}") from error
+            time.sleep(pause_s)
+    raise AssertionError("the last attempt returns or raises")
+
+
+def files_below(folder: str | Path) -> Iterator[Path]:
+    """Go through all files, also in linked folders; a link to a folder around it is left out."""
+    for home, folders, names in os.walk(folder, followlinks=True):
+        here = Path(home)
+        real = here.resolve()
+        folders[:] = [
+            name
+            for name in folders
+            if not (here / name).is_symlink() or not real.is_relative_to((here / name).resolve())
+        ]
+        yield from (here / name for name in names)
