@@ -72,6 +72,9 @@ UNIFORMERS: dict[str, UniFormerConfig] = {
     "large-336": replace(_UNIFORMER_LARGE, side_px=336),
     "base-local": UniFormerConfig(global_layers=tuple(range(4, 12)), **_LOCAL),
     "large-local": replace(_UNIFORMER_LARGE, global_layers=tuple(range(8, 24)), **_LOCAL),
+    "large-336-local": replace(
+        _UNIFORMER_LARGE, side_px=336, global_layers=tuple(range(8, 24)), **_LOCAL
+    ),
 }
 
 _TEXT_LARGE = TextEncoderConfig(width=768, num_heads=12)

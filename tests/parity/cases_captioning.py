@@ -31,12 +31,12 @@ from internvideo.objectives import (
     queue_contrastive_loss,
     queue_logits,
 )
-from tests.parity.case import Case
+from tests.parity.case import Case, Fields
 from tests.parity.cases_multimodal import multimodal_config
 from tests.parity.imports import filled
 
 
-def captioner_config(config: dict[str, Any]) -> CaptionDecoderConfig:
+def captioner_config(config: Fields) -> CaptionDecoderConfig:
     """The caption decoder of an `internvideo_mm_*` case."""
     width, heads = config["text"]["width"], config["caption"]["heads"]
     return CaptionDecoderConfig(
@@ -52,6 +52,7 @@ def captioner_config(config: dict[str, Any]) -> CaptionDecoderConfig:
 
 def check_caption(case: Case) -> None:
     config = replace(multimodal_config(case.config), captioner=captioner_config(case.config))
+    case.config.without_effect("answers")  # of question answering, which shares the configuration
     model = MultimodalEncoder(config).eval()
     model = filled(case, model, config, INTERNVIDEO_MM.read)
     hidden: dict[str, Tensor] = {}
@@ -61,11 +62,11 @@ def check_caption(case: Case) -> None:
             hidden[name] = output
 
         model.captioner.get_submodule(name).register_forward_hook(keep)
-    ids = case.tensors["inputs/text_ids"].long()
-    padded = case.tensors["inputs/special_tokens_mask"].bool()
+    ids = case.tensor("inputs/text_ids").long()
+    padded = case.tensor("inputs/special_tokens_mask").bool()
     clamp_logit_scale(model.logit_scale)
 
-    video = model.video(case.tensors["inputs/video"].transpose(1, 2))
+    video = model.video(case.tensor("inputs/video").transpose(1, 2))
     text = model.text(ids)
     logits = model.describe(text.tokens, video.tokens)
     video_features = model.project_video(video.pooled)
@@ -99,9 +100,9 @@ def _check_gradients(case: Case, model: MultimodalEncoder) -> None:
 
 
 def _check_queue(case: Case, videos: Tensor, texts: Tensor, logit_scale: Tensor) -> None:
-    momentum_video = unit_length(case.tensors["inputs/momentum_video_features"])
-    momentum_text = unit_length(case.tensors["inputs/momentum_text_features"])
-    queued_video, queued_text = (case.tensors[f"inputs/queue_{k}"].T for k in ("visual", "text"))
+    momentum_video = unit_length(case.tensor("inputs/momentum_video_features"))
+    momentum_text = unit_length(case.tensor("inputs/momentum_text_features"))
+    queued_video, queued_text = (case.tensor(f"inputs/queue_{k}").T for k in ("visual", "text"))
     loss = queue_contrastive_loss(
         videos, texts, momentum_video, momentum_text, queued_video, queued_text, logit_scale
     )
@@ -166,10 +167,10 @@ class Coca(nn.Module):
 def check_coca(case: Case) -> None:
     model = Coca(case.config["coca"]).eval()
     model.load_state_dict(case.group("weights"))
-    ids = case.tensors["inputs/text"].long()
+    ids = case.tensor("inputs/text").long()
 
     text_embed, text_tokens = model.embed_text(ids[:, :-1])
-    image_embed, pooled = model.embed_image(case.tensors["inputs/image_tokens"])
+    image_embed, pooled = model.embed_image(case.tensor("inputs/image_tokens"))
     logits = model.describe(model.embed_text(ids)[1], pooled)
     caption = captioning_loss(model.describe(text_tokens, pooled), ids, ids == 0)
     pairs = contrastive_loss(image_embed, text_embed, model.temperature[0])
@@ -194,10 +195,12 @@ def check_question_answering(case: Case) -> None:
 
     model = QuestionAnswerer(config)
     model = filled(case, model, config, read)
-    ids = case.tensors["inputs/text_ids"].long()
-    labels = case.tensors["inputs/labels"].long()
+    ids = case.tensor("inputs/text_ids").long()
+    labels = case.tensor("inputs/labels").long()
+    padded = case.tensor("inputs/special_tokens_mask").bool()
+    case.equal("padding", bool((ids[padded] == 0).all()), True)  # of the loss, which has no caption
 
-    logits = model(case.tensors["inputs/video"].transpose(1, 2), ids)
+    logits = model(case.tensor("inputs/video").transpose(1, 2), ids)
 
     case.close("vqa_logits", logits)
     case.close("vqa_loss", F.cross_entropy(logits, labels, ignore_index=-100)[None])

@@ -14,14 +14,15 @@ from internvideo.heads import VideoClassifier, VideoClassifierConfig
 from internvideo.models import (
     INTERNVIDEO_MM,
     JOINT_ENCODERS,
+    MASKS,
     MULTIMODAL_ENCODERS,
     OPENAI_CLIP,
     TEXT_ENCODERS,
-    UNIFORMER_V2,
     UNIFORMER_V2_CLASSIFIER,
     UNIFORMERS,
     VICLIP,
     JointEncoderConfig,
+    LoadReport,
     MultimodalEncoder,
     MultimodalEncoderConfig,
     TextEncoderConfig,
@@ -35,8 +36,10 @@ from internvideo.models import (
     unit_length,
 )
 from internvideo.models.uniformer_blocks import convolve_on_grid
+from internvideo.models.weights.layouts import Layout
 from internvideo.objectives import contrastive_loss, matched_contrastive_loss
-from tests.parity.case import Case
+from internvideo.values import TokenGrid
+from tests.parity.case import Case, Fields, plain
 from tests.parity.imports import filled
 
 
@@ -59,7 +62,12 @@ def _classifier(config: UniFormerConfig, num_classes: int) -> VideoClassifier:
     )
 
 
-def _uniformer_config(config: dict[str, Any]) -> UniFormerConfig:
+def _uniformer_config(case: Case) -> UniFormerConfig:
+    config = case.config
+    # Nobody reads a width of its own, a text tower's, or the frames (any number of them do).
+    config.without_effect("output_dim", "t_size", "cls_dropout", "kernel_size", "double_lmhra")
+    case.require(n_dim=config["width"], n_layers=len(config["return_list"]))
+    (global_dropout,) = set(config.get("mlp_dropout", [0.5]))
     num_local = 0 if config["no_lmhra"] else 2 if config["double_lmhra"] else 1
     return UniFormerConfig(
         side_px=config["input_resolution"],
@@ -70,6 +78,7 @@ def _uniformer_config(config: dict[str, Any]) -> UniFormerConfig:
         global_layers=tuple(config["return_list"]),
         num_global_heads=config["n_head"],
         global_mlp_ratio=config["mlp_factor"],
+        global_dropout=global_dropout,
         num_local=num_local,
         local_reduction=config["dw_reduction"],
         time_kernel=config["kernel_size"] if config["temporal_downsample"] else 1,
@@ -78,7 +87,7 @@ def _uniformer_config(config: dict[str, Any]) -> UniFormerConfig:
 
 
 def check_uniformerv2(case: Case) -> None:
-    config = _uniformer_config(case.config)
+    config = _uniformer_config(case)
     model = _classifier(config, case.config["num_classes"])
     model = filled(case, model, model.config, UNIFORMER_V2_CLASSIFIER.read)
     _check_round_trip(case, UNIFORMER_V2_CLASSIFIER.write(model.state_dict()))
@@ -95,8 +104,8 @@ def check_uniformerv2(case: Case) -> None:
     h, w = config.grid
 
     with torch.no_grad():
-        output = video(case.tensors["inputs/video"])
-        logits = model(case.tensors["inputs/video"])
+        output = video(case.tensor("inputs/video"))
+        logits = model(case.tensor("inputs/video"))
         dpe = {j: args[1] for j, args in given.items()}
 
     case.close("hidden/ln_pre", seen["norm_pre"].flatten(0, 1))
@@ -128,7 +137,7 @@ def _check_patches(case: Case, video: UniFormer) -> None:
     seen: list[Tensor] = []
     hook = video.norm_pre.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
     with torch.no_grad():
-        video.embed(case.tensors["inputs/video"])
+        video.embed(case.tensor("inputs/video"))
         patches = seen[0][:, :, 1:] - video.positions[1:]
     hook.remove()
     h = video.config.grid[0]
@@ -143,10 +152,11 @@ def _check_round_trip(case: Case, written: dict[str, Tensor]) -> None:
 
 
 def check_uniformerv2_clip_init(case: Case) -> None:
-    model = UniFormer(_uniformer_config(case.config))
+    model = _classifier(_uniformer_config(case), case.config["num_classes"])
     inputs = case.group("inputs")
-    report = initialise_from_clip(model, {f"visual.{k}": v for k, v in inputs.items()})
-    state = UNIFORMER_V2.write(model.state_dict())
+    report = initialise_from_clip(model.encoder, {f"visual.{k}": v for k, v in inputs.items()})
+    state = UNIFORMER_V2_CLASSIFIER.write(model.state_dict())
+    _check_origins(case, model, report, state)
 
     for name in case.group("expected/state"):
         case.close(f"state/{name}", state[name])
@@ -155,8 +165,26 @@ def check_uniformerv2_clip_init(case: Case) -> None:
     for name, centre in (("true", True), ("false", False)):
         key = f"inflate_conv1_center_{name}"
         if f"expected/{key}" in case.tensors:
-            num_frames = case.tensors[f"expected/{key}"].shape[2]
+            num_frames = case.tensor(f"expected/{key}").shape[2]
             case.close(key, inflate_kernel(inputs["conv1.weight"], num_frames, centre=centre))
+
+
+def _check_origins(
+    case: Case, model: VideoClassifier, report: LoadReport, state: dict[str, Tensor]
+) -> None:
+    """Which tensors came from CLIP, which are new, and the constants that new ones start as."""
+    from_clip = {f"encoder.{n}" for n in (*report.loaded, *report.inflated, *report.resized)}
+    origins = {n: torch.full_like(v, n in from_clip) for n, v in model.state_dict().items()}
+    taken = {n for n, v in UNIFORMER_V2_CLASSIFIER.write(origins).items() if v.all()}
+    expected = case.data["expected"]
+    case.equal("taken", sorted(taken), sorted(expected["model_keys_taken_from_clip"]))
+    new = expected["model_keys_left_at_construction_value"]
+    case.equal("new", sorted(state.keys() - taken), sorted(new))
+    unread = expected["clip_keys_ignored_because_absent_in_model"]
+    case.equal("unread", sorted(case.group("inputs").keys() - taken), sorted(unread))
+    for name, value in expected["constants_at_construction"].items():
+        extremes = state[name].min().item(), state[name].max().item()
+        case.equal(name, list(extremes), value)
 
 
 def _clip_config(
@@ -207,10 +235,10 @@ def check_clip_towers(case: Case) -> None:
     model = filled(case, model, model.config, OPENAI_CLIP.read)
     blocks = _tower_names(model, "visual.transformer.resblocks")
     seen = _record(model, blocks | {"video.norm_pre": "visual.ln_pre", "text.norm": "ln_final"})
-    ids = case.tensors["inputs/text_ids"].long()
+    ids = case.tensor("inputs/text_ids").long()
 
     with torch.no_grad():
-        output = model.video(case.tensors["inputs/image"][:, :, None])
+        output = model.video(case.tensor("inputs/image")[:, :, None])
         images, texts = model.project_video(output.pooled), model.text(ids).pooled
         texts = texts @ model.text_projection
 
@@ -223,7 +251,7 @@ def check_clip_towers(case: Case) -> None:
     case.close("logits_per_text", logits.T)
     length = config["context_length"]
     allowed = torch.ones(length, length).tril().bool()
-    recorded = case.tensors["expected/text_attention_mask"]
+    recorded = case.tensor("expected/text_attention_mask")
     case.equal("causal", bool((recorded == 0).eq(allowed).all()), True)
 
 
@@ -253,6 +281,13 @@ def _check_hidden(case: Case, seen: dict[str, Tensor]) -> None:
 def check_hf_clip(case: Case) -> None:
     whole = case.config["hf_config"]
     vision, text = whole["vision_config"], whole["text_config"]
+    for part in (vision, text):
+        case.equal("one space", part.get("projection_dim"), whole["projection_dim"])
+    # Texts are pooled at their end token, which is the largest id.
+    text.without_effect("bos_token_id", "pad_token_id")
+    case.equal("end token", text.get("eos_token_id"), int(case.tensor("inputs/input_ids").max()))
+    renamed = case.data["expected"]["keys_in_memory_differ_from_hub_layout"]
+    case.equal("names that differ", [n for n in renamed if n in case.group("weights")], [])
     activations = {"quick_gelu": "quick-gelu", "gelu": "gelu"}
     config = _clip_config(
         side=vision["image_size"],
@@ -283,26 +318,27 @@ def check_hf_clip(case: Case) -> None:
         model,
         config,
         lambda weights: OPENAI_CLIP.read(from_transformers_clip(weights)),
-        of_transformers={"model_type": "clip", **whole},
+        of_transformers={"model_type": "clip", **plain(whole)},
     )
 
     with torch.no_grad():
-        video = model.encode_video(case.tensors["inputs/pixel_values"][:, :, None])
-        texts = model.encode_text(case.tensors["inputs/input_ids"].long())
+        video = model.encode_video(case.tensor("inputs/pixel_values")[:, :, None])
+        texts = model.encode_text(case.tensor("inputs/input_ids").long())
 
     case.close("image_embeds", video.embedding)
     case.close("text_embeds", texts.embedding)
     case.close("vision_last_hidden_state", video.tokens[:, 0])
     # There, what follows the end token may not look at padding. Nobody reads it: compare the rest.
-    real = case.tensors["inputs/attention_mask"].bool()[:, :, None]
-    recorded = case.tensors["expected/text_last_hidden_state"]
+    real = case.tensor("inputs/attention_mask").bool()[:, :, None]
+    recorded = case.tensor("expected/text_last_hidden_state")
     case.close("text_last_hidden_state", torch.where(real, texts.tokens, recorded))
     case.close("logits_per_image", model.logit_scale.exp() * video.embedding @ texts.embedding.T)
 
 
-def multimodal_config(config: dict[str, Any]) -> MultimodalEncoderConfig:
+def multimodal_config(config: Fields) -> MultimodalEncoderConfig:
     """The dual encoder of an `internvideo_mm_*` case."""
     vision, text = config["vision"], config["text"]
+    vision.without_effect("t_size")  # the tower takes any number of frames
     return MultimodalEncoderConfig(
         video=UniFormerConfig(
             side_px=vision["input_resolution"],
@@ -331,15 +367,15 @@ def check_dual_encoder(case: Case) -> None:
     model = filled(case, model, model.config, INTERNVIDEO_MM.read)
     _check_round_trip(case, INTERNVIDEO_MM.write(model.state_dict()))
     seen = _record(model, _tower_names(model, "visual.transformer.resblocks"))
-    ids = case.tensors["inputs/text_ids"].long()
-    masked = case.tensors["inputs/text_masked"].bool()
+    ids = case.tensor("inputs/text_ids").long()
+    masked = case.tensor("inputs/text_masked").bool()
 
     with torch.no_grad():
-        video = model.video(case.tensors["inputs/video"])
+        video = model.video(case.tensor("inputs/video"))
         features = model.project_video(video.pooled)
         text = model.text(ids)
         text_features = text.pooled @ model.text_projection
-        image = model.project_video(model.video(case.tensors["inputs/image"]).pooled)
+        image = model.project_video(model.video(case.tensor("inputs/image")).pooled)
         masked_text = model.text(ids, masked).pooled @ model.text_projection
         logits = model.logit_scale.exp() * unit_length(features) @ unit_length(text_features).T
 
@@ -356,6 +392,9 @@ def check_dual_encoder(case: Case) -> None:
 
 def check_viclip(case: Case) -> None:
     vision, text = case.config["vision"], case.config["text"]
+    text.without_effect("checkpoint_num")  # of blocks whose activations are computed again
+    case.equal("kernel over time", vision["kernel_size"], 1)
+    case.equal("one space", text["embed_dim"], vision["output_dim"])
     config = ViclipConfig(
         video=JointEncoderConfig(
             num_frames=vision["num_frames"],
@@ -378,13 +417,13 @@ def check_viclip(case: Case) -> None:
     model = filled(case, model, config, VICLIP.read)
     names = {f"blocks.{i}": f"vision.transformer.resblocks.{i}" for i in range(vision["layers"])}
     seen = _record(model.video, names | {"norm_pre": "vision.ln_pre"})
-    clip = rearrange(case.tensors["inputs/video"], "b t c h w -> b c t h w")
-    ids = case.tensors["inputs/text_ids"].long()
+    clip = rearrange(case.tensor("inputs/video"), "b t c h w -> b c t h w")
+    ids = case.tensor("inputs/text_ids").long()
 
     with torch.no_grad():
         tokens = model.video(clip)
         embeds = tokens[:, 0] @ model.video_projection
-        image_tokens = model.video(case.tensors["inputs/image"][:, :, None])
+        image_tokens = model.video(case.tensor("inputs/image")[:, :, None])
         output = model.text(ids)
         texts = output.pooled @ model.text_projection
 
@@ -405,16 +444,29 @@ def check_viclip(case: Case) -> None:
     scale = model.logit_scale.detach()
     for kind in ("distinct", "shared"):
         loss = matched_contrastive_loss(
-            video, text_, scale, case.tensors[f"inputs/idx_{kind}"].long()
+            video, text_, scale, case.tensor(f"inputs/idx_{kind}").long()
         )
         case.close(f"loss_vtc_{kind}_idx", loss[None])
+    kept = "tokens_kept_for_masking_prob_"
+    for name in (name for name in case.data["expected"] if name.startswith(kept)):
+        ratios = map(float, name.removeprefix(kept).split("_"))
+        rows, columns = config.video.grid
+        grid = TokenGrid(time=clip.shape[2], height=rows, width=columns)
+        masks = [MASKS["random"](grid, ratio, _permutation) for ratio in ratios]
+        case.equal(name, [int((~m).sum()) for m in masks], case.data["expected"][name])
     case.close("loss_vtc_no_idx", contrastive_loss(video, text_, scale)[None])
 
 
-def _check_shapes(case: Case, name: str, model: nn.Module, state: dict[str, Tensor]) -> None:
-    expected = case.data["expected"][name]
+def _permutation(count: int) -> Tensor:
+    return torch.randperm(count, generator=torch.Generator().manual_seed(0))
+
+
+def _check_shapes(case: Case, name: str, model: nn.Module, layout: Layout) -> None:
+    expected, state = case.data["expected"][name], layout.write(model.state_dict())
     case.equal(name, sum(p.numel() for p in model.parameters()), expected["parameters"])
     case.equal(name, {key: list(v.shape) for key, v in state.items()}, expected["keys"])
+    buffers = state.keys() - layout.write(dict(model.named_parameters())).keys()
+    case.equal(name, sorted(buffers), sorted(expected["buffers"]))
 
 
 def _size(name: str) -> str:
@@ -424,25 +476,21 @@ def _size(name: str) -> str:
 def check_shapes_uniformerv2(case: Case) -> None:
     for name, expected in case.data["expected"].items():
         keys = expected["keys"]
-        size = f"{_size(name)}-local" if name.endswith("local") else _size(name)
+        size = f"{_size(name)}-local" if "local" in name else _size(name)
         # How many layers are read by global blocks differs between recipes of one size.
         num_global = sum(key.startswith("transformer.dpe.") for key in keys) // 2
         depth = UNIFORMERS[size].depth
         config = replace(UNIFORMERS[size], global_layers=tuple(range(depth - num_global, depth)))
         with torch.device("meta"):
             model = _classifier(config, keys["transformer.proj.2.bias"][0])
-        state = UNIFORMER_V2_CLASSIFIER.write(model.state_dict())
-        _check_shapes(case, name, model, state)
-        parameters = UNIFORMER_V2_CLASSIFIER.write(dict(model.named_parameters()))
-        buffers = state.keys() - parameters.keys()
-        case.equal(name, sorted(buffers), sorted(expected["buffers"]))
+        _check_shapes(case, name, model, UNIFORMER_V2_CLASSIFIER)
 
 
 def check_shapes_internvideo_mm(case: Case) -> None:
     for name in case.data["expected"]:
         with torch.device("meta"):
             model = MultimodalEncoder(MULTIMODAL_ENCODERS[_size(name)])
-        _check_shapes(case, name, model, INTERNVIDEO_MM.write(model.state_dict()))
+        _check_shapes(case, name, model, INTERNVIDEO_MM)
 
 
 def check_shapes_viclip(case: Case) -> None:
@@ -457,7 +505,7 @@ def check_shapes_viclip(case: Case) -> None:
                     embed_dim=MULTIMODAL_ENCODERS[size].embed_dim,
                 )
             )
-        _check_shapes(case, name, model, VICLIP.write(model.state_dict()))
+        _check_shapes(case, name, model, VICLIP)
 
 
 CHECKS: dict[str, Callable[[Case], None]] = {

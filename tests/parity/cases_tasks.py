@@ -47,7 +47,7 @@ def _official(metrics: dict[str, float], way: str) -> dict[str, float]:
 
 
 def check_retrieval(case: Case) -> None:
-    similarity, given = case.tensors["inputs/similarity"], case.data["inputs"] or {}
+    similarity, given = case.tensor("inputs/similarity"), case.data["inputs"] or {}
     num_texts, num_videos = similarity.shape
     ends = given.get("cut_off_points") or list(range(1, num_videos + 1))
     video_of_text = torch.bucketize(torch.arange(num_texts), torch.tensor(ends), right=True)
@@ -78,6 +78,7 @@ def _listed_ranks(similarity: Tensor, video_of_text: Tensor, num_videos: int) ->
 
 def check_retrieval_similarity(case: Case) -> None:
     given = case.group("inputs")
+    case.require(dim=given["text"].shape[-1])
     text, tokens, frames = given["text"], given["text_tokens"], given["video"]
     padded_tokens, padded_frames = given["text_mask"] == 0, given["video_mask"] == 0
     scale = given["logit_scale"].exp()
@@ -108,7 +109,7 @@ def check_retrieval_similarity(case: Case) -> None:
 
 def check_multiple_choice(case: Case) -> None:
     given = case.group("inputs")
-    options = rearrange(given["text"], "(b y) e -> b y e", b=len(given["video"]))
+    options = rearrange(given["text"], "(b y) e -> b y e", y=case.config["options"])
     scores = choice_scores(given["video"], options, given["logit_scale"])
     case.close("scores", scores)
     case.close("loss", F.cross_entropy(scores, given["answers"]).reshape(1))
@@ -119,10 +120,10 @@ def check_multiple_choice(case: Case) -> None:
 def check_zero_shot(case: Case) -> None:
     given = case.group("inputs")
     num_prompts = case.config["templates"]
-    prompts = rearrange(given["text"], "(p y) e -> p y e", p=num_prompts)
+    prompts = rearrange(given["text"], "(p y) e -> p y e", p=num_prompts, y=case.config["classes"])
     probabilities = prompt_probabilities(given["video"], prompts, given["logit_scale"])
     case.close("probability", probabilities)
-    case.close("top5", probabilities.topk(case.tensors["expected/top5"].shape[1]).indices)
+    case.close("top5", probabilities.topk(case.tensor("expected/top5").shape[1]).indices)
     accuracy = top_k_accuracy(probabilities, given["labels"])
     case.equal("top1_accuracy", accuracy, case.data["expected"]["top1_accuracy"])
 

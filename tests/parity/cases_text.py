@@ -12,6 +12,9 @@ from tests.parity.case import Case
 def clip_tokenizer(case: Case) -> None:
     tokenizer = load_clip_tokenizer()
     config = case.config
+    endings = {key.rpartition("_")[2] for one in case.data["expected"] for key in one}
+    lengths = {int(ending) for ending in endings if ending.isdecimal()}
+    case.equal("lengths", sorted(lengths), sorted(config["context_length"]))
     special = {"start": tokenizer.start_id, "end": tokenizer.end_id, "pad": 0}
     case.equal("special", special, {name: config[name] for name in special})
     for text, expected in zip(case.data["inputs"], case.data["expected"], strict=True):

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from internvideo.training.optim import cosine_schedule, layer_index, parameter_groups
-from tests.parity.case import Case
+from tests.parity.case import Case, Fields
 
 
 def optim_layer_decay_cosine(case: Case) -> None:
@@ -41,7 +41,7 @@ def optim_layer_decay_cosine(case: Case) -> None:
                 base=given["base_value"],
                 final=given["final_value"],
                 num_steps=num_steps,
-                warmup_steps=given.get("warmup_epochs", 0) * given["niter_per_ep"],
+                warmup_steps=_warmup_steps(given),
                 start=given.get("start_warmup_value", 0.0),
             )
             for step in range(num_steps)
@@ -49,7 +49,14 @@ def optim_layer_decay_cosine(case: Case) -> None:
         case.equal("cosine", got, recorded)
 
 
-def _classifier_parameters(given: dict) -> Iterator[tuple[str, nn.Parameter]]:
+def _warmup_steps(given: Fields) -> int:
+    """A warm-up in steps, where one is given and positive, comes before one in epochs."""
+    steps = given.get("warmup_steps", -1)
+    epochs = given.get("warmup_epochs", 0)
+    return steps if steps > 0 else epochs * given["niter_per_ep"]
+
+
+def _classifier_parameters(given: Fields) -> Iterator[tuple[str, nn.Parameter]]:
     """Names and ranks of a fine-tuning classifier's parameters, in the order of its modules."""
 
     def parameter(num_axes: int) -> nn.Parameter:

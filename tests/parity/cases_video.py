@@ -9,7 +9,7 @@ from einops import rearrange
 from torch import Tensor
 
 from internvideo.video import sampling, transforms
-from tests.parity.case import Case
+from tests.parity.case import Case, Fields
 
 
 def kinetics_sampling(case: Case) -> None:
@@ -18,15 +18,18 @@ def kinetics_sampling(case: Case) -> None:
         dense = {"clip_frames": clip, "stride_frames": inputs["rate"]}
         got: dict[str, Any] = {}
         if inputs["mode"] == "validation":
+            inputs.without_effect("test_num_segment", "sparse")
             got["loaded_indices"] = sampling.dense_validation(
                 frames, num_segments=inputs["num_segment"], **dense
             )
         elif inputs["sparse"]:
+            inputs.without_effect("rate", "clip_len")
             views = sampling.sparse_test(
                 frames, clip_frames=inputs["num_segment"], num_views=inputs["test_num_segment"]
             )
             got["loaded_indices"], got["clips"] = views.T.flatten(), views
         else:
+            inputs.without_effect("num_segment")
             got["loaded_indices"] = sampling.dense_test_frames(frames, **dense)
             got["clips"] = sampling.dense_test(
                 frames, num_views=inputs["test_num_segment"], **dense
@@ -54,6 +57,7 @@ def something_sampling(case: Case) -> None:
             )
             got = {"loaded_frame_numbers_1based": views.T.flatten() + 1, "clips": views + 1}
         else:
+            inputs.without_effect("test_num_segment")
             indices = sampling.segment_validation(frames, clip_frames=segments)
             got = {"loaded_frame_numbers_1based": indices + 1}
         _equal(case, inputs, got, expected)
@@ -90,7 +94,9 @@ def uniformer_sampling(case: Case) -> None:
 
 
 def crop_tables(case: Case) -> None:
-    expected = case.data["expected"]
+    given, expected = case.data["inputs"], case.data["expected"]
+    if given is not None:
+        _check_asked(case, given, expected)
     for table in expected["multi_scale_crop"]:
         width, height = table["image_wh"]
         sizes = transforms.multi_scale_sizes(height, width, table["input_size"])
@@ -106,6 +112,7 @@ def crop_tables(case: Case) -> None:
             got = transforms.view_crop(height, width, short, place, num_crops=len(table["crops"]))
             case.equal("test crop", [got.top, got.left], crop["first_pixel_yx"])
             case.equal("test crop size", [got.height, got.width], crop["shape_hw"])
+            case.equal("test crop axis", "width" if width > height else "height", crop["axis"])
     for table in expected["uniform_crop"]:
         for place, first in enumerate(table["yx_of_first_pixel"]):
             got = transforms.uniform_crop(table["h"], table["w"], table["size"], place)
@@ -115,6 +122,19 @@ def crop_tables(case: Case) -> None:
         case.equal("short side", list(size), table["new_hw"])
         got = transforms.centre_crop(*size, table["crop"])
         case.equal("centre crop", [got.top, got.left], table["first_pixel_yx"])
+
+
+def _check_asked(case: Case, given: Fields, expected: Fields) -> None:
+    """Every row that was asked for has a table, made for its sizes."""
+    rows = {
+        "multi_scale": [[*t["image_wh"], t["input_size"]] for t in expected["multi_scale_crop"]],
+        "test_crops": [[t["h"], t["w"], t["short_side_size"]] for t in expected["test_crops"]],
+        "uniform": [[t["h"], t["w"], t["size"]] for t in expected["uniform_crop"]],
+        "resize": [
+            [t["h"], t["w"], t["short_side"], t["crop"]] for t in expected["center_crop_and_resize"]
+        ],
+    }
+    case.equal("rows", rows, given)
 
 
 def validation_transform(case: Case) -> None:
@@ -148,11 +168,11 @@ def _like_pillow(
     return transforms.normalise(cropped, mean=mean, std=std)
 
 
-def _pairs(case: Case) -> list[tuple[dict[str, Any], Any]]:
+def _pairs(case: Case) -> list[tuple[Fields, Any]]:
     return list(zip(case.data["inputs"], case.data["expected"], strict=True))
 
 
-def _equal(case: Case, inputs: dict[str, Any], got: dict[str, Any], expected: Any) -> None:
+def _equal(case: Case, inputs: Fields, got: dict[str, Any], expected: Any) -> None:
     case.equal(str(inputs), {name: value.tolist() for name, value in got.items()}, expected)
 
 

@@ -66,6 +66,9 @@ def run_case(folder: Path, *, through_import: bool = False) -> tuple[str, str]:
         return "FAIL", f"{case.name} {type(error).__name__}: {error}"
     if not case.num_compared:
         return "FAIL", f"{case.name} nothing was compared"
+    if ignored := case.ignored():
+        more = f" and {len(ignored) - 5} more" if len(ignored) > 5 else ""
+        return "FAIL", f"{case.name} not looked at: {', '.join(ignored[:5])}{more}"
     imported = " (imported)" if case.num_imported else ""
     return "PASS", f"{case.name} {case.max_error:.3g}{imported}"
 
