@@ -9,11 +9,24 @@ from internvideo.metrics.classification import (
     prompt_probabilities,
     top_k_accuracy,
 )
+from internvideo.metrics.navigation import (
+    Episode,
+    dynamic_time_warping,
+    fast_dtw,
+    navigation_metrics,
+    normalised_dtw,
+    resample,
+)
 from internvideo.metrics.open_set import (
     acceptance_threshold,
     auroc,
     negative_energy,
     open_set_metrics,
+)
+from internvideo.metrics.question_answering import (
+    UNKNOWN_ANSWER,
+    answer_labels,
+    open_ended_accuracy,
 )
 from internvideo.metrics.retrieval import (
     best_of_each_video,
@@ -25,6 +38,15 @@ from internvideo.metrics.retrieval import (
 )
 
 __all__ = [
+    "UNKNOWN_ANSWER",
+    "Episode",
+    "answer_labels",
+    "dynamic_time_warping",
+    "fast_dtw",
+    "navigation_metrics",
+    "normalised_dtw",
+    "open_ended_accuracy",
+    "resample",
     "acceptance_threshold",
     "auroc",
     "best_of_each_video",

@@ -17,6 +17,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.parity import (
+    cases_answers,
     cases_captioning,
     cases_models,
     cases_multimodal,
@@ -37,6 +38,7 @@ CHECKS: dict[str, Callable[[Case], None]] = {
     **cases_tasks.CHECKS,
     **cases_recognition.CHECKS,
     **cases_text.CHECKS,
+    **cases_answers.CHECKS,
 }
 
 
