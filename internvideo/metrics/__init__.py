@@ -36,9 +36,21 @@ from internvideo.metrics.retrieval import (
     retrieval_metrics,
     tied_ranks,
 )
+from internvideo.metrics.spatiotemporal_localization import (
+    BoxRows,
+    best_rows_of_frames,
+    frame_average_precision,
+    mean_average_precision,
+    paired_iou,
+)
 
 __all__ = [
     "UNKNOWN_ANSWER",
+    "BoxRows",
+    "best_rows_of_frames",
+    "frame_average_precision",
+    "mean_average_precision",
+    "paired_iou",
     "Episode",
     "answer_labels",
     "dynamic_time_warping",

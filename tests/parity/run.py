@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.parity import (
     cases_answers,
+    cases_boxes,
     cases_captioning,
     cases_models,
     cases_multimodal,
@@ -39,6 +40,7 @@ CHECKS: dict[str, Callable[[Case], None]] = {
     **cases_recognition.CHECKS,
     **cases_text.CHECKS,
     **cases_answers.CHECKS,
+    **cases_boxes.CHECKS,
 }
 
 
