@@ -1,5 +1,6 @@
 """Heads: a representation becomes an answer."""
 
+from internvideo.heads.actor_context import ActorContextHead
 from internvideo.heads.classify import (
     AttentivePooling,
     Units,
@@ -23,6 +24,7 @@ from internvideo.heads.retrieval import (
 )
 
 __all__ = [
+    "ActorContextHead",
     "AttentivePooling",
     "CoordinatedClassifier",
     "CoordinatedClassifierConfig",

@@ -38,6 +38,7 @@ from internvideo.models.multimodal_encoder import (
     unit_length,
 )
 from internvideo.models.positions import axes_sine_table, resize_positions, sine_table
+from internvideo.models.roi_align import enlarge_boxes, roi_align
 from internvideo.models.sizes import (
     CLIPS,
     DECODERS,
@@ -109,6 +110,8 @@ from internvideo.models.weights import (
 )
 
 __all__ = [
+    "enlarge_boxes",
+    "roi_align",
     "CLIPS",
     "DECODERS",
     "ENCODERS",
