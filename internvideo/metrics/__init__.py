@@ -9,6 +9,12 @@ from internvideo.metrics.classification import (
     prompt_probabilities,
     top_k_accuracy,
 )
+from internvideo.metrics.moment_retrieval import (
+    highlight_metrics,
+    moment_retrieval_metrics,
+    saliency_of_clips,
+    temporal_iou,
+)
 from internvideo.metrics.navigation import (
     Episode,
     dynamic_time_warping,
@@ -45,6 +51,10 @@ from internvideo.metrics.spatiotemporal_localization import (
 )
 
 __all__ = [
+    "highlight_metrics",
+    "moment_retrieval_metrics",
+    "saliency_of_clips",
+    "temporal_iou",
     "UNKNOWN_ANSWER",
     "BoxRows",
     "best_rows_of_frames",
