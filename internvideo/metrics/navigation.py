@@ -15,13 +15,15 @@ import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from internvideo.errors import ConfigError
 
 Path3d = NDArray[np.float64]  # (p, 3)
+Positions = Sequence[Any] | Path3d  # rows of three numbers
 _Cells = Iterable[tuple[int, int]]
 
 
@@ -33,8 +35,8 @@ class Episode:
     where the goal cannot be reached. `collided` has a flag a simulator step.
     """
 
-    path: ArrayLike
-    reference_path: ArrayLike
+    path: Positions
+    reference_path: Positions
     distances_m: Sequence[float]
     stopped: bool
     num_decisions: int
@@ -80,8 +82,8 @@ def navigation_metrics(
 
 
 def normalised_dtw(
-    path: ArrayLike,
-    reference: ArrayLike,
+    path: Positions,
+    reference: Positions,
     *,
     success_distance_m: float = 3.0,
     step_m: float = 0.25,
@@ -94,7 +96,7 @@ def normalised_dtw(
     return math.exp(-fast_dtw(moved, wanted) / (len(wanted) * success_distance_m))
 
 
-def resample(path: ArrayLike, *, step_m: float = 0.25) -> Path3d:
+def resample(path: Positions, *, step_m: float = 0.25) -> Path3d:
     """Add positions so that neighbours are about `step_m` apart on the ground; ends are kept."""
     positions = _positions("path", path)
     resampled = [positions[0]]
@@ -109,7 +111,7 @@ def resample(path: ArrayLike, *, step_m: float = 0.25) -> Path3d:
     return np.stack(resampled)
 
 
-def dynamic_time_warping(path: ArrayLike, reference: ArrayLike) -> float:
+def dynamic_time_warping(path: Positions, reference: Positions) -> float:
     """Least sum of Euclidean distances over all monotone alignments of two paths, in metres."""
     first, second = _positions("path", path), _positions("reference path", reference)
     costs = np.linalg.norm(first[:, None] - second[None], axis=2)
@@ -122,7 +124,7 @@ def dynamic_time_warping(path: ArrayLike, reference: ArrayLike) -> float:
     return float(row[-1])
 
 
-def fast_dtw(path: ArrayLike, reference: ArrayLike, *, radius: int = 1) -> float:
+def fast_dtw(path: Positions, reference: Positions, *, radius: int = 1) -> float:
     """Approximate `dynamic_time_warping` in linear time, refining the alignment of halved paths."""
     return _fast(_positions("path", path), _positions("reference path", reference), radius)[0]
 
@@ -182,7 +184,7 @@ def _window(
     return cells
 
 
-def _positions(what: str, path: ArrayLike) -> Path3d:
+def _positions(what: str, path: Positions) -> Path3d:
     positions = np.asarray(path, dtype=np.float64)
     if positions.ndim != 2 or positions.shape[1] != 3 or not len(positions):
         raise ConfigError(f"a {what} has shape {positions.shape}; it needs positions (p, 3)")

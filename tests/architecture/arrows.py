@@ -16,7 +16,16 @@ NAME = PACKAGE.name
 FOUNDATIONS = {"errors": set(), "values": {"errors"}, "geometry": {"errors", "values"}}
 
 _SCIENCE = {"video", "text", "objectives", "metrics", "models", "data", "heads", "training"}
-_EVERYTHING = _SCIENCE | {"playground", "stages", "tasks", "recipes", "report", "cli", "web"}
+_EVERYTHING = _SCIENCE | {
+    "playground",
+    "navigation",
+    "stages",
+    "tasks",
+    "recipes",
+    "report",
+    "cli",
+    "web",
+}
 
 ARROWS: dict[str, set[str]] = {
     "video": set(),
@@ -26,6 +35,7 @@ ARROWS: dict[str, set[str]] = {
     "models": set(),
     "data": {"video", "text"},
     "playground": {"video"},
+    "navigation": {"metrics"},
     "heads": {"models"},
     "training": set(),
     "report": {"video"},
