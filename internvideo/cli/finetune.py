@@ -18,8 +18,8 @@ from internvideo.errors import ConfigError, TrainingError
 
 if TYPE_CHECKING:
     from internvideo.data import LabelledVideos
-    from internvideo.recipes import Run
     from internvideo.report import Page, Section
+    from internvideo.runs import Run
     from internvideo.tasks import ActionRecognitionResult
     from internvideo.training import Outcome
 
@@ -113,13 +113,13 @@ class Finetune:
         """Look at the videos, choose, and write down what was chosen."""
         from internvideo.cli.terminal import progress
         from internvideo.data import check_labelled, read_labelled, save_labelled
-        from internvideo.recipes import (
+        from internvideo.recipes.finetuning import (
             PRESETS,
             choose_preset,
             finetuning_run,
             open_start,
-            override,
         )
+        from internvideo.runs import override
         from internvideo.training.journal import replace_text
 
         if self.data is None:
@@ -170,7 +170,7 @@ class Finetune:
 
     def _begun(self) -> tuple[Run, dict[str, Any]]:
         """Read what was chosen when the run began."""
-        from internvideo.recipes import from_document
+        from internvideo.runs import from_document
 
         ignored = {"--data": self.data, "--from": self.from_, "--steps": self.steps}
         ignored |= {"--set": self.set, "--preset": self.preset != "auto"}
@@ -191,7 +191,8 @@ class Finetune:
         self, run: Run, told: dict[str, Any], *, begun: bool
     ) -> tuple[Outcome, dict[str, Any]]:
         from internvideo.cli.terminal import progress
-        from internvideo.recipes import measure_cost, memorise_few, to_document
+        from internvideo.recipes.finetuning import measure_cost, memorise_few
+        from internvideo.runs import to_document
         from internvideo.stages import PostPretraining, PostPretrainingStage
         from internvideo.training import joined, train
         from internvideo.training.journal import replace_text

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import Positional, UseAppendAction, arg
 
 if TYPE_CHECKING:
-    from internvideo.models import Fate
-    from internvideo.recipes import Imported
+    from internvideo.hub import Imported
+    from internvideo.weights import Fate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ class ListReleases:
     def run(self) -> int:
         from internvideo.cli.terminal import print_json
         from internvideo.errors import unknown_name
-        from internvideo.models import RELEASES
+        from internvideo.weights import RELEASES
 
         tasks = {found.task for found in RELEASES.values()}
         licenses = {(found.license or "unknown").lower() for found in RELEASES.values()}
@@ -119,8 +119,8 @@ class Import:
     def run(self) -> int:
         from internvideo.cli.terminal import print_json
         from internvideo.errors import CheckpointError
-        from internvideo.models import count_fates
-        from internvideo.recipes import save_pretrained
+        from internvideo.hub import save_pretrained
+        from internvideo.weights import count_fates
 
         if self.out.exists():
             raise CheckpointError(f"{self.out}: exists already; choose another --out or remove it")
@@ -139,7 +139,8 @@ class Import:
 
     def _import(self) -> Imported:
         from internvideo.errors import ConfigError
-        from internvideo.recipes import Wanted, import_release, import_weights, nested
+        from internvideo.hub import Wanted, import_release, import_weights
+        from internvideo.runs import nested
 
         asked: dict[str, Any] = {
             "family": self.family,
@@ -167,7 +168,7 @@ class Import:
 def _told(name: str) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from internvideo.models import release
+    from internvideo.weights import release
 
     found = release(name)
     rest = {k: v for k, v in asdict(found).items() if k not in ("repo", "file", "url", "page")}

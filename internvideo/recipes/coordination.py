@@ -14,11 +14,11 @@ from internvideo.recipes.recognition import (
     recognition_mae_huge_k710,
     recognition_uniformer_large_k710,
 )
-from internvideo.recipes.run import Run
 from internvideo.recipes.tiny_recognition import (
     post_pretrain_tiny_playground,
     post_pretrain_tiny_playground_b,
 )
+from internvideo.runs.run import Run
 from internvideo.stages import CoordinationTraining, PostPretraining
 from internvideo.training import OptimiserConfig, TrainingConfig
 

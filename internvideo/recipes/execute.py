@@ -9,8 +9,8 @@ from typing import Any
 
 from internvideo.errors import ConfigError
 from internvideo.heads import VideoClassifier
-from internvideo.recipes.opening import load_recogniser
-from internvideo.recipes.run import Run, to_document
+from internvideo.hub.open import load_recogniser
+from internvideo.runs.run import Run, to_document
 from internvideo.stages import (
     CoordinationStage,
     CoordinationTraining,

@@ -26,18 +26,18 @@ from internvideo.data import (
 )
 from internvideo.errors import CheckpointError, ConfigError, unknown_name
 from internvideo.heads import VideoClassifierConfig
-from internvideo.models import MaskedEncoderConfig, MultimodalEncoderConfig, UniFormerConfig
-from internvideo.recipes.opening import load_pretrained
-from internvideo.recipes.pretrained import (
+from internvideo.hub.open import load_pretrained
+from internvideo.hub.pretrained import (
     AutoencoderConfig,
     Preprocessing,
     Pretrained,
     is_saved_model,
     save_pretrained,
 )
-from internvideo.recipes.released import cache_folder
-from internvideo.recipes.run import Run
+from internvideo.hub.released import cache_folder
+from internvideo.models import MaskedEncoderConfig, MultimodalEncoderConfig, UniFormerConfig
 from internvideo.recipes.tiny_recognition import recognition_tiny_actions_a
+from internvideo.runs.run import Run
 from internvideo.stages import PostPretraining, PostPretrainingStage
 from internvideo.training import Memorised, OptimiserConfig, TrainingConfig, memorise
 from internvideo.training.precision import autocast, resolve_precision

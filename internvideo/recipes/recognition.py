@@ -13,7 +13,7 @@ from typing import Literal
 from internvideo.data import VideoData
 from internvideo.heads import VideoClassifierConfig
 from internvideo.models import ENCODERS, UNIFORMERS
-from internvideo.recipes.run import Run
+from internvideo.runs.run import Run
 from internvideo.stages import PostPretraining
 from internvideo.training import MixingConfig, OptimiserConfig, TrainingConfig
 from internvideo.video.augment import AugmentConfig

@@ -21,12 +21,13 @@ from internvideo.heads import (
     map_head_rows,
     rows_of_classes,
 )
-from internvideo.models import (
+from internvideo.training import load
+from internvideo.weights import (
     StartReport,
     classifier_weights,
     initialise_classifier,
+    read_document,
 )
-from internvideo.training import load, read_document
 
 logger = logging.getLogger(__name__)
 

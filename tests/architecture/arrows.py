@@ -15,8 +15,12 @@ NAME = PACKAGE.name
 # What everybody may import, and what these may import among themselves.
 FOUNDATIONS = {"errors": set(), "values": {"errors"}, "geometry": {"errors", "values"}}
 
-_SCIENCE = {"video", "text", "objectives", "metrics", "models", "data", "heads", "training"}
-_EVERYTHING = _SCIENCE | {"playground", "stages", "tasks", "recipes", "report", "cli", "web"}
+_SCIENCE = {
+    *("video", "text", "objectives", "metrics", "models", "weights", "data", "heads", "training"),
+}
+_EVERYTHING = _SCIENCE | {
+    *("playground", "stages", "tasks", "hub", "runs", "recipes", "report", "cli", "web"),
+}
 
 ARROWS: dict[str, set[str]] = {
     "video": set(),
@@ -24,6 +28,7 @@ ARROWS: dict[str, set[str]] = {
     "objectives": set(),
     "metrics": set(),
     "models": set(),
+    "weights": {"models"},
     "data": {"video", "text"},
     "playground": {"video"},
     "heads": {"models"},
@@ -31,8 +36,10 @@ ARROWS: dict[str, set[str]] = {
     "report": {"video"},
     "stages": _SCIENCE,
     "tasks": _SCIENCE,
+    "hub": _SCIENCE | {"stages", "tasks", "runs"},
+    "runs": _SCIENCE | {"stages"},
     # Recipes name the configurations of whatever their runs are made of.
-    "recipes": _SCIENCE | {"stages", "tasks", "playground"},
+    "recipes": _SCIENCE | {"stages", "tasks", "hub", "runs", "playground"},
     "api": _EVERYTHING,
     "cli": _EVERYTHING | {"api"},
     "web": _EVERYTHING | {"api"},

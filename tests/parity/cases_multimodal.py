@@ -12,15 +12,10 @@ from torch import Tensor, nn
 
 from internvideo.heads import VideoClassifier, VideoClassifierConfig
 from internvideo.models import (
-    INTERNVIDEO_MM,
     JOINT_ENCODERS,
     MULTIMODAL_ENCODERS,
-    OPENAI_CLIP,
     TEXT_ENCODERS,
-    UNIFORMER_V2,
-    UNIFORMER_V2_CLASSIFIER,
     UNIFORMERS,
-    VICLIP,
     JointEncoderConfig,
     MultimodalEncoder,
     MultimodalEncoderConfig,
@@ -29,13 +24,20 @@ from internvideo.models import (
     UniFormerConfig,
     Viclip,
     ViclipConfig,
-    from_transformers_clip,
-    inflate_kernel,
-    initialise_from_clip,
     unit_length,
 )
 from internvideo.models.uniformer_blocks import convolve_on_grid
 from internvideo.objectives import contrastive_loss, matched_contrastive_loss
+from internvideo.weights import (
+    INTERNVIDEO_MM,
+    OPENAI_CLIP,
+    UNIFORMER_V2,
+    UNIFORMER_V2_CLASSIFIER,
+    VICLIP,
+    from_transformers_clip,
+    inflate_kernel,
+    initialise_from_clip,
+)
 from tests.parity.case import Case
 from tests.parity.imports import filled
 

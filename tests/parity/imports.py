@@ -16,9 +16,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from internvideo.models import load_weights
-from internvideo.recipes import Wanted, import_weights, save_pretrained
-from internvideo.recipes.pretrained import ModelConfig, read_saved_model, to_json
+from internvideo.hub import Wanted, import_weights, save_pretrained
+from internvideo.hub.pretrained import ModelConfig, read_saved_model, to_json
+from internvideo.weights import load_weights
 from tests.parity.case import Case
 
 # Fields that names and shapes do not tell: whoever imports a model of no published size says them.

@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from internvideo.models import read_state
-from internvideo.recipes import import_weights
+from internvideo.hub import import_weights
+from internvideo.weights import read_state
 from tests.conftest import SHARED
 
 _OPTIMISER = {"state": {0: {"exp_avg": torch.zeros(3)}}, "param_groups": [{"lr": 0.1}]}

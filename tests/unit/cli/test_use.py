@@ -9,7 +9,8 @@ import pytest
 
 from internvideo.cli import main
 from internvideo.models import MaskedAutoencoder, MultimodalEncoder
-from internvideo.recipes import Run, override, recipe, to_document
+from internvideo.recipes import recipe
+from internvideo.runs import Run, override, to_document
 from internvideo.text import train_tokenizer
 from internvideo.training import checkpoint
 from tests.unit.cli.test_main import complaint

@@ -11,8 +11,9 @@ import torch
 
 from internvideo.cli import main
 from internvideo.heads import VideoClassifier, VideoClassifierConfig
-from internvideo.models import RELEASES, MaskedEncoderConfig, to_official_classifier
-from internvideo.recipes import load_pretrained, load_recogniser
+from internvideo.hub import load_pretrained, load_recogniser
+from internvideo.models import MaskedEncoderConfig
+from internvideo.weights import RELEASES, to_official_classifier
 
 CONFIG = VideoClassifierConfig(
     encoder=MaskedEncoderConfig(width=64, depth=1, num_heads=1, final_norm=False), num_classes=3

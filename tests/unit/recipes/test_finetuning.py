@@ -11,23 +11,18 @@ from torch import nn
 from internvideo.data import LabelledVideos
 from internvideo.errors import CheckpointError, ConfigError
 from internvideo.heads import VideoClassifier, VideoClassifierConfig
-from internvideo.models import (
-    MaskedEncoderConfig,
-    UniFormerConfig,
-    ViclipConfig,
-    to_official_classifier,
-)
-from internvideo.recipes import PRESETS, choose_preset, finetuning_run, open_start
-from internvideo.recipes.finetuning import Start
-from internvideo.recipes.pretrained import (
+from internvideo.hub.pretrained import (
     AutoencoderConfig,
     Preprocessing,
     Pretrained,
     build_model,
     save_pretrained,
 )
+from internvideo.models import MaskedEncoderConfig, UniFormerConfig, ViclipConfig
+from internvideo.recipes.finetuning import PRESETS, Start, choose_preset, finetuning_run, open_start
 from internvideo.stages.starting import read_start, start_classifier
 from internvideo.values import Annotations, Record
+from internvideo.weights import to_official_classifier
 
 MASKED = MaskedEncoderConfig(num_frames=4, side_px=32, width=24, depth=4, num_heads=2)
 FRAMES = UniFormerConfig(

@@ -24,7 +24,6 @@ from internvideo.models import (
     MaskedAutoencoder,
     MaskedEncoderConfig,
     UniFormerConfig,
-    to_official_classifier,
 )
 from internvideo.objectives import EvidentialLoss, evidential_loss
 from internvideo.stages import PostPretraining, PostPretrainingStage
@@ -41,6 +40,7 @@ from internvideo.training.parallel import wrap
 from internvideo.values import Share, Tubelet
 from internvideo.video import write_video
 from internvideo.video.transforms import CLIP_MEAN, CLIP_STD, normalise
+from internvideo.weights import to_official_classifier
 
 CLASSES = ("bright, very", "dark", "暗")
 ENCODER_A = MaskedEncoderConfig(

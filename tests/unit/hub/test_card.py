@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from internvideo.recipes.card import model_card
+from internvideo.hub.card import model_card
 
 KNOWN = {
     "license": "mit",

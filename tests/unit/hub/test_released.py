@@ -12,17 +12,9 @@ import torch
 
 from internvideo.errors import CheckpointError, ConfigError
 from internvideo.heads import VideoClassifier, VideoClassifierConfig
-from internvideo.models import (
-    ENCODERS,
-    FAMILIES,
-    JOINT_ENCODERS,
-    RELEASES,
-    UNIFORMERS,
-    MaskedEncoderConfig,
-    Release,
-    to_official_classifier,
-)
-from internvideo.recipes import from_pretrained, import_release, load_pretrained
+from internvideo.hub import from_pretrained, import_release, load_pretrained
+from internvideo.models import ENCODERS, JOINT_ENCODERS, UNIFORMERS, MaskedEncoderConfig
+from internvideo.weights import FAMILIES, RELEASES, Release, to_official_classifier
 
 CONFIG = VideoClassifierConfig(
     encoder=MaskedEncoderConfig(width=64, depth=1, num_heads=1, final_norm=False), num_classes=3

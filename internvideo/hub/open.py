@@ -10,9 +10,8 @@ from torch import nn
 
 from internvideo.errors import CheckpointError
 from internvideo.heads import CoordinatedClassifier, VideoClassifier
-from internvideo.models import MultimodalEncoder, Viclip
-from internvideo.recipes.importing import import_weights
-from internvideo.recipes.pretrained import (
+from internvideo.hub.importing import import_weights
+from internvideo.hub.pretrained import (
     AutoencoderConfig,
     ModelConfig,
     Preprocessing,
@@ -21,8 +20,9 @@ from internvideo.recipes.pretrained import (
     is_saved_model,
     read_saved_model,
 )
-from internvideo.recipes.released import from_pretrained
-from internvideo.recipes.run import Run, from_document
+from internvideo.hub.released import from_pretrained
+from internvideo.models import MultimodalEncoder, Viclip
+from internvideo.runs.run import Run, from_document
 from internvideo.stages import (
     CoordinationTraining,
     MaskedPretraining,

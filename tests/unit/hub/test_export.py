@@ -9,14 +9,14 @@ import torch
 
 from internvideo.errors import ConfigError
 from internvideo.heads import VideoClassifierConfig
+from internvideo.hub import Preprocessing, Pretrained, export_model
+from internvideo.hub.pretrained import build_model
 from internvideo.models import (
     MaskedEncoderConfig,
     MultimodalEncoderConfig,
     TextEncoderConfig,
     UniFormerConfig,
 )
-from internvideo.recipes import Preprocessing, Pretrained, export_model
-from internvideo.recipes.pretrained import build_model
 from internvideo.text import load_clip_tokenizer
 
 SIZE = {"width": 16, "depth": 1, "num_heads": 2}

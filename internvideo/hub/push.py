@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from internvideo.errors import ConfigError
-from internvideo.recipes.card import model_card
-from internvideo.recipes.opening import load_pretrained
-from internvideo.recipes.pretrained import Pretrained, save_pretrained, to_json
+from internvideo.hub.card import model_card
+from internvideo.hub.open import load_pretrained
+from internvideo.hub.pretrained import Pretrained, save_pretrained, to_json
 
 CARD = "README.md"
 

@@ -10,11 +10,6 @@ from torch import Tensor, nn
 
 from internvideo.errors import CheckpointError, ConfigError
 from internvideo.models import (
-    INTERNVIDEO_MM,
-    MERGE_RULES,
-    OPENAI_CLIP,
-    UNIFORMER_V2,
-    VICLIP,
     JointEncoderConfig,
     MultimodalEncoder,
     MultimodalEncoderConfig,
@@ -23,15 +18,22 @@ from internvideo.models import (
     UniFormerConfig,
     Viclip,
     ViclipConfig,
+    resize_positions,
+)
+from internvideo.values import TokenGrid
+from internvideo.weights import (
+    INTERNVIDEO_MM,
+    MERGE_RULES,
+    OPENAI_CLIP,
+    UNIFORMER_V2,
+    VICLIP,
     average_weights,
     inflate_kernel,
     initialise_from_clip,
     load_weights,
     merge_with_clip,
     multimodal_config_of,
-    resize_positions,
 )
-from internvideo.values import TokenGrid
 
 VIDEO = UniFormerConfig(
     side_px=32,

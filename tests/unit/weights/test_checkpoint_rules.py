@@ -11,8 +11,6 @@ from torch import Tensor
 from internvideo.errors import CheckpointError
 from internvideo.heads import VideoClassifier, VideoClassifierConfig
 from internvideo.models import (
-    OPENAI_CLIP,
-    UNIFORMER_V2_CLASSIFIER,
     DecoderConfig,
     MaskedAutoencoder,
     MaskedEncoderConfig,
@@ -20,12 +18,16 @@ from internvideo.models import (
     MultimodalEncoderConfig,
     TextEncoderConfig,
     UniFormerConfig,
-    classifier_weights,
-    initialise_classifier,
     resize_positions,
-    to_official_classifier,
 )
 from internvideo.values import TokenGrid, Tubelet
+from internvideo.weights import (
+    OPENAI_CLIP,
+    UNIFORMER_V2_CLASSIFIER,
+    classifier_weights,
+    initialise_classifier,
+    to_official_classifier,
+)
 
 ENCODER_A = MaskedEncoderConfig(
     num_frames=4,

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from internvideo.errors import CheckpointError
-from internvideo.training import check_sha256, find_weights, read_document, read_weights, sha256_of
+from internvideo.weights import check_sha256, find_weights, read_document, read_weights, sha256_of
 
 STATE = {"layer.weight": torch.arange(6.0).view(2, 3)}
 

@@ -18,29 +18,7 @@ from torch import Tensor
 
 from internvideo.errors import CheckpointError
 from internvideo.heads import QuestionAnswererConfig, VideoClassifierConfig, map_head_rows
-from internvideo.models import (
-    FAMILIES,
-    Fate,
-    JointEncoderConfig,
-    MaskedEncoderConfig,
-    MultimodalEncoderConfig,
-    ReadWeights,
-    UniFormerConfig,
-    ViclipConfig,
-    decoder_config_of,
-    facts_of_clip,
-    facts_of_videomae,
-    fates_of,
-    load_weights,
-    masked_encoder_config_of,
-    multimodal_config_of,
-    read_state,
-    resize_positions,
-    size_of,
-    uniformer_config_of,
-    viclip_config_of,
-)
-from internvideo.recipes.pretrained import (
+from internvideo.hub.pretrained import (
     AutoencoderConfig,
     ModelConfig,
     Preprocessing,
@@ -50,9 +28,36 @@ from internvideo.recipes.pretrained import (
     from_json,
     to_json,
 )
+from internvideo.models import (
+    JointEncoderConfig,
+    MaskedEncoderConfig,
+    MultimodalEncoderConfig,
+    UniFormerConfig,
+    ViclipConfig,
+    resize_positions,
+)
 from internvideo.text import load_clip_tokenizer
-from internvideo.training import check_sha256, find_weights, read_document, sha256_of
 from internvideo.video.transforms import CLIP_MEAN, CLIP_STD
+from internvideo.weights import (
+    FAMILIES,
+    Fate,
+    ReadWeights,
+    check_sha256,
+    decoder_config_of,
+    facts_of_clip,
+    facts_of_videomae,
+    fates_of,
+    find_weights,
+    load_weights,
+    masked_encoder_config_of,
+    multimodal_config_of,
+    read_document,
+    read_state,
+    sha256_of,
+    size_of,
+    uniformer_config_of,
+    viclip_config_of,
+)
 
 _DUAL = Preprocessing(
     num_frames=8, mean=CLIP_MEAN, std=CLIP_STD, crop=224 / 256, sampling="segments"

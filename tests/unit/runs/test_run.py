@@ -7,7 +7,8 @@ import json
 import pytest
 
 from internvideo.errors import ConfigError
-from internvideo.recipes import RECIPES, from_document, override, read_run, recipe, to_document
+from internvideo.recipes import RECIPES, recipe
+from internvideo.runs import from_document, override, read_run, to_document
 from internvideo.values import TokenGrid
 
 

@@ -9,10 +9,10 @@ from types import SimpleNamespace
 import pytest
 
 from internvideo.errors import CheckpointError, ConfigError
+from internvideo.hub import Preprocessing, Pretrained, push_to_hub, save_pretrained
+from internvideo.hub.pretrained import build_model
+from internvideo.hub.push import card_of
 from internvideo.models import MaskedEncoderConfig
-from internvideo.recipes import Preprocessing, Pretrained, push_to_hub, save_pretrained
-from internvideo.recipes.hub import card_of
-from internvideo.recipes.pretrained import build_model
 
 
 @dataclass

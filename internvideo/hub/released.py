@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from internvideo.errors import CheckpointError, ConfigError
-from internvideo.models import Release, release
-from internvideo.recipes.importing import Imported, Wanted, import_weights
-from internvideo.recipes.pretrained import Pretrained, read_saved_model, save_pretrained
+from internvideo.hub.importing import Imported, Wanted, import_weights
+from internvideo.hub.pretrained import Pretrained, read_saved_model, save_pretrained
+from internvideo.weights import Release, release
 
 
 def from_pretrained(name: str) -> Pretrained:

@@ -20,11 +20,8 @@ from internvideo.heads import (
     VideoClassifier,
     VideoClassifierConfig,
 )
+from internvideo.hub.importing import Imported, Wanted, import_weights
 from internvideo.models import (
-    INTERNVIDEO_MM,
-    OPENAI_CLIP,
-    UNIFORMER_V2_CLASSIFIER,
-    VICLIP,
     CaptionDecoderConfig,
     DecoderConfig,
     JointEncoderConfig,
@@ -37,13 +34,18 @@ from internvideo.models import (
     UniFormerConfig,
     Viclip,
     ViclipConfig,
-    count_fates,
     resize_positions,
     sine_table,
+)
+from internvideo.values import TokenGrid
+from internvideo.weights import (
+    INTERNVIDEO_MM,
+    OPENAI_CLIP,
+    UNIFORMER_V2_CLASSIFIER,
+    VICLIP,
+    count_fates,
     to_official_classifier,
 )
-from internvideo.recipes.importing import Imported, Wanted, import_weights
-from internvideo.values import TokenGrid
 
 # Widths of 64 a head, 16 frames of 224 px: what a file of weights does not say is then as usual.
 A = MaskedEncoderConfig(width=64, depth=2, num_heads=1)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import difflib
 
 from internvideo.errors import ConfigError
-from internvideo.models.weights.release import Release
+from internvideo.weights.release import Release
 
 _OSS = "https://pjlab-gvm-data.oss-cn-shanghai.aliyuncs.com"
 _CLIP = "https://openaipublic.azureedge.net/clip/models"

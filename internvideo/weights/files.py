@@ -25,7 +25,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from internvideo.errors import CheckpointError
-from internvideo.training.torchscript import is_torchscript, read_torchscript
+from internvideo.weights.torchscript import is_torchscript, read_torchscript
 
 # What training scripts keep beside weights: options and counts, which can run nothing.
 _HARMLESS = [

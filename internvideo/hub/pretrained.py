@@ -46,7 +46,7 @@ from internvideo.models import (
     Viclip,
     ViclipConfig,
 )
-from internvideo.recipes.run import refuse_unknown
+from internvideo.runs.run import refuse_unknown
 from internvideo.text import Tokenizer
 from internvideo.values import IMAGENET_MEAN, IMAGENET_STD
 

@@ -1,13 +1,27 @@
 """Weights: the names that others give them, strict loading, and merging."""
 
-from internvideo.models.weights.checkpoint_rules import (
+from internvideo.weights.checkpoint_rules import (
     StartReport,
     classifier_weights,
     initialise_classifier,
 )
-from internvideo.models.weights.families import FAMILIES, Family, ReadWeights, read_state
-from internvideo.models.weights.fates import Fate, count_fates, fates_of
-from internvideo.models.weights.layouts import (
+from internvideo.weights.families import FAMILIES, Family, ReadWeights, read_state
+from internvideo.weights.files import (
+    check_sha256,
+    find_weights,
+    read_document,
+    read_weights,
+    sha256_of,
+)
+from internvideo.weights.infer_config import (
+    decoder_config_of,
+    masked_encoder_config_of,
+    multimodal_config_of,
+    size_of,
+    uniformer_config_of,
+    viclip_config_of,
+)
+from internvideo.weights.layouts import (
     INTERNVIDEO_MM,
     OPENAI_CLIP,
     UNIFORMER_V2,
@@ -16,31 +30,29 @@ from internvideo.models.weights.layouts import (
     Layout,
     from_transformers_clip,
 )
-from internvideo.models.weights.loading import (
+from internvideo.weights.loading import (
     LoadReport,
     inflate_kernel,
     initialise_from_clip,
     load_weights,
 )
-from internvideo.models.weights.masked_encoder import (
+from internvideo.weights.masked_encoder import (
     from_official_classifier,
     from_transformers,
     to_official_classifier,
 )
-from internvideo.models.weights.merging import MERGE_RULES, average_weights, merge_with_clip
-from internvideo.models.weights.registry import RELEASES, release
-from internvideo.models.weights.release import Release
-from internvideo.models.weights.sizes_of import (
-    decoder_config_of,
-    masked_encoder_config_of,
-    multimodal_config_of,
-    size_of,
-    uniformer_config_of,
-    viclip_config_of,
-)
-from internvideo.models.weights.transformers_config import facts_of_clip, facts_of_videomae
+from internvideo.weights.merging import MERGE_RULES, average_weights, merge_with_clip
+from internvideo.weights.registry import RELEASES, release
+from internvideo.weights.release import Release
+from internvideo.weights.report import Fate, count_fates, fates_of
+from internvideo.weights.transformers_config import facts_of_clip, facts_of_videomae
 
 __all__ = [
+    "sha256_of",
+    "read_weights",
+    "read_document",
+    "find_weights",
+    "check_sha256",
     "FAMILIES",
     "INTERNVIDEO_MM",
     "MERGE_RULES",

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from internvideo.errors import CheckpointError
 from internvideo.models.masked_encoder import MaskedEncoder
 from internvideo.models.positions import resize_positions
-from internvideo.models.weights.families import read_state
-from internvideo.models.weights.loading import NEW_TO_CLIP, load_weights
 from internvideo.values import TokenGrid
+from internvideo.weights.families import read_state
+from internvideo.weights.loading import NEW_TO_CLIP, load_weights
 
 _HEAD = ("head.weight", "head.bias")
 # Encoder B's tower alone, in a classifier, among others; A's names are those of a public family.

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from internvideo.errors import CheckpointError, unknown_name
-from internvideo.models.weights.loading import inflate_kernel
+from internvideo.weights.loading import inflate_kernel
 
 # Names that a rule leaves as they were trained, beside those that CLIP has not.
 _KEPT: dict[str, str] = {

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from internvideo.errors import ConfigError
+from internvideo.hub.pretrained import Pretrained, to_json
 from internvideo.models.export import Exported, Format, Part, export_part, parts_of
-from internvideo.recipes.pretrained import Pretrained, to_json
 
 
 def export_model(

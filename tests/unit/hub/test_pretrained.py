@@ -14,6 +14,15 @@ from internvideo.heads import (
     QuestionAnswererConfig,
     VideoClassifierConfig,
 )
+from internvideo.hub.pretrained import (
+    KINDS,
+    AutoencoderConfig,
+    Preprocessing,
+    Pretrained,
+    build_model,
+    read_saved_model,
+    save_pretrained,
+)
 from internvideo.models import (
     CaptionDecoderConfig,
     CoordinationConfig,
@@ -24,15 +33,6 @@ from internvideo.models import (
     TextEncoderConfig,
     UniFormerConfig,
     ViclipConfig,
-)
-from internvideo.recipes.pretrained import (
-    KINDS,
-    AutoencoderConfig,
-    Preprocessing,
-    Pretrained,
-    build_model,
-    read_saved_model,
-    save_pretrained,
 )
 from internvideo.text import load_clip_tokenizer
 from internvideo.values import Tubelet

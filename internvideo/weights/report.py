@@ -9,8 +9,8 @@ from typing import Literal
 
 from torch import Tensor
 
-from internvideo.models.weights.families import ReadWeights
-from internvideo.models.weights.loading import LoadReport
+from internvideo.weights.families import ReadWeights
+from internvideo.weights.loading import LoadReport
 
 How = Literal["loaded", "renamed", "inflated", "resized", "mapped", "dropped", "new"]
 

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from internvideo.models import (
-    from_official_classifier,
-    from_transformers,
-    to_official_classifier,
-)
+from internvideo.weights import from_official_classifier, from_transformers, to_official_classifier
 
 
 def test_query_key_and_value_are_packed_in_this_order():

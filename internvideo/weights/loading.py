@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from internvideo.errors import CheckpointError
 from internvideo.models.positions import resize_positions
 from internvideo.models.uniformer import UniFormer
-from internvideo.models.weights.layouts import OPENAI_CLIP
 from internvideo.values import TokenGrid
+from internvideo.weights.layouts import OPENAI_CLIP
 
 # What encoder B has and CLIP has not.
 NEW_TO_CLIP = (
