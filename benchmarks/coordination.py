@@ -32,8 +32,7 @@ from internvideo.errors import ConfigError
 from internvideo.heads import CoordinatedClassifierConfig
 from internvideo.models import CoordinationConfig
 from internvideo.recipes import recipe
-from internvideo.recipes.execute import build_stage
-from internvideo.runs import Run, override
+from internvideo.runs import Run, build_stage, override
 from internvideo.stages import ANSWERS, CoordinationStage, CoordinationTraining
 from internvideo.training import Process, TrainingConfig, train
 from internvideo.values import Share

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from internvideo.api import load
     from internvideo.hub import load_model
     from internvideo.recipes import recipe
-    from internvideo.recipes.execute import execute
+    from internvideo.runs import execute
     from internvideo.video import open_video, read_clip, scan
 
 __version__ = "0.1.0"
@@ -21,7 +21,7 @@ __version__ = "0.1.0"
 __all__ = ["execute", "load", "load_model", "open_video", "read_clip", "recipe", "scan"]
 
 _HOMES = {
-    "execute": "internvideo.recipes.execute",
+    "execute": "internvideo.runs",
     "load": "internvideo.api",
     "load_model": "internvideo.hub",
     "open_video": "internvideo.video",

@@ -92,8 +92,8 @@ def _train_and_report(
     run: Run, out: Path, device: str, resume: bool
 ) -> tuple[Outcome, list[RebuiltClip] | None]:
     from internvideo.cli.terminal import progress
-    from internvideo.recipes.execute import execute
     from internvideo.report import write_run_report
+    from internvideo.runs import execute
     from internvideo.stages import (
         CoordinationStage,
         MaskedPretrainingStage,

@@ -138,9 +138,9 @@ class Import:
         return 0
 
     def _import(self) -> Imported:
+        from internvideo.config import nested
         from internvideo.errors import ConfigError
         from internvideo.hub import Wanted, import_release, import_weights
-        from internvideo.runs import nested
 
         asked: dict[str, Any] = {
             "family": self.family,

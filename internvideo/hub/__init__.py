@@ -3,7 +3,7 @@
 from internvideo.hub.export import export_model
 from internvideo.hub.importing import Imported, Wanted, import_weights
 from internvideo.hub.open import load_model, load_pretrained, load_recogniser, load_video_text
-from internvideo.hub.pretrained import Preprocessing, Pretrained, save_pretrained
+from internvideo.hub.pretrained import Preprocessing, Pretrained, model_description, save_pretrained
 from internvideo.hub.push import card_of, push_to_hub
 from internvideo.hub.released import from_pretrained, import_release
 
@@ -21,6 +21,7 @@ __all__ = [
     "load_pretrained",
     "load_recogniser",
     "load_video_text",
+    "model_description",
     "push_to_hub",
     "save_pretrained",
 ]

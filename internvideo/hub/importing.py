@@ -16,6 +16,7 @@ from typing import Any
 
 from torch import Tensor
 
+from internvideo.config import merge
 from internvideo.errors import CheckpointError
 from internvideo.heads import QuestionAnswererConfig, VideoClassifierConfig, map_head_rows
 from internvideo.hub.pretrained import (
@@ -217,16 +218,7 @@ def _with(config: Any, facts: Mapping[str, Any]) -> Any:
     """The configuration with some fields changed, nested ones too."""
     if not facts:
         return config
-    return from_json(type(config), _merged(to_json(config), facts), "the facts given")
-
-
-def _merged(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    return base | {
-        name: _merged(base[name], value)
-        if isinstance(value, Mapping) and isinstance(base.get(name), dict)
-        else value
-        for name, value in changes.items()
-    }
+    return from_json(type(config), merge(to_json(config), facts), "the facts given")
 
 
 def _video_of(config: Any) -> MaskedEncoderConfig | UniFormerConfig | JointEncoderConfig:

@@ -7,7 +7,8 @@
     provenance.json     where the weights came from
 
 Nothing in it is executed when it is read. A folder is written beside its place and renamed, so it
-is complete or absent.
+is complete or absent. Checkpoints of a run are such folders, with more beside: ema.safetensors is
+the moving average of the weights, and config.json holds the run as well.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from internvideo.config import refuse_unknown
 from internvideo.errors import CheckpointError, ConfigError, unknown_name
 from internvideo.heads import (
     CoordinatedClassifier,
@@ -46,7 +48,6 @@ from internvideo.models import (
     Viclip,
     ViclipConfig,
 )
-from internvideo.runs.run import refuse_unknown
 from internvideo.text import Tokenizer
 from internvideo.values import IMAGENET_MEAN, IMAGENET_STD
 
@@ -138,11 +139,7 @@ def save_pretrained(pretrained: Pretrained, folder: str | Path) -> Path:
     check_classes(pretrained)
     beside = folder.with_name(f".writing-{folder.name}")
     documents = {
-        "config": {
-            "kind": pretrained.kind,
-            "config": to_json(pretrained.config),
-            "preprocessing": to_json(pretrained.preprocessing),
-        },
+        "config": model_description(pretrained.kind, pretrained.config, pretrained.preprocessing),
         "labels": list(pretrained.classes) or None,
         "tokenizer": pretrained.tokenizer and pretrained.tokenizer.to_document(),
         "provenance": dict(pretrained.provenance),
@@ -164,8 +161,15 @@ def save_pretrained(pretrained: Pretrained, folder: str | Path) -> Path:
     return folder
 
 
+def model_description(
+    kind: str, config: ModelConfig, preprocessing: Preprocessing
+) -> dict[str, Any]:
+    """What config.json says of a model, enough to rebuild and to feed it."""
+    return {"kind": kind, "config": to_json(config), "preprocessing": to_json(preprocessing)}
+
+
 def is_saved_model(folder: Path) -> bool:
-    """Whether a folder was written by `save_pretrained` (a run's checkpoint was not)."""
+    """Whether a folder was written by `save_pretrained`, or is a checkpoint of a run."""
     try:
         document = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -173,14 +177,30 @@ def is_saved_model(folder: Path) -> bool:
     return isinstance(document, dict) and document.keys() >= {"kind", "config"}
 
 
-def read_saved_model(folder: Path) -> Pretrained:
-    """Read what `save_pretrained` wrote, ready for evaluation.
+def read_saved_model(folder: Path, *, averaged: bool = False) -> Pretrained:
+    """Read what `save_pretrained` wrote, or a checkpoint of a run, ready for evaluation.
+
+    Args:
+        folder: Where config.json and the weights lie.
+        averaged: Take the moving average of the weights, which some checkpoints hold.
 
     Raises:
         CheckpointError: A part is missing or damaged, or weights and config.json disagree.
     """
+    weights = folder / ("ema.safetensors" if averaged else "model.safetensors")
+    if not weights.is_file():
+        if averaged and (folder / "model.safetensors").is_file():
+            raise CheckpointError(f"{folder}: this run kept no moving average; use averaged=False")
+        found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else "no folder"
+        raise CheckpointError(f"{folder}: no {weights.name} there (found: {found})")
     document = _document(folder, "config")
-    kind = document.get("kind")
+    if "kind" not in document:
+        missing = "it names no kind of model" if document else "it is missing"
+        raise CheckpointError(
+            f"{folder}: {missing}: config.json has to say what model this is; checkpoints of "
+            "versions before it did so cannot be opened, train them again"
+        )
+    kind = document["kind"]
     if kind not in KINDS:
         raise CheckpointError(f"{folder}: {unknown_name('kind of model', str(kind), KINDS)}")
     where = f"{folder / 'config.json'}"
@@ -188,9 +208,9 @@ def read_saved_model(folder: Path) -> Pretrained:
     preprocessing = from_json(Preprocessing, document.get("preprocessing", {}), where)
     labels, tokenizer = _document(folder, "labels"), _document(folder, "tokenizer")
     try:
-        state = load_file(folder / "model.safetensors")
+        state = load_file(weights)
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{folder / 'model.safetensors'}: damaged ({error})") from error
+        raise CheckpointError(f"{weights}: damaged ({error})") from error
     model = build_model(kind, config)
     try:
         model.load_state_dict(state)

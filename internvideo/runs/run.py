@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from internvideo.config import merge, refuse_unknown, split_setting
 from internvideo.data import FIRST, Source, VideoData
 from internvideo.errors import ConfigError, unknown_name
 from internvideo.stages import (
@@ -87,20 +88,6 @@ def _problem(found: Mapping[str, Any]) -> str:
     return f"{place}: {said}" if place else said
 
 
-def nested(settings: Iterable[str]) -> dict[str, Any]:
-    """Read `path.to.field=value` as nested tables; values as in `override`."""
-    document: dict[str, Any] = {}
-    for setting in settings:
-        path, equals, text = setting.partition("=")
-        if not equals:
-            raise ConfigError(f"--set {setting}: write it as path.to.field=value")
-        value: Any = _value(text.strip())
-        for name in reversed(path.strip().split(".")):
-            value = {name: value}
-        document = _merged(document, value)
-    return document
-
-
 def override(run: Run, settings: Iterable[str]) -> Run:
     """Replace fields given as `path.to.field=value`; values are TOML, or plain text, or `none`.
 
@@ -109,10 +96,7 @@ def override(run: Run, settings: Iterable[str]) -> Run:
     """
     document = to_document(run)
     for setting in settings:
-        path, equals, text = setting.partition("=")
-        if not equals:
-            raise ConfigError(f"--set {setting}: write it as path.to.field=value")
-        *parents, last = path.strip().split(".")
+        (*parents, last), value = split_setting(setting)
         table: Any = document
         for depth, name in enumerate([*parents, last]):
             if not isinstance(table, dict):
@@ -122,7 +106,7 @@ def override(run: Run, settings: Iterable[str]) -> Run:
                 raise unknown_name(f"field of {inside} in --set:", name, table)
             if depth < len(parents):
                 table = table[name]
-        table[last] = _value(text.strip())
+        table[last] = value
     return from_document(document, where="--set")
 
 
@@ -137,34 +121,4 @@ def read_run(path: Path, recipes: Mapping[str, Any]) -> Run:
         raise ConfigError(f'{path}: has no line recipe = "NAME" that says what it starts from')
     if name not in recipes:
         raise unknown_name("recipe", name, recipes)
-    return from_document(_merged(to_document(recipes[name]()), document), where=str(path))
-
-
-def _value(text: str) -> Any:
-    if text.lower() in ("none", "null"):
-        return None
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
-
-
-def _merged(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for name, value in changes.items():
-        old = merged.get(name)
-        both = isinstance(old, dict) and isinstance(value, Mapping)
-        merged[name] = _merged(old if both else {}, value) if isinstance(value, Mapping) else value
-        if value == "none":  # TOML has no word for it
-            merged[name] = None
-    return merged
-
-
-def refuse_unknown(given: Any, understood: Any, where: str) -> None:
-    """Raise for a name that validation has silently left out."""
-    if not isinstance(given, Mapping) or not isinstance(understood, Mapping):
-        return
-    for name, value in given.items():
-        if name not in understood:
-            raise unknown_name(f"field in {where}:", name, understood)
-        refuse_unknown(value, understood[name], f"{where}.{name}")
+    return from_document(merge(to_document(recipes[name]()), document), where=str(path))

@@ -76,7 +76,7 @@ def read_start(path: Path, config: VideoClassifierConfig) -> Start:
         last = path / "checkpoints" / "last"
         loaded = load(last if (last / "model.safetensors").exists() else path)
         state, documents = loaded.model, loaded.documents
-    _check_encoder(documents.get("config"), config, path)
+    _check_encoder((documents.get("config") or {}).get("run"), config, path)
     try:
         weights = classifier_weights(state)
     except CheckpointError as error:

@@ -13,7 +13,12 @@ PACKAGE = Path(__file__).parents[2] / "internvideo"
 NAME = PACKAGE.name
 
 # What everybody may import, and what these may import among themselves.
-FOUNDATIONS = {"errors": set(), "values": {"errors"}, "geometry": {"errors", "values"}}
+FOUNDATIONS = {
+    "errors": set(),
+    "values": {"errors"},
+    "geometry": {"errors", "values"},
+    "config": {"errors"},
+}
 
 _SCIENCE = {
     *("video", "text", "objectives", "metrics", "models", "weights", "data", "heads", "training"),
@@ -36,10 +41,10 @@ ARROWS: dict[str, set[str]] = {
     "report": {"video"},
     "stages": _SCIENCE,
     "tasks": _SCIENCE,
-    "hub": _SCIENCE | {"stages", "tasks", "runs"},
-    "runs": _SCIENCE | {"stages"},
+    "hub": _SCIENCE | {"tasks"},
+    "runs": _SCIENCE | {"stages", "tasks", "hub"},
     # Recipes name the configurations of whatever their runs are made of.
-    "recipes": _SCIENCE | {"stages", "tasks", "hub", "runs", "playground"},
+    "recipes": _SCIENCE | {"stages", "tasks", "runs", "playground"},
     "api": _EVERYTHING,
     "cli": _EVERYTHING | {"api"},
     "web": _EVERYTHING | {"api"},

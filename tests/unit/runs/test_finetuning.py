@@ -19,7 +19,8 @@ from internvideo.hub.pretrained import (
     save_pretrained,
 )
 from internvideo.models import MaskedEncoderConfig, UniFormerConfig, ViclipConfig
-from internvideo.recipes.finetuning import PRESETS, Start, choose_preset, finetuning_run, open_start
+from internvideo.recipes.tiny_recognition import recognition_tiny_actions_a
+from internvideo.runs.finetuning import PRESETS, Start, choose_preset, finetuning_run, open_start
 from internvideo.stages.starting import read_start, start_classifier
 from internvideo.values import Annotations, Record
 from internvideo.weights import to_official_classifier
@@ -57,7 +58,7 @@ def start(kind: str, config, **seen) -> Start:
 
 
 def planned(*, videos=None, **options):
-    options = {"preset": "full", **options}
+    options = {"preset": "full", "start": recognition_tiny_actions_a(), **options}
     return finetuning_run(videos or labelled(), Path("videos.csv"), **options)
 
 

@@ -36,7 +36,6 @@ from internvideo.hub.pretrained import (
 )
 from internvideo.hub.released import cache_folder
 from internvideo.models import MaskedEncoderConfig, MultimodalEncoderConfig, UniFormerConfig
-from internvideo.recipes.tiny_recognition import recognition_tiny_actions_a
 from internvideo.runs.run import Run
 from internvideo.stages import PostPretraining, PostPretrainingStage
 from internvideo.training import Memorised, OptimiserConfig, TrainingConfig, memorise
@@ -160,16 +159,19 @@ def finetuning_run(
     manifest: Path,
     *,
     preset: str,
-    start: Start | None = None,
+    start: Start | Run,
     num_steps: int | None = None,
 ) -> Run:
-    """Give the run that trains on `videos`, which are listed in `manifest`."""
+    """Give the run that trains on `videos`, which are listed in `manifest`.
+
+    `start` is a trained encoder, or the run of a classifier to train from scratch.
+    """
     chosen, num_classes = PRESETS[preset], len(videos.annotations.classes)
     optimiser = OptimiserConfig(
         weight_decay=0.05, betas=(0.9, 0.999), layer_decay=0.75, clip_gradient=1.0
     )
-    if start is None:
-        stage, seen, optimiser = _from_scratch(videos, num_classes)
+    if isinstance(start, Run):
+        stage, seen, optimiser = _from_scratch(start, videos, num_classes)
     else:
         stage = _from_start(start, preset, num_classes)
         seen = start.found.preprocessing
@@ -263,10 +265,9 @@ def measure_cost(stage: PostPretrainingStage, run: Run) -> Cost:
 
 
 def _from_scratch(
-    videos: LabelledVideos, num_classes: int
+    run: Run, videos: LabelledVideos, num_classes: int
 ) -> tuple[PostPretraining, Preprocessing, OptimiserConfig]:
-    """The tiny classifier, whose clips span no more than the usual video has."""
-    run = recognition_tiny_actions_a()
+    """The classifier of a run, whose clips span no more than the usual video has."""
     stage = run.stage
     assert isinstance(stage, PostPretraining)
     frames = stage.clip_frames

@@ -10,6 +10,7 @@ from typing import Any
 from internvideo.errors import ConfigError
 from internvideo.heads import VideoClassifier
 from internvideo.hub.open import load_recogniser
+from internvideo.runs.description import checkpoint_documents
 from internvideo.runs.run import Run, to_document
 from internvideo.stages import (
     CoordinationStage,
@@ -45,6 +46,7 @@ def execute(
         run.training,
         folder=folder,
         run=to_document(run),
+        documents=checkpoint_documents(run),
         seed=run.seed,
         process=process,
         resume=resume,

@@ -1,0 +1,54 @@
+"""What model a run trains, written into its checkpoints, so that these open as saved models do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from internvideo.hub import Preprocessing, model_description
+from internvideo.hub.pretrained import AutoencoderConfig, ModelConfig
+from internvideo.runs.run import Run, to_document
+from internvideo.stages import (
+    CoordinationTraining,
+    MaskedPretraining,
+    MultimodalPretraining,
+    PostPretraining,
+)
+from internvideo.video.transforms import CLIP_MEAN, CLIP_STD
+
+
+def checkpoint_documents(run: Run) -> dict[str, Any]:
+    """Documents to keep with every checkpoint of a run: its model, and the run itself."""
+    return {"config": {**model_description(*_described(run)), "run": to_document(run)}}
+
+
+def _described(run: Run) -> tuple[str, ModelConfig, Preprocessing]:
+    """What a run trains: kind and configuration of the model, and how it sees clips."""
+    stage, data = run.stage, run.data
+    seen = Preprocessing(
+        crop=data.eval_crop, sampling=data.sampling, stride_frames=data.stride_frames
+    )
+    match stage:
+        case MaskedPretraining():
+            encoder = stage.encoder
+            seen = _changed(seen, encoder.num_frames, encoder.side_px)
+            seen = replace(seen, mean=encoder.pixel_mean, std=encoder.pixel_std)
+            seen = replace(seen, in_clip_units=stage.target == "clip")
+            config = AutoencoderConfig(encoder=encoder, decoder=stage.decoder)
+            return "masked-autoencoder", config, seen
+        case MultimodalPretraining():
+            seen = _changed(seen, stage.num_frames, stage.encoder.video.side_px)
+            return "multimodal-encoder", stage.encoder, replace(seen, mean=CLIP_MEAN, std=CLIP_STD)
+        case PostPretraining():
+            seen = _changed(seen, stage.clip_frames, stage.model.encoder.side_px)
+            mean, std = stage.normalisation
+            return "video-classifier", stage.model, replace(seen, mean=mean, std=std)
+        case CoordinationTraining():
+            seen = _changed(seen, stage.clip_frames, stage.pair.encoders[0].side_px)
+            # It takes pixels in [0, 1], and gives each encoder what that is used to.
+            seen = replace(seen, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+            return "coordinated-classifier", stage.pair, seen
+
+
+def _changed(seen: Preprocessing, num_frames: int, side_px: int) -> Preprocessing:
+    return replace(seen, num_frames=num_frames, side_px=side_px)
