@@ -42,8 +42,7 @@ from internvideo.weights.masked_encoder import (
     to_official_classifier,
 )
 from internvideo.weights.merging import MERGE_RULES, average_weights, merge_with_clip
-from internvideo.weights.registry import RELEASES, release
-from internvideo.weights.release import Release
+from internvideo.weights.registry import RELEASES, Release, release
 from internvideo.weights.report import Fate, count_fates, fates_of
 from internvideo.weights.transformers_config import facts_of_clip, facts_of_videomae
 

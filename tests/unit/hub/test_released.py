@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 import torch
+from pydantic import TypeAdapter
 
 from internvideo.errors import CheckpointError, ConfigError
 from internvideo.heads import VideoClassifier, VideoClassifierConfig
@@ -53,6 +54,7 @@ def published(tmp_path):
 def test_a_release_says_what_it_is_and_where(name: str):
     known = RELEASES[name]
 
+    assert TypeAdapter(Release).validate_python(asdict(known)) == known
     assert known.family in FAMILIES
     assert known.size in ENCODERS.keys() | UNIFORMERS.keys() | JOINT_ENCODERS.keys()
     assert sum(way is not None for way in (known.repo, known.url, known.page)) == 1
