@@ -22,20 +22,7 @@ from internvideo.recipes.multimodal_pretraining import (
     multimodal_large,
     multimodal_tiny_playground,
 )
-from internvideo.recipes.recognition import (
-    recognition_mae_base_k400,
-    recognition_mae_base_ssv2,
-    recognition_mae_huge_k400,
-    recognition_mae_huge_k710,
-    recognition_mae_huge_ssv2,
-    recognition_mae_large_k400,
-    recognition_mae_large_ssv2,
-    recognition_uniformer_base_k400,
-    recognition_uniformer_base_k710,
-    recognition_uniformer_base_k710_k400,
-    recognition_uniformer_large_k710,
-    recognition_uniformer_large_k710_k400,
-)
+from internvideo.recipes.recognition import RECOGNITION_RECIPES
 from internvideo.recipes.tiny_recognition import (
     post_pretrain_tiny_playground,
     post_pretrain_tiny_playground_b,
@@ -61,18 +48,7 @@ RECIPES: dict[str, Callable[[], Run]] = {
     "post_pretrain_tiny_playground_b": post_pretrain_tiny_playground_b,
     "recognition_tiny_actions": recognition_tiny_actions,
     "recognition_tiny_actions_a": recognition_tiny_actions_a,
-    "recognition_mae_base_k400": recognition_mae_base_k400,
-    "recognition_mae_large_k400": recognition_mae_large_k400,
-    "recognition_mae_huge_k710": recognition_mae_huge_k710,
-    "recognition_mae_huge_k400": recognition_mae_huge_k400,
-    "recognition_mae_base_ssv2": recognition_mae_base_ssv2,
-    "recognition_mae_large_ssv2": recognition_mae_large_ssv2,
-    "recognition_mae_huge_ssv2": recognition_mae_huge_ssv2,
-    "recognition_uniformer_base_k710": recognition_uniformer_base_k710,
-    "recognition_uniformer_base_k400": recognition_uniformer_base_k400,
-    "recognition_uniformer_base_k710_k400": recognition_uniformer_base_k710_k400,
-    "recognition_uniformer_large_k710": recognition_uniformer_large_k710,
-    "recognition_uniformer_large_k710_k400": recognition_uniformer_large_k710_k400,
+    **RECOGNITION_RECIPES,
     "coordinate_tiny_playground": coordinate_tiny_playground,
     "coordinate_huge_k710": coordinate_huge_k710,
 }
