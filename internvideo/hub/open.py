@@ -1,4 +1,9 @@
-"""Open a model by folder or name: a saved model, a run of ours, a release, a file of weights."""
+"""Open a model: by a name of released weights, from a folder of ours, or from foreign weights.
+
+name of a release                       -> released.py, which keeps it as a saved model
+file of weights, `transformers` folder  -> importing.py
+saved model, run, checkpoint            -> pretrained.py
+"""
 
 from __future__ import annotations
 
@@ -34,7 +39,7 @@ def load_pretrained(source: str | Path, *, averaged: bool = False) -> Pretrained
     path = Path(source)
     if not path.exists() and len(path.parts) == 1:
         return from_pretrained(str(source))
-    if path.is_file() or _is_of_transformers(path):
+    if path.is_file() or _is_transformers_folder(path):
         return import_weights(path).pretrained
     if (last := path / "checkpoints" / "last").exists():
         path = last
@@ -99,7 +104,7 @@ def load_recogniser(source: str | Path, *, averaged: bool = False) -> Recognitio
     )
 
 
-def _is_of_transformers(folder: Path) -> bool:
+def _is_transformers_folder(folder: Path) -> bool:
     try:
         return "model_type" in json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from internvideo.errors import CheckpointError, ConfigError
-from internvideo.hub.importing import Imported, Wanted, import_weights
+from internvideo.hub.importing import Imported, ImportOptions, import_weights
 from internvideo.hub.pretrained import Pretrained, read_saved_model, save_pretrained
 from internvideo.weights import Release, release
 
@@ -33,45 +33,50 @@ def from_pretrained(name: str) -> Pretrained:
     return read_saved_model(kept)
 
 
-def import_release(name: str, source: Path | None = None, **wanted: Any) -> Imported:
+def import_release(name: str, source: Path | None = None, **options: Any) -> Imported:
     """Import released weights, from a file at hand or fetched, and check that they are those.
 
     Args:
         name: Of `RELEASES`.
         source: The file or folder, where it has been downloaded already.
-        wanted: Further fields of `Wanted`.
+        options: Further fields of `ImportOptions`.
     """
     known = release(name)
     source = source or fetch(name)
-    insisted = Wanted(
+    expected = ImportOptions(
         family=known.family,
         size=known.size,
         sha256=known.sha256,
         num_frames=known.num_frames,
         side_px=known.side_px,
-        seen={} if known.sampling is None else {"sampling": known.sampling},
+        preprocessing={} if known.sampling is None else {"sampling": known.sampling},
     )
-    imported = import_weights(source, replace(insisted, **wanted))
-    told = {"name": name, "source": known.source, "license": known.license, "labels": known.labels}
-    known_facts = {key: value for key, value in told.items() if value is not None}
-    provenance = {**imported.pretrained.provenance, **known_facts}
+    imported = import_weights(source, replace(expected, **options))
+    stated = {
+        "name": name,
+        "source": known.source,
+        "license": known.license,
+        "labels": known.labels,
+    }
+    stated = {key: value for key, value in stated.items() if value is not None}
+    provenance = {**imported.pretrained.provenance, **stated}
     return replace(imported, pretrained=replace(imported.pretrained, provenance=provenance))
 
 
 def fetch(name: str) -> Path:
     """Give the file of a release, or the folder; what lies in the cache is taken from there."""
     known = release(name)
-    placed = cache_folder() / "files" / name
-    if placed.is_dir():
-        return placed / known.file_name if known.file or known.url else placed
+    folder = cache_folder() / "files" / name
+    if folder.is_dir():
+        return folder / known.file_name if known.file or known.url else folder
     if known.repo is None:
-        raise CheckpointError(f"{name}: is not on the hub; {_by_hand(known, placed)}")
+        raise CheckpointError(f"{name}: is not on the hub; {_by_hand(known, folder)}")
     try:
         import huggingface_hub
     except ImportError as error:
         raise CheckpointError(
             f"{name}: downloading needs the package 'huggingface_hub': pip install "
-            f"'internvideo[hub]'; or {_by_hand(known, placed)}"
+            f"'internvideo[hub]'; or {_by_hand(known, folder)}"
         ) from error
     try:
         if known.file is None:
@@ -81,7 +86,7 @@ def fetch(name: str) -> Path:
     except (OSError, ValueError, RuntimeError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise CheckpointError(
-            f"{name}: cannot be downloaded ({reason}); {_by_hand(known, placed)}"
+            f"{name}: cannot be downloaded ({reason}); {_by_hand(known, folder)}"
         ) from error
 
 
@@ -94,5 +99,5 @@ def cache_folder() -> Path:
     return folder
 
 
-def _by_hand(known: Release, placed: Path) -> str:
-    return f"fetch {known.source} and put it into {placed}"
+def _by_hand(known: Release, folder: Path) -> str:
+    return f"fetch {known.source} and put it into {folder}"

@@ -1,9 +1,18 @@
 """Weights: the names that others give them, strict loading, and merging."""
 
-from internvideo.weights.checkpoint_rules import (
+from internvideo.weights.classifier_init import (
     StartReport,
     classifier_weights,
     initialise_classifier,
+)
+from internvideo.weights.clip_layouts import (
+    INTERNVIDEO_MM,
+    OPENAI_CLIP,
+    UNIFORMER_V2,
+    UNIFORMER_V2_CLASSIFIER,
+    VICLIP,
+    Layout,
+    from_transformers_clip,
 )
 from internvideo.weights.families import FAMILIES, Family, ReadWeights, read_state
 from internvideo.weights.files import (
@@ -14,21 +23,12 @@ from internvideo.weights.files import (
     sha256_of,
 )
 from internvideo.weights.infer_config import (
-    decoder_config_of,
-    masked_encoder_config_of,
-    multimodal_config_of,
-    size_of,
-    uniformer_config_of,
-    viclip_config_of,
-)
-from internvideo.weights.layouts import (
-    INTERNVIDEO_MM,
-    OPENAI_CLIP,
-    UNIFORMER_V2,
-    UNIFORMER_V2_CLASSIFIER,
-    VICLIP,
-    Layout,
-    from_transformers_clip,
+    infer_decoder,
+    infer_masked_encoder,
+    infer_multimodal_encoder,
+    infer_uniformer,
+    infer_viclip,
+    size_name,
 )
 from internvideo.weights.loading import (
     LoadReport,
@@ -36,15 +36,15 @@ from internvideo.weights.loading import (
     initialise_from_clip,
     load_weights,
 )
-from internvideo.weights.masked_encoder import (
+from internvideo.weights.merging import MERGE_RULES, average_weights, merge_with_clip
+from internvideo.weights.registry import RELEASES, Release, release
+from internvideo.weights.report import TensorReport, count_tensors, report_tensors
+from internvideo.weights.transformers_config import clip_config_fields, videomae_config_fields
+from internvideo.weights.videomae import (
     from_official_classifier,
     from_transformers,
     to_official_classifier,
 )
-from internvideo.weights.merging import MERGE_RULES, average_weights, merge_with_clip
-from internvideo.weights.registry import RELEASES, Release, release
-from internvideo.weights.report import Fate, count_fates, fates_of
-from internvideo.weights.transformers_config import facts_of_clip, facts_of_videomae
 
 __all__ = [
     "sha256_of",
@@ -61,7 +61,7 @@ __all__ = [
     "UNIFORMER_V2_CLASSIFIER",
     "VICLIP",
     "Family",
-    "Fate",
+    "TensorReport",
     "Layout",
     "LoadReport",
     "ReadWeights",
@@ -69,11 +69,11 @@ __all__ = [
     "StartReport",
     "average_weights",
     "classifier_weights",
-    "count_fates",
-    "decoder_config_of",
-    "facts_of_clip",
-    "facts_of_videomae",
-    "fates_of",
+    "count_tensors",
+    "infer_decoder",
+    "clip_config_fields",
+    "videomae_config_fields",
+    "report_tensors",
     "from_official_classifier",
     "from_transformers",
     "from_transformers_clip",
@@ -81,13 +81,13 @@ __all__ = [
     "initialise_classifier",
     "initialise_from_clip",
     "load_weights",
-    "masked_encoder_config_of",
+    "infer_masked_encoder",
     "merge_with_clip",
-    "multimodal_config_of",
+    "infer_multimodal_encoder",
     "read_state",
     "release",
-    "size_of",
+    "size_name",
     "to_official_classifier",
-    "uniformer_config_of",
-    "viclip_config_of",
+    "infer_uniformer",
+    "infer_viclip",
 ]

@@ -19,14 +19,14 @@ from torch import Tensor
 
 from internvideo.errors import CheckpointError, unknown_name
 from internvideo.models.positions import sine_table
-from internvideo.weights.layouts import (
+from internvideo.weights.clip_layouts import (
     INTERNVIDEO_MM,
     OPENAI_CLIP,
     UNIFORMER_V2_CLASSIFIER,
     VICLIP,
     from_transformers_clip,
 )
-from internvideo.weights.masked_encoder import from_official_classifier, from_transformers
+from internvideo.weights.videomae import from_official_classifier, from_transformers
 
 State = Mapping[str, Tensor]
 

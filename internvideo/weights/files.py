@@ -28,7 +28,7 @@ from internvideo.errors import CheckpointError
 from internvideo.weights.torchscript import is_torchscript, read_torchscript
 
 # What training scripts keep beside weights: options and counts, which can run nothing.
-_HARMLESS = [
+_SAFE_GLOBALS = [
     argparse.Namespace,
     np.dtype,
     (np._core.multiarray.scalar, "numpy.core.multiarray.scalar"),
@@ -36,19 +36,19 @@ _HARMLESS = [
     *(np.dtypes.Float32DType, np.dtypes.Float64DType, np.dtypes.Int64DType),
 ]
 # What comes of reading a file that is cut short or was altered.
-_DAMAGED = (
+_READ_ERRORS = (
     *(OSError, EOFError, KeyError, ValueError, TypeError, AttributeError, IndexError),
     *(RuntimeError, SafetensorError, zipfile.BadZipFile),
 )
-_IN_FOLDERS = (
+_FILE_NAMES = (
     "model.safetensors",
     "pytorch_model.bin",
     "mp_rank_00_model_states.pt",  # DeepSpeed, weights not sharded
     "model.safetensors.index.json",
     "pytorch_model.bin.index.json",
 )
-_OF_TEXT = frozenset(string.printable.encode())
-_BEGINNINGS = (
+_PRINTABLE = frozenset(string.printable.encode())
+_NOT_WEIGHTS = (
     (rb"\s*<(!DOCTYPE|html|\?xml|head|body)", "a web page; the download failed"),
     (rb"version https://git-lfs", "a Git LFS pointer; fetch the file that it stands for"),
     (rb"\x1f\x8b", "compressed with gzip; unpack it first"),
@@ -68,7 +68,7 @@ def find_weights(path: Path) -> tuple[Path, ...]:
         return (path,)
     latest = path / "latest"  # where DeepSpeed says which folder counts
     inside = path / latest.read_text().strip() if latest.is_file() else path
-    for name in _IN_FOLDERS:
+    for name in _FILE_NAMES:
         if (file := inside / name).is_file():
             if not name.endswith(".index.json"):
                 return (file,)
@@ -77,7 +77,7 @@ def find_weights(path: Path) -> tuple[Path, ...]:
     found = sorted(child.name for child in path.iterdir())
     raise CheckpointError(
         f"{path}: is a folder without weights (there is {', '.join(found[:5]) or 'nothing'}); "
-        f"expected one of {', '.join(_IN_FOLDERS[:3])}, or give the file itself"
+        f"expected one of {', '.join(_FILE_NAMES[:3])}, or give the file itself"
     )
 
 
@@ -92,7 +92,7 @@ def read_document(path: Path) -> Mapping[str, Any]:
             beginning = file.read(512)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read as weights: {error.strerror}") from error
-    refused = _obviously_wrong(path, beginning)
+    refused = _rejected_by_header(path, beginning)
     try:
         if refused is None:
             found = _read(path, beginning)
@@ -100,8 +100,8 @@ def read_document(path: Path) -> Mapping[str, Any]:
                 return found
             refused = f"holds no state dict but a {type(found).__name__}"
     except pickle.UnpicklingError as error:
-        refused = _refusal(error)
-    except _DAMAGED as error:
+        refused = _explain_unpickling(error)
+    except _READ_ERRORS as error:
         reason = (str(error).splitlines() or ["it ends early"])[0]
         refused = f"is cut short or damaged ({reason[:200]}); download it again"
     raise CheckpointError(
@@ -133,15 +133,15 @@ def check_sha256(path: Path, expected: str) -> None:
         )
 
 
-def _obviously_wrong(path: Path, beginning: bytes) -> str | None:
+def _rejected_by_header(path: Path, beginning: bytes) -> str | None:
     if not beginning:
         return "is empty"
-    for pattern, what in _BEGINNINGS:
+    for pattern, what in _NOT_WEIGHTS:
         if re.match(pattern, beginning, re.IGNORECASE):
             return f"is {what}"
     if beginning.startswith(b"PK") and not zipfile.is_zipfile(path):
         return "is cut short (a zip archive without its end); download it again"
-    if not set(beginning) - _OF_TEXT:
+    if not set(beginning) - _PRINTABLE:
         return f"is text (it starts with {beginning[:40].decode('latin-1').strip()!r})"
     return None
 
@@ -154,12 +154,12 @@ def _read(path: Path, beginning: bytes) -> Any:
             scripted = is_torchscript(archive)
         if scripted:
             return read_torchscript(path)
-    with warnings.catch_warnings(), torch.serialization.safe_globals(_HARMLESS):
+    with warnings.catch_warnings(), torch.serialization.safe_globals(_SAFE_GLOBALS):
         warnings.simplefilter("ignore")  # of storages of older files
         return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def _refusal(error: pickle.UnpicklingError) -> str:
+def _explain_unpickling(error: pickle.UnpicklingError) -> str:
     """Say in one line what a pickle asked for and why it did not get it."""
     text = " ".join(str(error).split())
     if asked := re.search(

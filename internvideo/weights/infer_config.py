@@ -34,7 +34,7 @@ _HEAD_WIDTH = 64
 _FRAMES_OF_TABLES = (16, 8, 32, 4, 64)  # tried in this order
 
 
-def masked_encoder_config_of(state: Mapping[str, Tensor]) -> MaskedEncoderConfig:
+def infer_masked_encoder(state: Mapping[str, Tensor]) -> MaskedEncoderConfig:
     """Configure encoder A for a state with its names below `encoder.`.
 
     Raises:
@@ -72,7 +72,7 @@ def masked_encoder_config_of(state: Mapping[str, Tensor]) -> MaskedEncoderConfig
     )
 
 
-def decoder_config_of(state: Mapping[str, Tensor]) -> DecoderConfig:
+def infer_decoder(state: Mapping[str, Tensor]) -> DecoderConfig:
     """Configure the pixel decoder for a state with its names below `decoder.`."""
     width = _get(state, "encoder_to_decoder.weight").shape[0]
     sizes = [*DECODERS.values(), *VIDEOMAE_DECODERS.values()]
@@ -85,7 +85,7 @@ def decoder_config_of(state: Mapping[str, Tensor]) -> DecoderConfig:
     )
 
 
-def uniformer_config_of(state: Mapping[str, Tensor], start: str) -> UniFormerConfig:
+def infer_uniformer(state: Mapping[str, Tensor], start: str) -> UniFormerConfig:
     """Configure a UniFormerV2, or CLIP's image tower, for a state with its names below `start`."""
     kernel, table = _get(state, f"{start}patch_embed.weight"), _get(state, f"{start}positions")
     width, patch = kernel.shape[0], kernel.shape[-1]
@@ -120,13 +120,13 @@ def uniformer_config_of(state: Mapping[str, Tensor], start: str) -> UniFormerCon
     )
 
 
-def multimodal_config_of(state: Mapping[str, Tensor]) -> MultimodalEncoderConfig:
+def infer_multimodal_encoder(state: Mapping[str, Tensor]) -> MultimodalEncoderConfig:
     """Configure an encoder B, with its caption decoder where the state has one.
 
     Raises:
         CheckpointError: The state is not that of an encoder with a video and a text tower.
     """
-    video, text = uniformer_config_of(state, "video."), _text_config(state)
+    video, text = infer_uniformer(state, "video."), _text_config(state)
     projection = state.get("text_projection")  # question answering leaves it out
     return MultimodalEncoderConfig(
         video=video,
@@ -138,7 +138,7 @@ def multimodal_config_of(state: Mapping[str, Tensor]) -> MultimodalEncoderConfig
     )
 
 
-def viclip_config_of(state: Mapping[str, Tensor]) -> ViclipConfig:
+def infer_viclip(state: Mapping[str, Tensor]) -> ViclipConfig:
     """Configure a ViCLIP."""
     kernel, table = _get(state, "video.patch_embed.weight"), _get(state, "video.positions")
     width, patch = kernel.shape[0], kernel.shape[-1]
@@ -157,7 +157,7 @@ def viclip_config_of(state: Mapping[str, Tensor]) -> ViclipConfig:
     )
 
 
-def size_of(video: MaskedEncoderConfig | UniFormerConfig | JointEncoderConfig) -> str:
+def size_name(video: MaskedEncoderConfig | UniFormerConfig | JointEncoderConfig) -> str:
     """Name the published size of an encoder, or say what it measures."""
     tables = {
         MaskedEncoderConfig: ENCODERS,

@@ -18,7 +18,7 @@ from internvideo.errors import CheckpointError
 from internvideo.models.positions import resize_positions
 from internvideo.models.uniformer import UniFormer
 from internvideo.values import TokenGrid
-from internvideo.weights.layouts import OPENAI_CLIP
+from internvideo.weights.clip_layouts import OPENAI_CLIP
 
 # What encoder B has and CLIP has not.
 NEW_TO_CLIP = (

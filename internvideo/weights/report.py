@@ -1,4 +1,4 @@
-"""What became of every tensor of a file and of a model, so that nothing happens in silence."""
+"""Loading report: what became of every tensor of a file and of a model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ How = Literal["loaded", "renamed", "inflated", "resized", "mapped", "dropped", "
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Fate:
+class TensorReport:
     """One tensor: our name and shape, where the model has it, and those in the file, if it came
     from there; `reason` says why a tensor was dropped."""
 
@@ -28,19 +28,19 @@ class Fate:
     reason: str = ""
 
 
-def fates_of(
+def report_tensors(
     report: LoadReport,
     read: ReadWeights,
     filled: Mapping[str, Tensor],
     changed: Mapping[str, How],
-) -> tuple[Fate, ...]:
-    """Tell the fate of every tensor.
+) -> tuple[TensorReport, ...]:
+    """Report on every tensor of the model, then on those of the file that were dropped.
 
     Args:
-        report: What `load_weights` said.
-        read: What came from the file.
-        filled: The model's state.
-        changed: What happened to tensors before they were loaded.
+        report: From `load_weights`.
+        read: The weights of the file.
+        filled: State dict of the model.
+        changed: Tensors that were resized or mapped before they were loaded.
     """
     hows: dict[str, How] = {
         **dict.fromkeys(report.loaded, "loaded"),
@@ -49,20 +49,23 @@ def fates_of(
         **dict.fromkeys(report.new, "new"),
         **changed,
     }
-    fates = []
+    reports = []
     for name, value in filled.items():
         how, sources = hows[name], read.sources.get(name, ())
         if how == "loaded" and sources != (name,):
             how = "renamed"
         was = tuple(read.tensors[name].shape) if name in read.tensors else None
         shape = tuple(value.shape)
-        fates.append(Fate(how=how, name=name, shape=shape, sources=sources, source_shape=was))
-    fates += [
-        Fate(how="dropped", sources=(name,), reason=reason) for name, reason in read.dropped.items()
+        reports.append(
+            TensorReport(how=how, name=name, shape=shape, sources=sources, source_shape=was)
+        )
+    reports += [
+        TensorReport(how="dropped", sources=(name,), reason=reason)
+        for name, reason in read.dropped.items()
     ]
-    return tuple(fates)
+    return tuple(reports)
 
 
-def count_fates(fates: Collection[Fate]) -> str:
-    """Count fates: "148 renamed, 2 resized, 4 dropped"."""
-    return ", ".join(f"{count} {how}" for how, count in Counter(f.how for f in fates).items())
+def count_tensors(tensors: Collection[TensorReport]) -> str:
+    """Count tensors by what became of them: "148 renamed, 2 resized, 4 dropped"."""
+    return ", ".join(f"{count} {how}" for how, count in Counter(one.how for one in tensors).items())

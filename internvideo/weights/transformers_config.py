@@ -14,7 +14,7 @@ _TORCH_EPS = 1e-5
 _ACTIVATIONS = {"quick_gelu": "quick-gelu", "gelu": "gelu"}
 
 
-def facts_of_videomae(config: Mapping[str, Any], kind: str) -> dict[str, Any]:
+def videomae_config_fields(config: Mapping[str, Any], kind: str) -> dict[str, Any]:
     """Fields of our configuration of a "masked-autoencoder", "video-classifier" or
     "masked-encoder"."""
     eps = config.get("layer_norm_eps", 1e-12)
@@ -36,7 +36,7 @@ def facts_of_videomae(config: Mapping[str, Any], kind: str) -> dict[str, Any]:
     return {"encoder": encoder, "decoder": decoder}
 
 
-def facts_of_clip(config: Mapping[str, Any]) -> dict[str, Any]:
+def clip_config_fields(config: Mapping[str, Any]) -> dict[str, Any]:
     """Fields of our configuration of a "multimodal-encoder"."""
     vision = _tower(config.get("vision_config") or {}, num_heads=12)
     heads = vision["num_heads"]

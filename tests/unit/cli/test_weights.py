@@ -89,8 +89,8 @@ def test_facts_and_rows_are_taken_from_the_command_line(mae, tmp_path, capsys):
     status = main(["weights", "import", str(mae), "--out", str(tmp_path / "out"), "--json", *more])
 
     assert status == 0
-    fates = json.loads(capsys.readouterr().out)["fates"]
-    assert {fate["name"] for fate in fates if fate["how"] == "mapped"} == {
+    tensors = json.loads(capsys.readouterr().out)["tensors"]
+    assert {entry["name"] for entry in tensors if entry["how"] == "mapped"} == {
         "head.weight",
         "head.bias",
     }

@@ -20,7 +20,7 @@ from internvideo.heads import (
     VideoClassifier,
     VideoClassifierConfig,
 )
-from internvideo.hub.importing import Imported, Wanted, import_weights
+from internvideo.hub.importing import Imported, ImportOptions, import_weights
 from internvideo.models import (
     CaptionDecoderConfig,
     DecoderConfig,
@@ -43,7 +43,7 @@ from internvideo.weights import (
     OPENAI_CLIP,
     UNIFORMER_V2_CLASSIFIER,
     VICLIP,
-    count_fates,
+    count_tensors,
     to_official_classifier,
 )
 
@@ -148,9 +148,9 @@ WRAPPERS = {
 }
 
 
-def _import(path: Path, content: Any, **wanted: Any) -> Imported:
+def _import(path: Path, content: Any, **options: Any) -> Imported:
     torch.save(content, path / "weights.pth")
-    return import_weights(path / "weights.pth", Wanted(**wanted))
+    return import_weights(path / "weights.pth", ImportOptions(**options))
 
 
 def _check_same(imported: Imported, model: nn.Module) -> None:
@@ -165,11 +165,11 @@ def test_each_family_is_recognised_and_every_tensor_accounted_for(tmp_path, what
 
     assert imported.pretrained.kind == FAMILIES[what]
     _check_same(imported, model)
-    told = [source for fate in imported.fates for source in fate.sources]
+    told = [source for entry in imported.tensors for source in entry.sources]
     assert sorted(told) == sorted(state)
-    ours = [fate.name for fate in imported.fates if fate.name is not None]
+    ours = [entry.name for entry in imported.tensors if entry.name is not None]
     assert ours == list(model.state_dict())
-    assert {fate.how for fate in imported.fates} <= {"loaded", "renamed", "dropped"}
+    assert {entry.how for entry in imported.tensors} <= {"loaded", "renamed", "dropped"}
 
 
 @pytest.mark.parametrize("wrapper", WRAPPERS)
@@ -193,7 +193,7 @@ def test_the_backbone_of_a_training_wrapper_is_found_beside_its_decoder(tmp_path
 
     _check_same(imported, model)
     assert "took off the prefix 'backbone.'" in imported.steps
-    assert [fate.sources for fate in imported.fates if fate.how == "dropped"] == [
+    assert [entry.sources for entry in imported.tensors if entry.how == "dropped"] == [
         ("decoder.norm.weight",)
     ]
 
@@ -222,7 +222,7 @@ def test_a_fixed_table_in_the_file_is_the_models_own(tmp_path):
 
     _check_same(imported, model)
     assert imported.pretrained.config.encoder.positions == "sine"
-    assert [f.reason for f in imported.fates if f.how == "dropped"] == [
+    assert [f.reason for f in imported.tensors if f.how == "dropped"] == [
         "the fixed table, which the model makes itself"
     ]
 
@@ -252,8 +252,8 @@ def test_learned_tables_are_resized_and_said(tmp_path):
         (clip, "video.positions"),
     ):
         imported = _import(tmp_path, content, num_frames=8, side_px=64)
-        resized = [fate for fate in imported.fates if fate.how == "resized"]
-        assert name in [fate.name for fate in resized]
+        resized = [entry for entry in imported.tensors if entry.how == "resized"]
+        assert name in [entry.name for entry in resized]
         assert resized[-1].source_shape != resized[-1].shape
         assert imported.pretrained.preprocessing.num_frames == 8
 
@@ -264,7 +264,7 @@ def test_rows_of_a_head_are_mapped_to_other_classes(tmp_path):
     imported = _import(tmp_path, state, rows=[3, 0], classes=("d", "a"))
 
     assert torch.equal(imported.pretrained.model.head.weight, model.head.weight[[3, 0]])
-    assert count_fates(imported.fates).endswith("2 mapped")
+    assert count_tensors(imported.tensors).endswith("2 mapped")
     assert imported.pretrained.classes == ("d", "a")
 
 
@@ -315,8 +315,8 @@ def test_a_trained_tensor_is_never_left_random_in_silence(tmp_path):
 
     with pytest.raises(CheckpointError, match=r"missing from the weights \(fc_norm\.bias\)"):
         _import(tmp_path, state)
-    imported = _import(tmp_path, state, new=r"^fc_norm\.bias$")
-    assert [fate.name for fate in imported.fates if fate.how == "new"] == ["fc_norm.bias"]
+    imported = _import(tmp_path, state, may_be_new=r"^fc_norm\.bias$")
+    assert [entry.name for entry in imported.tensors if entry.how == "new"] == ["fc_norm.bias"]
 
 
 def test_a_tensor_is_never_dropped_in_silence(tmp_path):
@@ -325,8 +325,8 @@ def test_a_tensor_is_never_dropped_in_silence(tmp_path):
 
     with pytest.raises(CheckpointError, match=r"have no place in the model \(enc.*adapter"):
         _import(tmp_path, state)
-    imported = _import(tmp_path, state, dropped="adapter")
-    assert [(f.sources, f.reason) for f in imported.fates if f.how == "dropped"] == [
+    imported = _import(tmp_path, state, may_be_dropped="adapter")
+    assert [(f.sources, f.reason) for f in imported.tensors if f.how == "dropped"] == [
         (("blocks.0.adapter.weight",), "as asked")
     ]
 
@@ -334,12 +334,12 @@ def test_a_tensor_is_never_dropped_in_silence(tmp_path):
 def test_facts_that_shapes_do_not_tell_are_taken_from_the_caller(tmp_path):
     _, state = _made("videomae classifier")
 
-    imported = _import(tmp_path, state, facts={"encoder": {"num_heads": 4, "norm_eps": 1e-5}})
+    imported = _import(tmp_path, state, config={"encoder": {"num_heads": 4, "norm_eps": 1e-5}})
 
     encoder = imported.pretrained.config.encoder
     assert (encoder.num_heads, encoder.norm_eps, encoder.width) == (4, 1e-5, 64)
     with pytest.raises(CheckpointError, match="num_haeds"):
-        _import(tmp_path, state, facts={"encoder": {"num_haeds": 4}})
+        _import(tmp_path, state, config={"encoder": {"num_haeds": 4}})
 
 
 def test_a_folder_of_transformers_says_what_shapes_do_not(tmp_path):
@@ -378,8 +378,8 @@ def test_a_folder_of_transformers_says_what_shapes_do_not(tmp_path):
     assert (encoder.num_heads, encoder.num_frames, encoder.norm_eps) == (4, 8, 1e-12)
     assert found.config.norm_eps == 1e-5
     assert found.classes == ("run", "sit", "jump", "fall", "wave")
-    fate = next(f for f in imported.fates if f.name == "encoder.blocks.0.attn.qkv.weight")
-    assert len(fate.sources) == 3
+    entry = next(f for f in imported.tensors if f.name == "encoder.blocks.0.attn.qkv.weight")
+    assert len(entry.sources) == 3
     assert found.preprocessing.mean == (0.5, 0.5, 0.5)
 
 
@@ -397,4 +397,4 @@ def test_a_wrong_hash_is_refused_before_the_file_is_read(tmp_path):
     (tmp_path / "a.pt").write_text("not even weights")
 
     with pytest.raises(CheckpointError, match="published is 0123"):
-        import_weights(tmp_path / "a.pt", Wanted(sha256="0123"))
+        import_weights(tmp_path / "a.pt", ImportOptions(sha256="0123"))

@@ -28,11 +28,11 @@ from internvideo.weights import (
     UNIFORMER_V2,
     VICLIP,
     average_weights,
+    infer_multimodal_encoder,
     inflate_kernel,
     initialise_from_clip,
     load_weights,
     merge_with_clip,
-    multimodal_config_of,
 )
 
 VIDEO = UniFormerConfig(
@@ -185,14 +185,14 @@ def test_a_longer_context_than_clips_is_an_error(clip_state):
 
 
 def test_the_configuration_is_read_off_the_shapes(clip_state):
-    assert multimodal_config_of(OPENAI_CLIP.read(clip_state)) == CLIP
+    assert infer_multimodal_encoder(OPENAI_CLIP.read(clip_state)) == CLIP
     written = INTERNVIDEO_MM.write(MultimodalEncoder(TINY).state_dict())
-    assert multimodal_config_of(INTERNVIDEO_MM.read(written)) == TINY
+    assert infer_multimodal_encoder(INTERNVIDEO_MM.read(written)) == TINY
 
 
 def test_weights_of_something_else_have_no_configuration():
     with pytest.raises(CheckpointError, match=r"no tensor 'video\.patch_embed\.weight'"):
-        multimodal_config_of({"head.weight": torch.zeros(1)})
+        infer_multimodal_encoder({"head.weight": torch.zeros(1)})
 
 
 def _depth_14() -> tuple[dict[str, Tensor], dict[str, Tensor]]:
