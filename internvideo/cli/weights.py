@@ -45,12 +45,13 @@ class ListReleases:
             == (found.license or "unknown").lower()
         }
         if self.json:
-            print_json([_told(name) for name in rows])
+            print_json([_fields(name) for name in rows])
             return 0
         width = max(map(len, rows), default=0)
         for name, found in rows.items():
-            told = (found.task, found.license or "license unknown", found.result or "")
-            print(f"{name:<{width}}  {told[0]:<18} {told[1]:<16} {told[2]}".rstrip())
+            license = found.license or "license unknown"
+            line = f"{name:<{width}}  {found.task:<18} {license:<16} {found.result or ''}"
+            print(line.rstrip())
         return 0
 
 
@@ -69,11 +70,11 @@ class ShowRelease:
     def run(self) -> int:
         from internvideo.cli.terminal import print_json
 
-        told = _told(self.name)
+        fields = _fields(self.name)
         if self.json:
-            print_json(told)
+            print_json(fields)
             return 0
-        for field, value in told.items():
+        for field, value in fields.items():
             print(f"{field:<12} {'unknown' if value is None else value}")
         return 0
 
@@ -165,7 +166,7 @@ class Import:
         return import_release(self.source, **asked)
 
 
-def _told(name: str) -> dict[str, Any]:
+def _fields(name: str) -> dict[str, Any]:
     from dataclasses import asdict
 
     from internvideo.weights import release

@@ -32,8 +32,10 @@ def export_model(
         ConfigError: There is no such part, several to choose from, or the extra is missing.
         CheckpointError: The file computes something else than the model.
     """
-    seen = pretrained.preprocessing
-    parts = parts_of(pretrained.model, num_frames=seen.num_frames, side_px=seen.side_px)
+    preprocessing = pretrained.preprocessing
+    parts = parts_of(
+        pretrained.model, num_frames=preprocessing.num_frames, side_px=preprocessing.side_px
+    )
     if part is None and len(parts) == 1:
         part = next(iter(parts))
     if part not in parts:

@@ -65,14 +65,14 @@ def load_video_text(source: str | Path, *, averaged: bool = False) -> VideoTextM
         )
     if found.tokenizer is None:
         raise CheckpointError(f"{source}: no tokenizer.json, without which texts mean nothing")
-    seen = found.preprocessing
+    preprocessing = found.preprocessing
     return VideoTextModel(
         found.model,
         found.tokenizer,
-        num_frames=seen.num_frames,
-        crop=seen.crop,
-        mean=seen.mean,
-        std=seen.std,
+        num_frames=preprocessing.num_frames,
+        crop=preprocessing.crop,
+        mean=preprocessing.mean,
+        std=preprocessing.std,
     )
 
 
@@ -90,17 +90,17 @@ def load_recogniser(source: str | Path, *, averaged: bool = False) -> Recognitio
         )
     if not found.classes:
         raise CheckpointError(f"{source}: no labels.json, without which scores have no names")
-    seen = found.preprocessing
+    preprocessing = found.preprocessing
     return RecognitionModel(
         found.model,
         found.classes,
-        num_frames=seen.num_frames,
-        side_px=seen.side_px,
-        mean=seen.mean,
-        std=seen.std,
-        sampling=seen.sampling,
-        stride_frames=seen.stride_frames,
-        crop=seen.crop,
+        num_frames=preprocessing.num_frames,
+        side_px=preprocessing.side_px,
+        mean=preprocessing.mean,
+        std=preprocessing.std,
+        sampling=preprocessing.sampling,
+        stride_frames=preprocessing.stride_frames,
+        crop=preprocessing.crop,
     )
 
 

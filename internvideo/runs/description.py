@@ -25,30 +25,36 @@ def checkpoint_documents(run: Run) -> dict[str, Any]:
 def _described(run: Run) -> tuple[str, ModelConfig, Preprocessing]:
     """What a run trains: kind and configuration of the model, and how it sees clips."""
     stage, data = run.stage, run.data
-    seen = Preprocessing(
+    preprocessing = Preprocessing(
         crop=data.eval_crop, sampling=data.sampling, stride_frames=data.stride_frames
     )
     match stage:
         case MaskedPretraining():
             encoder = stage.encoder
-            seen = _changed(seen, encoder.num_frames, encoder.side_px)
-            seen = replace(seen, mean=encoder.pixel_mean, std=encoder.pixel_std)
-            seen = replace(seen, in_clip_units=stage.target == "clip")
+            preprocessing = _changed(preprocessing, encoder.num_frames, encoder.side_px)
+            preprocessing = replace(preprocessing, mean=encoder.pixel_mean, std=encoder.pixel_std)
+            preprocessing = replace(preprocessing, in_clip_units=stage.target == "clip")
             config = AutoencoderConfig(encoder=encoder, decoder=stage.decoder)
-            return "masked-autoencoder", config, seen
+            return "masked-autoencoder", config, preprocessing
         case MultimodalPretraining():
-            seen = _changed(seen, stage.num_frames, stage.encoder.video.side_px)
-            return "multimodal-encoder", stage.encoder, replace(seen, mean=CLIP_MEAN, std=CLIP_STD)
+            preprocessing = _changed(preprocessing, stage.num_frames, stage.encoder.video.side_px)
+            return (
+                "multimodal-encoder",
+                stage.encoder,
+                replace(preprocessing, mean=CLIP_MEAN, std=CLIP_STD),
+            )
         case PostPretraining():
-            seen = _changed(seen, stage.clip_frames, stage.model.encoder.side_px)
+            preprocessing = _changed(preprocessing, stage.clip_frames, stage.model.encoder.side_px)
             mean, std = stage.normalisation
-            return "video-classifier", stage.model, replace(seen, mean=mean, std=std)
+            return "video-classifier", stage.model, replace(preprocessing, mean=mean, std=std)
         case CoordinationTraining():
-            seen = _changed(seen, stage.clip_frames, stage.pair.encoders[0].side_px)
+            preprocessing = _changed(
+                preprocessing, stage.clip_frames, stage.pair.encoders[0].side_px
+            )
             # It takes pixels in [0, 1], and gives each encoder what that is used to.
-            seen = replace(seen, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
-            return "coordinated-classifier", stage.pair, seen
+            preprocessing = replace(preprocessing, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+            return "coordinated-classifier", stage.pair, preprocessing
 
 
-def _changed(seen: Preprocessing, num_frames: int, side_px: int) -> Preprocessing:
-    return replace(seen, num_frames=num_frames, side_px=side_px)
+def _changed(preprocessing: Preprocessing, num_frames: int, side_px: int) -> Preprocessing:
+    return replace(preprocessing, num_frames=num_frames, side_px=side_px)
