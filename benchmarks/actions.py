@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from internvideo.data import VideoData
-from internvideo.recipes import load_recogniser
+from internvideo.hub import load_recogniser
 from internvideo.tasks import ActionRecognition
 
 VIEWS = {  # clips, crops, whether their frames are shuffled

@@ -31,8 +31,8 @@ from torch import Tensor
 from internvideo.errors import ConfigError
 from internvideo.heads import CoordinatedClassifierConfig
 from internvideo.models import CoordinationConfig
-from internvideo.recipes import Run, override, recipe
-from internvideo.recipes.execute import build_stage
+from internvideo.recipes import recipe
+from internvideo.runs import Run, build_stage, override
 from internvideo.stages import ANSWERS, CoordinationStage, CoordinationTraining
 from internvideo.training import Process, TrainingConfig, train
 from internvideo.values import Share

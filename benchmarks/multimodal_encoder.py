@@ -23,15 +23,14 @@ import torch
 from torch import Tensor, nn
 
 from internvideo.models import (
-    OPENAI_CLIP,
     TEXT_ENCODERS,
-    UNIFORMER_V2,
     UNIFORMERS,
     TextEncoder,
     TextEncoderConfig,
     UniFormer,
     UniFormerConfig,
 )
+from internvideo.weights import OPENAI_CLIP, UNIFORMER_V2
 
 LENGTH = {"video": 8, "text": 77}  # frames and tokens
 BATCH = {"cpu": {"video": 1, "text": 16}, "cuda": {"video": 32, "text": 512}}

@@ -17,8 +17,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from internvideo.data import ANNOTATIONS
+from internvideo.hub import load_video_text
 from internvideo.playground import Facts, doing, read_facts, slots
-from internvideo.recipes import load_video_text
 from internvideo.tasks import (
     Captioning,
     MultipleChoice,

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from internvideo.data import VideoData
+from internvideo.hub import load_recogniser
 from internvideo.playground import PAIRS
-from internvideo.recipes import load_recogniser
 from internvideo.tasks import ActionRecognition
 
 

@@ -22,10 +22,11 @@ from side_by_side import line, own_peak_mib, peak_mib_alone, take_turns
 from torch import Tensor, nn
 
 from internvideo.heads import VideoClassifier, VideoClassifierConfig
-from internvideo.models import ENCODERS, MaskedEncoderConfig, from_transformers
+from internvideo.models import ENCODERS, MaskedEncoderConfig
 from internvideo.tasks import RecognitionModel
 from internvideo.values import IMAGENET_MEAN, IMAGENET_STD
 from internvideo.video.transforms import normalise
+from internvideo.weights import from_transformers
 
 NUM_CLASSES = 400
 SIDES = ("peer", "ours")

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from internvideo.api import load
-    from internvideo.recipes import execute, load_model, recipe
+    from internvideo.hub import load_model
+    from internvideo.recipes import recipe
+    from internvideo.runs import execute
     from internvideo.video import open_video, read_clip, scan
 
 __version__ = "0.1.0"
@@ -19,9 +21,9 @@ __version__ = "0.1.0"
 __all__ = ["execute", "load", "load_model", "open_video", "read_clip", "recipe", "scan"]
 
 _HOMES = {
-    "execute": "internvideo.recipes",
+    "execute": "internvideo.runs",
     "load": "internvideo.api",
-    "load_model": "internvideo.recipes",
+    "load_model": "internvideo.hub",
     "open_video": "internvideo.video",
     "read_clip": "internvideo.video",
     "recipe": "internvideo.recipes",

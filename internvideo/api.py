@@ -25,9 +25,9 @@ from torch import Tensor
 from internvideo.data import ClipDataset, centre_view, windows_in_seconds
 from internvideo.errors import ConfigError, DecodeError
 from internvideo.heads import CoordinatedClassifier, VideoClassifier
+from internvideo.hub import Pretrained, load_pretrained
 from internvideo.metrics import prompt_probabilities
 from internvideo.models import MultimodalEncoder, Viclip
-from internvideo.recipes import Pretrained, load_pretrained
 from internvideo.tasks import (
     FeatureEncoder,
     FeatureExtraction,

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from internvideo.data import VideoData
-    from internvideo.recipes import Run
+    from internvideo.runs import Run
     from internvideo.training import TrainingConfig
 
 
@@ -169,7 +169,7 @@ class Demo:
     def _naming(self, run: Run, classifiers: tuple[str, ...]) -> Run:
         """The run on classes of a colour and an action, as many as there are."""
         from internvideo.cli.demo_results import NAMED, named_clips
-        from internvideo.recipes import override
+        from internvideo.runs import override
 
         num_classes = len(named_clips(self.out / "playground").classes)
         run = override(run, [f"{model}.num_classes={num_classes}" for model in classifiers])

@@ -19,11 +19,11 @@ from torch import Tensor
 from internvideo.cli.terminal import progress
 from internvideo.data import ANNOTATIONS
 from internvideo.heads import CoordinatedClassifier
+from internvideo.hub import load_model, load_recogniser, load_video_text
 from internvideo.metrics import ranks, top_k_accuracy
 from internvideo.playground import doing, slots
-from internvideo.recipes import Run, load_model, load_recogniser, load_video_text
-from internvideo.recipes.execute import build_stage
 from internvideo.report import DemoFindings
+from internvideo.runs import Run, build_stage
 from internvideo.stages import MaskedPretrainingStage, RebuiltClip
 from internvideo.tasks import (
     ActionRecognition,

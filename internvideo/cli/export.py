@@ -33,7 +33,7 @@ class Export:
 
     def run(self) -> int:
         from internvideo.cli.terminal import print_json
-        from internvideo.recipes import export_model, load_pretrained
+        from internvideo.hub import export_model, load_pretrained
 
         exported = export_model(
             load_pretrained(self.model, averaged=self.averaged),
@@ -78,7 +78,7 @@ class Push:
     """Only print the card, and upload nothing."""
 
     def run(self) -> int:
-        from internvideo.recipes import card_of, load_pretrained, push_to_hub
+        from internvideo.hub import card_of, load_pretrained, push_to_hub
 
         if self.card:
             print(card_of(load_pretrained(self.model, averaged=self.averaged), self.repo), end="")

@@ -18,8 +18,8 @@ from internvideo.errors import ConfigError, TrainingError
 
 if TYPE_CHECKING:
     from internvideo.data import LabelledVideos
-    from internvideo.recipes import Run
     from internvideo.report import Page, Section
+    from internvideo.runs import Run
     from internvideo.tasks import ActionRecognitionResult
     from internvideo.training import Outcome
 
@@ -113,7 +113,8 @@ class Finetune:
         """Look at the videos, choose, and write down what was chosen."""
         from internvideo.cli.terminal import progress
         from internvideo.data import check_labelled, read_labelled, save_labelled
-        from internvideo.recipes import (
+        from internvideo.recipes import recipe
+        from internvideo.runs import (
             PRESETS,
             choose_preset,
             finetuning_run,
@@ -127,7 +128,9 @@ class Finetune:
         has_start = self.from_ is not None
         choose_preset(self.preset, 0, has_start=has_start)  # fails before anything is decoded
         annotations = read_labelled(self.data, root=self.root, columns=self.columns)
-        start = None if self.from_ is None else open_start(self.from_, self.out)
+        start = recipe("recognition_tiny_actions_a")
+        if self.from_ is not None:
+            start = open_start(self.from_, self.out)
         with progress("checking videos") as tell:
             videos = check_labelled(
                 annotations,
@@ -170,7 +173,7 @@ class Finetune:
 
     def _begun(self) -> tuple[Run, dict[str, Any]]:
         """Read what was chosen when the run began."""
-        from internvideo.recipes import from_document
+        from internvideo.runs import from_document
 
         ignored = {"--data": self.data, "--from": self.from_, "--steps": self.steps}
         ignored |= {"--set": self.set, "--preset": self.preset != "auto"}
@@ -191,7 +194,7 @@ class Finetune:
         self, run: Run, told: dict[str, Any], *, begun: bool
     ) -> tuple[Outcome, dict[str, Any]]:
         from internvideo.cli.terminal import progress
-        from internvideo.recipes import measure_cost, memorise_few, to_document
+        from internvideo.runs import checkpoint_documents, measure_cost, memorise_few, to_document
         from internvideo.stages import PostPretraining, PostPretrainingStage
         from internvideo.training import joined, train
         from internvideo.training.journal import replace_text
@@ -230,6 +233,7 @@ class Finetune:
                 run.training,
                 folder=self.out,
                 run=to_document(run),
+                documents=checkpoint_documents(run),
                 seed=run.seed,
                 process=process,
                 resume=begun,

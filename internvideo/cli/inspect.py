@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import Positional, UseAppendAction, arg
 
 if TYPE_CHECKING:
-    from internvideo.recipes import Run
+    from internvideo.runs import Run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,7 @@ class Show:
     def run(self) -> int:
         from internvideo.cli.terminal import print_json
         from internvideo.cli.train import named_run
-        from internvideo.recipes import override, to_document
+        from internvideo.runs import override, to_document
 
         run = override(named_run(self.recipe), self.set)
         document = to_document(run)

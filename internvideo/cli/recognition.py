@@ -16,7 +16,7 @@ _LOOKS = 4  # clips on a page with what the model looks at
 
 def load_classifier(checkpoint: Path, device: str, *, averaged: bool) -> RecognitionModel:
     """Read a classifier onto a device."""
-    from internvideo.recipes import load_recogniser
+    from internvideo.hub import load_recogniser
     from internvideo.training import joined
 
     model = load_recogniser(checkpoint, averaged=averaged)

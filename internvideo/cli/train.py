@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, UseAppendAction, arg
 
 if TYPE_CHECKING:
-    from internvideo.recipes import Run
     from internvideo.report import Page, Section
+    from internvideo.runs import Run
     from internvideo.stages import CoordinationStage, MultimodalPretrainingStage, RebuiltClip
     from internvideo.training import Outcome
 
@@ -42,7 +42,7 @@ class Train:
 
     def run(self) -> int:
         from internvideo.cli.terminal import print_json
-        from internvideo.recipes import override
+        from internvideo.runs import override
 
         run = named_run(self.recipe)
         if self.data is not None:
@@ -59,7 +59,8 @@ class Train:
 
 def named_run(name: str) -> Run:
     """The run of a recipe's name, or of a TOML file that changes one."""
-    from internvideo.recipes import RECIPES, read_run, recipe
+    from internvideo.recipes import RECIPES, recipe
+    from internvideo.runs import read_run
 
     return read_run(Path(name), RECIPES) if name.endswith(".toml") else recipe(name)
 
@@ -91,8 +92,8 @@ def _train_and_report(
     run: Run, out: Path, device: str, resume: bool
 ) -> tuple[Outcome, list[RebuiltClip] | None]:
     from internvideo.cli.terminal import progress
-    from internvideo.recipes import execute
     from internvideo.report import write_run_report
+    from internvideo.runs import execute
     from internvideo.stages import (
         CoordinationStage,
         MaskedPretrainingStage,

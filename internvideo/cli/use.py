@@ -262,7 +262,7 @@ def _check_options(options: Evaluate | Predict) -> None:
 
 def _model(task: Task, checkpoint: Path, options: Evaluate | Predict) -> Any:
     """The model that a task asks: a classifier, or encoder B with its vocabulary."""
-    from internvideo.recipes import load_video_text
+    from internvideo.hub import load_video_text
     from internvideo.tasks import ActionRecognition, OpenSetRecognition
     from internvideo.training import joined
 

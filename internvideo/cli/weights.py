@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import Positional, UseAppendAction, arg
 
 if TYPE_CHECKING:
-    from internvideo.models import Fate
-    from internvideo.recipes import Imported
+    from internvideo.hub import Imported
+    from internvideo.weights import TensorReport
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ class ListReleases:
     def run(self) -> int:
         from internvideo.cli.terminal import print_json
         from internvideo.errors import unknown_name
-        from internvideo.models import RELEASES
+        from internvideo.weights import RELEASES
 
         tasks = {found.task for found in RELEASES.values()}
         licenses = {(found.license or "unknown").lower() for found in RELEASES.values()}
@@ -45,12 +45,13 @@ class ListReleases:
             == (found.license or "unknown").lower()
         }
         if self.json:
-            print_json([_told(name) for name in rows])
+            print_json([_fields(name) for name in rows])
             return 0
         width = max(map(len, rows), default=0)
         for name, found in rows.items():
-            told = (found.task, found.license or "license unknown", found.result or "")
-            print(f"{name:<{width}}  {told[0]:<18} {told[1]:<16} {told[2]}".rstrip())
+            license = found.license or "license unknown"
+            line = f"{name:<{width}}  {found.task:<18} {license:<16} {found.result or ''}"
+            print(line.rstrip())
         return 0
 
 
@@ -69,11 +70,11 @@ class ShowRelease:
     def run(self) -> int:
         from internvideo.cli.terminal import print_json
 
-        told = _told(self.name)
+        fields = _fields(self.name)
         if self.json:
-            print_json(told)
+            print_json(fields)
             return 0
-        for field, value in told.items():
+        for field, value in fields.items():
             print(f"{field:<12} {'unknown' if value is None else value}")
         return 0
 
@@ -119,27 +120,28 @@ class Import:
     def run(self) -> int:
         from internvideo.cli.terminal import print_json
         from internvideo.errors import CheckpointError
-        from internvideo.models import count_fates
-        from internvideo.recipes import save_pretrained
+        from internvideo.hub import save_pretrained
+        from internvideo.weights import count_tensors
 
         if self.out.exists():
             raise CheckpointError(f"{self.out}: exists already; choose another --out or remove it")
         imported = self._import()
         save_pretrained(imported.pretrained, self.out)
         if self.json:
-            fates = [_row(fate) for fate in imported.fates]
-            print_json({"steps": imported.steps, "kind": imported.pretrained.kind, "fates": fates})
+            kind, tensors = imported.pretrained.kind, [_row(one) for one in imported.tensors]
+            print_json({"steps": imported.steps, "kind": kind, "tensors": tensors})
             return 0
         for step in imported.steps:
             print(step)
         if self.explain:
             _print_table(imported)
-        print(f"{count_fates(imported.fates)}; wrote {self.out}")
+        print(f"{count_tensors(imported.tensors)}; wrote {self.out}")
         return 0
 
     def _import(self) -> Imported:
+        from internvideo.config import nested
         from internvideo.errors import ConfigError
-        from internvideo.recipes import Wanted, import_release, import_weights, nested
+        from internvideo.hub import ImportOptions, import_release, import_weights
 
         asked: dict[str, Any] = {
             "family": self.family,
@@ -149,9 +151,9 @@ class Import:
             "side_px": self.side_px,
             "classes": None if self.labels is None else _names(self.labels),
             "rows": None if self.rows is None else _rows(self.rows),
-            "facts": nested(self.set) or None,
-            "new": "|".join(self.new) or None,
-            "dropped": "|".join(self.drop) or None,
+            "config": nested(self.set) or None,
+            "may_be_new": "|".join(self.new) or None,
+            "may_be_dropped": "|".join(self.drop) or None,
         }
         asked = {name: value for name, value in asked.items() if value is not None}
         there = Path(self.source).exists()
@@ -160,14 +162,14 @@ class Import:
         if self.like is not None:
             return import_release(self.like, Path(self.source), **asked)
         if there or len(Path(self.source).parts) > 1:
-            return import_weights(self.source, replace(Wanted(), **asked))
+            return import_weights(self.source, replace(ImportOptions(), **asked))
         return import_release(self.source, **asked)
 
 
-def _told(name: str) -> dict[str, Any]:
+def _fields(name: str) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from internvideo.models import release
+    from internvideo.weights import release
 
     found = release(name)
     rest = {k: v for k, v in asdict(found).items() if k not in ("repo", "file", "url", "page")}
@@ -200,25 +202,25 @@ def _json_of(path: Path, text: str) -> Any:
         raise ConfigError(f"{path}: is no JSON ({error})") from error
 
 
-def _row(fate: Fate) -> dict[str, Any]:
+def _row(entry: TensorReport) -> dict[str, Any]:
     return {
-        "how": fate.how,
-        "name": fate.name,
-        "shape": fate.shape,
-        "from": fate.sources,
-        "from_shape": fate.source_shape,
-        "reason": fate.reason,
+        "how": entry.how,
+        "name": entry.name,
+        "shape": entry.shape,
+        "from": entry.sources,
+        "from_shape": entry.source_shape,
+        "reason": entry.reason,
     }
 
 
 def _print_table(imported: Imported) -> None:
     """One line a tensor: what happened, its name and shape here, and those in the file."""
-    width = max(len(fate.name or "-") for fate in imported.fates)
-    for fate in imported.fates:
-        shape = "" if fate.shape is None else "x".join(map(str, fate.shape)) or "scalar"
+    width = max(len(entry.name or "-") for entry in imported.tensors)
+    for entry in imported.tensors:
+        shape = "" if entry.shape is None else "x".join(map(str, entry.shape)) or "scalar"
         was = ""
-        if fate.source_shape not in (None, fate.shape):
-            was = f" ({'x'.join(map(str, fate.source_shape or ()))})"
-        source = " + ".join(fate.sources) + was if fate.sources else ""
-        reason = f": {fate.reason}" if fate.reason else ""
-        print(f"{fate.how:<9} {fate.name or '-':<{width}}  {shape:<18} {source}{reason}".rstrip())
+        if entry.source_shape not in (None, entry.shape):
+            was = f" ({'x'.join(map(str, entry.source_shape or ()))})"
+        source = " + ".join(entry.sources) + was if entry.sources else ""
+        reason = f": {entry.reason}" if entry.reason else ""
+        print(f"{entry.how:<9} {entry.name or '-':<{width}}  {shape:<18} {source}{reason}".rstrip())

@@ -1,4 +1,4 @@
-"""Complete runs as functions, and what turns one into a trained model."""
+"""Complete runs as functions, by name."""
 
 from __future__ import annotations
 
@@ -6,18 +6,6 @@ from collections.abc import Callable
 
 from internvideo.errors import unknown_name
 from internvideo.recipes.coordination import coordinate_huge_k710, coordinate_tiny_playground
-from internvideo.recipes.execute import execute
-from internvideo.recipes.export import export_model
-from internvideo.recipes.finetuning import (
-    PRESETS,
-    choose_preset,
-    finetuning_run,
-    measure_cost,
-    memorise_few,
-    open_start,
-)
-from internvideo.recipes.hub import card_of, push_to_hub
-from internvideo.recipes.importing import Imported, Wanted, import_weights
 from internvideo.recipes.masked_pretraining import (
     mae_base_hybrid,
     mae_base_k400,
@@ -34,35 +22,14 @@ from internvideo.recipes.multimodal_pretraining import (
     multimodal_large,
     multimodal_tiny_playground,
 )
-from internvideo.recipes.opening import (
-    load_model,
-    load_pretrained,
-    load_recogniser,
-    load_video_text,
-)
-from internvideo.recipes.pretrained import Preprocessing, Pretrained, save_pretrained
-from internvideo.recipes.recognition import (
-    recognition_mae_base_k400,
-    recognition_mae_base_ssv2,
-    recognition_mae_huge_k400,
-    recognition_mae_huge_k710,
-    recognition_mae_huge_ssv2,
-    recognition_mae_large_k400,
-    recognition_mae_large_ssv2,
-    recognition_uniformer_base_k400,
-    recognition_uniformer_base_k710,
-    recognition_uniformer_base_k710_k400,
-    recognition_uniformer_large_k710,
-    recognition_uniformer_large_k710_k400,
-)
-from internvideo.recipes.released import from_pretrained, import_release
-from internvideo.recipes.run import Run, from_document, nested, override, read_run, to_document
+from internvideo.recipes.recognition import RECOGNITION_RECIPES
 from internvideo.recipes.tiny_recognition import (
     post_pretrain_tiny_playground,
     post_pretrain_tiny_playground_b,
     recognition_tiny_actions,
     recognition_tiny_actions_a,
 )
+from internvideo.runs.run import Run
 
 RECIPES: dict[str, Callable[[], Run]] = {
     "mae_tiny_playground": mae_tiny_playground,
@@ -81,18 +48,7 @@ RECIPES: dict[str, Callable[[], Run]] = {
     "post_pretrain_tiny_playground_b": post_pretrain_tiny_playground_b,
     "recognition_tiny_actions": recognition_tiny_actions,
     "recognition_tiny_actions_a": recognition_tiny_actions_a,
-    "recognition_mae_base_k400": recognition_mae_base_k400,
-    "recognition_mae_large_k400": recognition_mae_large_k400,
-    "recognition_mae_huge_k710": recognition_mae_huge_k710,
-    "recognition_mae_huge_k400": recognition_mae_huge_k400,
-    "recognition_mae_base_ssv2": recognition_mae_base_ssv2,
-    "recognition_mae_large_ssv2": recognition_mae_large_ssv2,
-    "recognition_mae_huge_ssv2": recognition_mae_huge_ssv2,
-    "recognition_uniformer_base_k710": recognition_uniformer_base_k710,
-    "recognition_uniformer_base_k400": recognition_uniformer_base_k400,
-    "recognition_uniformer_base_k710_k400": recognition_uniformer_base_k710_k400,
-    "recognition_uniformer_large_k710": recognition_uniformer_large_k710,
-    "recognition_uniformer_large_k710_k400": recognition_uniformer_large_k710_k400,
+    **RECOGNITION_RECIPES,
     "coordinate_tiny_playground": coordinate_tiny_playground,
     "coordinate_huge_k710": coordinate_huge_k710,
 }
@@ -105,35 +61,4 @@ def recipe(name: str) -> Run:
     return RECIPES[name]()
 
 
-__all__ = [
-    "PRESETS",
-    "RECIPES",
-    "Imported",
-    "Preprocessing",
-    "Pretrained",
-    "Run",
-    "Wanted",
-    "card_of",
-    "choose_preset",
-    "execute",
-    "export_model",
-    "finetuning_run",
-    "from_document",
-    "from_pretrained",
-    "import_release",
-    "import_weights",
-    "load_model",
-    "load_pretrained",
-    "load_recogniser",
-    "load_video_text",
-    "measure_cost",
-    "memorise_few",
-    "nested",
-    "open_start",
-    "override",
-    "push_to_hub",
-    "read_run",
-    "recipe",
-    "save_pretrained",
-    "to_document",
-]
+__all__ = ["RECIPES", "recipe"]

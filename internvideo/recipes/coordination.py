@@ -10,15 +10,12 @@ from dataclasses import replace
 
 from internvideo.heads import CoordinatedClassifierConfig
 from internvideo.models import CoordinationConfig
-from internvideo.recipes.recognition import (
-    recognition_mae_huge_k710,
-    recognition_uniformer_large_k710,
-)
-from internvideo.recipes.run import Run
+from internvideo.recipes.recognition import RECOGNITION_RECIPES
 from internvideo.recipes.tiny_recognition import (
     post_pretrain_tiny_playground,
     post_pretrain_tiny_playground_b,
 )
+from internvideo.runs.run import Run
 from internvideo.stages import CoordinationTraining, PostPretraining
 from internvideo.training import OptimiserConfig, TrainingConfig
 
@@ -27,7 +24,8 @@ _K710 = 658_340  # videos of an epoch
 
 def coordinate_huge_k710() -> Run:
     """ViT-H and UniFormerV2-L/14 on Kinetics-710: InternVideo, 5 epochs of 64 videos a step."""
-    a, b = recognition_mae_huge_k710(), recognition_uniformer_large_k710()
+    a = RECOGNITION_RECIPES["recognition_mae_huge_k710"]()
+    b = RECOGNITION_RECIPES["recognition_uniformer_large_k710"]()
     steps_per_epoch = _K710 // 64
     return Run(
         name="coordinate_huge_k710",

@@ -18,7 +18,7 @@ from internvideo.models import (
     MaskedEncoderConfig,
     MaskingConfig,
 )
-from internvideo.recipes.run import Run
+from internvideo.runs.run import Run
 from internvideo.stages import MaskedPretraining
 from internvideo.training import OptimiserConfig, TrainingConfig
 from internvideo.values import Tubelet

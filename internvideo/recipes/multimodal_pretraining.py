@@ -15,7 +15,7 @@ from internvideo.models import (
     TextEncoderConfig,
     UniFormerConfig,
 )
-from internvideo.recipes.run import Run
+from internvideo.runs.run import Run
 from internvideo.stages import MultimodalPretraining
 from internvideo.training import OptimiserConfig, TrainingConfig
 

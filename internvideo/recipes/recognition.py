@@ -7,13 +7,15 @@ the run that comes before it, by its name in `runs`, or from CLIP's released wei
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 from internvideo.data import VideoData
 from internvideo.heads import VideoClassifierConfig
 from internvideo.models import ENCODERS, UNIFORMERS
-from internvideo.recipes.run import Run
+from internvideo.runs.run import Run
 from internvideo.stages import PostPretraining
 from internvideo.training import MixingConfig, OptimiserConfig, TrainingConfig
 from internvideo.video.augment import AugmentConfig
@@ -45,251 +47,160 @@ _SSV2 = _Corpus(
 _K710_TO_K400 = "map_k400.json"
 
 
-def recognition_mae_base_k400() -> Run:
-    """ViT-B on Kinetics-400, dense frames, 100 epochs, 32 GPUs x 16 videos."""
-    return _videomae(
-        "recognition_mae_base_k400",
-        "base",
-        _K400,
-        start="mae_base_k400",
-        lr=1e-3,
-        layer_decay=0.75,
-        drop_path=0.1,
-        epochs=100,
-        videos_per_step=512,
-    )
+@dataclass(frozen=True, slots=True)
+class _VideoMAE:
+    """A row of the table of VideoMAE's fine-tuning, named as its columns are."""
+
+    name: str
+    size: str
+    corpus: _Corpus
+    start: str
+    lr: float
+    layer_decay: float
+    drop_path: float
+    dropout: float
+    epochs: int
+    warmup_epochs: int
+    videos_per_step: int
+    views: int
+    about: str
+    head_rows: str | None = None
 
 
-def recognition_mae_large_k400() -> Run:
-    """ViT-L on Kinetics-400, 40 epochs, 32 GPUs x 6 videos."""
-    return _videomae(
-        "recognition_mae_large_k400",
-        "large",
-        _K400,
-        start="mae_large_hybrid",
-        lr=2e-3,
-        layer_decay=0.75,
-        drop_path=0.2,
-        epochs=40,
-        videos_per_step=192,
-    )
+@dataclass(frozen=True, slots=True)
+class _UniFormer:
+    """A row of the table of UniFormerV2's training; without `start` it begins from CLIP."""
+
+    name: str
+    size: str
+    corpus: _Corpus
+    start: str | None
+    lr: float
+    epochs: int
+    warmup_epochs: int
+    videos_per_step: int
+    about: str
+    head_rows: str | None = None
 
 
-def recognition_mae_huge_k710() -> Run:
-    """ViT-H on Kinetics-710, 40 epochs, 32 GPUs x 4 videos: InternVideo's encoder A."""
-    return _videomae(
-        "recognition_mae_huge_k710",
-        "huge",
-        _K710,
-        start="mae_huge_hybrid",
-        lr=1e-3,
-        layer_decay=0.8,
-        drop_path=0.2,
-        dropout=0.5,
-        epochs=40,
-        videos_per_step=128,
-    )
+# fmt: off
+_VIDEOMAES = (
+    # name, size, corpus, start,
+    # lr, layer decay, drop path, dropout, epochs, warm-up epochs, videos per step, views
+    _VideoMAE("recognition_mae_base_k400", "base", _K400, "mae_base_k400",
+              1e-3, 0.75, 0.1, 0.0, 100, 5, 512, 2,
+              "ViT-B on Kinetics-400, dense frames, 100 epochs, 32 GPUs x 16 videos."),
+    _VideoMAE("recognition_mae_large_k400", "large", _K400, "mae_large_hybrid",
+              2e-3, 0.75, 0.2, 0.0, 40, 5, 192, 2,
+              "ViT-L on Kinetics-400, 40 epochs, 32 GPUs x 6 videos."),
+    _VideoMAE("recognition_mae_huge_k710", "huge", _K710, "mae_huge_hybrid",
+              1e-3, 0.8, 0.2, 0.5, 40, 5, 128, 2,
+              "ViT-H on Kinetics-710, 40 epochs, 32 GPUs x 4 videos: InternVideo's encoder A."),
+    _VideoMAE("recognition_mae_huge_k400", "huge", _K400, "recognition_mae_huge_k710",
+              2e-6, 0.8, 0.2, 0.5, 3, 1, 32, 2,
+              "The same brought to Kinetics-400 in 3 epochs, with the rows of its head.",
+              _K710_TO_K400),
+    _VideoMAE("recognition_mae_base_ssv2", "base", _SSV2, "mae_base_hybrid",
+              2e-3, 0.65, 0.1, 0.0, 25, 5, 256, 2,
+              "ViT-B on Something-Something V2, 25 epochs, 16 GPUs x 16 videos."),
+    _VideoMAE("recognition_mae_large_ssv2", "large", _SSV2, "mae_large_hybrid",
+              5e-4, 0.75, 0.2, 0.0, 30, 5, 384, 1,
+              "ViT-L on Something-Something V2, 30 epochs, 32 GPUs x 12 videos."),
+    _VideoMAE("recognition_mae_huge_ssv2", "huge", _SSV2, "mae_huge_hybrid",
+              5e-4, 0.8, 0.2, 0.3, 30, 5, 256, 1,
+              "ViT-H on Something-Something V2, 30 epochs, 32 GPUs x 8 videos."),
+)
+_UNIFORMERS = (
+    # name, size, corpus, start,
+    # lr, epochs, warm-up epochs, videos per step
+    _UniFormer("recognition_uniformer_base_k710", "base", _K710, None,
+               1e-5, 55, 5, 256,
+               "UniFormerV2-B/16 from CLIP on Kinetics-710, 8 frames, 55 epochs of 256 videos a "
+               "step."),
+    _UniFormer("recognition_uniformer_base_k400", "base", _K400, None,
+               1e-5, 55, 5, 256,
+               "UniFormerV2-B/16 from CLIP on Kinetics-400 alone, 55 epochs."),
+    _UniFormer("recognition_uniformer_base_k710_k400", "base", _K400,
+               "recognition_uniformer_base_k710",
+               2e-6, 5, 1, 256,
+               "UniFormerV2-B/16 from Kinetics-710 to Kinetics-400, 5 epochs.",
+               _K710_TO_K400),
+    _UniFormer("recognition_uniformer_large_k710", "large", _K710, None,
+               1e-5, 40, 5, 512,
+               "UniFormerV2-L/14 from CLIP on Kinetics-710, 40 epochs of 512 videos a step."),
+    _UniFormer("recognition_uniformer_large_k710_k400", "large", _K400,
+               "recognition_uniformer_large_k710",
+               1.5e-6, 5, 1, 256,
+               "UniFormerV2-L/14 from Kinetics-710 to Kinetics-400, 5 epochs.",
+               _K710_TO_K400),
+)
+# fmt: on
 
 
-def recognition_mae_huge_k400() -> Run:
-    """The same brought to Kinetics-400 in 3 epochs, with the rows of its head."""
-    return _videomae(
-        "recognition_mae_huge_k400",
-        "huge",
-        _K400,
-        start="recognition_mae_huge_k710",
-        head_rows=_K710_TO_K400,
-        lr=2e-6,
-        layer_decay=0.8,
-        drop_path=0.2,
-        dropout=0.5,
-        epochs=3,
-        warmup_epochs=1,
-        videos_per_step=32,
-    )
-
-
-def recognition_mae_base_ssv2() -> Run:
-    """ViT-B on Something-Something V2, 25 epochs, 16 GPUs x 16 videos."""
-    return _videomae(
-        "recognition_mae_base_ssv2",
-        "base",
-        _SSV2,
-        start="mae_base_hybrid",
-        lr=2e-3,
-        layer_decay=0.65,
-        drop_path=0.1,
-        epochs=25,
-        videos_per_step=256,
-    )
-
-
-def recognition_mae_large_ssv2() -> Run:
-    """ViT-L on Something-Something V2, 30 epochs, 32 GPUs x 12 videos."""
-    return _videomae(
-        "recognition_mae_large_ssv2",
-        "large",
-        _SSV2,
-        start="mae_large_hybrid",
-        lr=5e-4,
-        layer_decay=0.75,
-        drop_path=0.2,
-        epochs=30,
-        videos_per_step=384,
-        views=1,
-    )
-
-
-def recognition_mae_huge_ssv2() -> Run:
-    """ViT-H on Something-Something V2, 30 epochs, 32 GPUs x 8 videos."""
-    return _videomae(
-        "recognition_mae_huge_ssv2",
-        "huge",
-        _SSV2,
-        start="mae_huge_hybrid",
-        lr=5e-4,
-        layer_decay=0.8,
-        drop_path=0.2,
-        dropout=0.3,
-        epochs=30,
-        videos_per_step=256,
-        views=1,
-    )
-
-
-def recognition_uniformer_base_k710() -> Run:
-    """UniFormerV2-B/16 from CLIP on Kinetics-710, 8 frames, 55 epochs of 256 videos a step."""
-    return _uniformer("recognition_uniformer_base_k710", "base", _K710, lr=1e-5, epochs=55)
-
-
-def recognition_uniformer_base_k400() -> Run:
-    """UniFormerV2-B/16 from CLIP on Kinetics-400 alone, 55 epochs."""
-    return _uniformer("recognition_uniformer_base_k400", "base", _K400, lr=1e-5, epochs=55)
-
-
-def recognition_uniformer_base_k710_k400() -> Run:
-    """UniFormerV2-B/16 from Kinetics-710 to Kinetics-400, 5 epochs."""
-    return _uniformer(
-        "recognition_uniformer_base_k710_k400",
-        "base",
-        _K400,
-        start="recognition_uniformer_base_k710",
-        head_rows=_K710_TO_K400,
-        lr=2e-6,
-        epochs=5,
-        warmup_epochs=1,
-    )
-
-
-def recognition_uniformer_large_k710() -> Run:
-    """UniFormerV2-L/14 from CLIP on Kinetics-710, 40 epochs of 512 videos a step."""
-    return _uniformer(
-        "recognition_uniformer_large_k710", "large", _K710, lr=1e-5, epochs=40, videos_per_step=512
-    )
-
-
-def recognition_uniformer_large_k710_k400() -> Run:
-    """UniFormerV2-L/14 from Kinetics-710 to Kinetics-400, 5 epochs."""
-    return _uniformer(
-        "recognition_uniformer_large_k710_k400",
-        "large",
-        _K400,
-        start="recognition_uniformer_large_k710",
-        head_rows=_K710_TO_K400,
-        lr=1.5e-6,
-        epochs=5,
-        warmup_epochs=1,
-    )
-
-
-def _videomae(
-    name: str,
-    size: str,
-    corpus: _Corpus,
-    *,
-    start: str,
-    lr: float,
-    layer_decay: float,
-    drop_path: float,
-    epochs: int,
-    videos_per_step: int,
-    dropout: float = 0.0,
-    warmup_epochs: int = 5,
-    views: int = 2,
-    head_rows: str | None = None,
-) -> Run:
+def _videomae(row: _VideoMAE) -> Run:
     """Fine-tuning as in the scripts: 16 x 224 x 224, RandAugment, mixup and cutmix."""
-    encoder = replace(ENCODERS[size], final_norm=False, drop_path=drop_path)
+    encoder = replace(ENCODERS[row.size], final_norm=False, drop_path=row.drop_path)
     return Run(
-        name=name,
+        name=row.name,
         stage=PostPretraining(
             model=VideoClassifierConfig(
-                encoder=encoder, num_classes=corpus.num_classes, dropout=dropout
+                encoder=encoder, num_classes=row.corpus.num_classes, dropout=row.dropout
             ),
-            initial_weights=f"runs/{start}",
-            head_rows=head_rows,
+            initial_weights=f"runs/{row.start}",
+            head_rows=row.head_rows,
             mixing=MixingConfig(),
         ),
-        data=_data(corpus, sampling=corpus.sampling, views=views, augment=AugmentConfig()),
+        data=_data(
+            row.corpus, sampling=row.corpus.sampling, views=row.views, augment=AugmentConfig()
+        ),
         training=_training(
-            corpus,
+            row.corpus,
             OptimiserConfig(
-                lr=lr,
+                lr=row.lr,
                 final_lr=1e-6,
                 reference_batch=256,
                 betas=(0.9, 0.999),
-                layer_decay=layer_decay,
+                layer_decay=row.layer_decay,
             ),
-            epochs=epochs,
-            warmup_epochs=warmup_epochs,
-            videos_per_step=videos_per_step,
-            views=views,
+            epochs=row.epochs,
+            warmup_epochs=row.warmup_epochs,
+            videos_per_step=row.videos_per_step,
+            views=row.views,
         ),
     )
 
 
-def _uniformer(
-    name: str,
-    size: str,
-    corpus: _Corpus,
-    *,
-    lr: float,
-    epochs: int,
-    start: str | None = None,
-    warmup_epochs: int = 5,
-    videos_per_step: int = 256,
-    head_rows: str | None = None,
-) -> Run:
+def _uniformer(row: _UniFormer) -> Run:
     """Training as in the scripts: 8 frames of 224 x 224, RandAugment, no mixing, no erasing."""
-    clip = {"base": "ViT-B-16.pt", "large": "ViT-L-14.pt"}[size]
+    clip = {"base": "ViT-B-16.pt", "large": "ViT-L-14.pt"}[row.size]
     return Run(
-        name=name,
+        name=row.name,
         stage=PostPretraining(
             model=VideoClassifierConfig(
-                encoder=UNIFORMERS[size],
-                num_classes=corpus.num_classes,
+                encoder=UNIFORMERS[row.size],
+                num_classes=row.corpus.num_classes,
                 pooling="query",
                 dropout=0.5,
                 init_scale=1.0,
             ),
             num_frames=8,
-            initial_weights=clip if start is None else f"runs/{start}",
-            head_rows=head_rows,
+            initial_weights=clip if row.start is None else f"runs/{row.start}",
+            head_rows=row.head_rows,
             # Not CLIP's, although its weights are.
             pixel_mean=(0.45, 0.45, 0.45),
             pixel_std=(0.225, 0.225, 0.225),
         ),
         data=_data(
-            corpus, sampling="segments", views=1, augment=AugmentConfig(erase_probability=0.0)
+            row.corpus, sampling="segments", views=1, augment=AugmentConfig(erase_probability=0.0)
         ),
         training=_training(
-            corpus,
+            row.corpus,
             OptimiserConfig(
-                lr=lr, final_lr=1e-6, start_lr=1e-6, betas=(0.9, 0.999), clip_gradient=20.0
+                lr=row.lr, final_lr=1e-6, start_lr=1e-6, betas=(0.9, 0.999), clip_gradient=20.0
             ),
-            epochs=epochs,
-            warmup_epochs=warmup_epochs,
-            videos_per_step=videos_per_step,
+            epochs=row.epochs,
+            warmup_epochs=row.warmup_epochs,
+            videos_per_step=row.videos_per_step,
             views=1,
         ),
     )
@@ -333,3 +244,14 @@ def _training(
         evaluate_every=steps_per_epoch,
         checkpoint_every=steps_per_epoch,
     )
+
+
+def _named(make: Callable[[], Run], about: str) -> Callable[[], Run]:
+    make.__doc__ = about
+    return make
+
+
+RECOGNITION_RECIPES: dict[str, Callable[[], Run]] = {
+    **{row.name: _named(partial(_videomae, row), row.about) for row in _VIDEOMAES},
+    **{row.name: _named(partial(_uniformer, row), row.about) for row in _UNIFORMERS},
+}

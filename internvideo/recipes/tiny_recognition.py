@@ -12,7 +12,7 @@ from internvideo.heads import VideoClassifierConfig
 from internvideo.models import MaskedEncoderConfig, UniFormerConfig
 from internvideo.recipes.masked_pretraining import mae_tiny_actions, mae_tiny_playground
 from internvideo.recipes.multimodal_pretraining import multimodal_tiny_playground
-from internvideo.recipes.run import Run
+from internvideo.runs.run import Run
 from internvideo.stages import MaskedPretraining, MultimodalPretraining, PostPretraining
 from internvideo.training import OptimiserConfig, TrainingConfig
 

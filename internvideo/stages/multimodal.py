@@ -31,7 +31,6 @@ from internvideo.models import (
     MultimodalEncoder,
     MultimodalEncoderConfig,
     VideoEmbedding,
-    initialise_from_clip,
     text_macs,
     training_flops,
     uniformer_macs,
@@ -53,11 +52,11 @@ from internvideo.training import (
     gather_objects,
     gather_rows,
     in_step,
-    read_weights,
     sum_over_ranks,
 )
 from internvideo.values import Annotations, ClipBatch, Share, TokenGrid
 from internvideo.video.transforms import CLIP_MEAN, CLIP_STD, normalise
+from internvideo.weights import initialise_from_clip, read_weights
 
 logger = logging.getLogger(__name__)
 

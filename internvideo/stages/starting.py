@@ -21,12 +21,13 @@ from internvideo.heads import (
     map_head_rows,
     rows_of_classes,
 )
-from internvideo.models import (
+from internvideo.training import load
+from internvideo.weights import (
     StartReport,
     classifier_weights,
     initialise_classifier,
+    read_document,
 )
-from internvideo.training import load, read_document
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +76,7 @@ def read_start(path: Path, config: VideoClassifierConfig) -> Start:
         last = path / "checkpoints" / "last"
         loaded = load(last if (last / "model.safetensors").exists() else path)
         state, documents = loaded.model, loaded.documents
-    _check_encoder(documents.get("config"), config, path)
+    _check_encoder((documents.get("config") or {}).get("run"), config, path)
     try:
         weights = classifier_weights(state)
     except CheckpointError as error:

@@ -16,13 +16,6 @@ from internvideo.training.parallel import (
 )
 from internvideo.training.random_state import RandomState
 from internvideo.training.ranks import sharing
-from internvideo.training.weight_files import (
-    check_sha256,
-    find_weights,
-    read_document,
-    read_weights,
-    sha256_of,
-)
 
 __all__ = [
     "Checkpoint",
@@ -35,9 +28,7 @@ __all__ = [
     "RandomState",
     "Trainable",
     "TrainingConfig",
-    "check_sha256",
     "choose_device",
-    "find_weights",
     "gather_objects",
     "gather_rows",
     "in_step",
@@ -46,9 +37,6 @@ __all__ = [
     "load",
     "memorise",
     "mix",
-    "read_document",
-    "read_weights",
-    "sha256_of",
     "sharing",
     "sum_over_ranks",
     "train",

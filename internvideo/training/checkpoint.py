@@ -2,7 +2,7 @@
 
     checkpoints/step-120/
       model.safetensors      weights, under the model's own names
-      config.json            the run that made them; rebuilds the model
+      config.json            the model and the run that made it; rebuilds the model
       labels.json            class names, which travel with the weights
       provenance.json        code revision, data hash, metrics
       optimiser.safetensors  exp_avg, exp_avg_sq and step of every parameter   | to resume

@@ -154,10 +154,14 @@ def train(
     run: Mapping[str, Any],
     seed: int,
     process: Process,
+    documents: Mapping[str, Any] | None = None,
     resume: bool = False,
     on_progress: Callable[[Progress], None] = lambda progress: None,
 ) -> Outcome:
     """Train a stage to `config.num_steps`, writing journal and checkpoints into `folder`.
+
+    `documents` are JSON values to keep with every checkpoint, by name; "config" is `run` unless
+    given.
 
     Raises:
         TrainingError: If `folder` holds another run and `resume` is false, the loss is not finite,
@@ -168,7 +172,8 @@ def train(
         raise TrainingError(f"{folder}: already holds a run; pass --resume or choose another --out")
     journal = Journal(folder, tensorboard=config.tensorboard) if process.is_first else None
     try:
-        loop = _Loop(stage, config, folder=folder, run=run, seed=seed, process=process)
+        documents = {"config": run, **(documents or {})}
+        loop = _Loop(stage, config, folder=folder, documents=documents, seed=seed, process=process)
         if last is not None:
             loop.restore(last)
         elif resume:
@@ -190,12 +195,12 @@ class _Loop:
         config: TrainingConfig,
         *,
         folder: Path,
-        run: Mapping[str, Any],
+        documents: Mapping[str, Any],
         seed: int,
         process: Process,
     ) -> None:
         self.stage, self.config, self.seed, self.process = stage, config, seed, process
-        self.folder, self.run = folder, run
+        self.folder, self.documents = folder, documents
         device = process.device
         stage.model.to(device)
         self.precision = resolve_precision(config.precision, device)
@@ -382,7 +387,7 @@ class _Loop:
             optimiser=checkpoints.optimiser_state(self.stage.model, self.optimisers),
             ema=self.ema.state() if self.ema is not None else None,
             documents={
-                "config": self.run,
+                **self.documents,
                 "provenance": provenance,
                 "training": training,
                 **self.stage.documents(),

@@ -13,19 +13,19 @@ PACKAGE = Path(__file__).parents[2] / "internvideo"
 NAME = PACKAGE.name
 
 # What everybody may import, and what these may import among themselves.
-FOUNDATIONS = {"errors": set(), "values": {"errors"}, "geometry": {"errors", "values"}}
-
-_SCIENCE = {"video", "text", "objectives", "metrics", "models", "data", "heads", "training"}
-_EVERYTHING = _SCIENCE | {
-    "playground",
-    "navigation",
-    "stages",
-    "tasks",
-    "recipes",
-    "report",
-    "cli",
-    "web",
+FOUNDATIONS = {
+    "errors": set(),
+    "values": {"errors"},
+    "geometry": {"errors", "values"},
+    "config": {"errors"},
 }
+
+_SCIENCE = {
+    *("video", "text", "objectives", "metrics", "models", "weights", "data", "heads", "training"),
+}
+_WORLDS = {"playground", "navigation"}
+_SURFACE = {"stages", "tasks", "hub", "runs", "recipes", "report", "cli", "web"}
+_EVERYTHING = _SCIENCE | _WORLDS | _SURFACE
 
 ARROWS: dict[str, set[str]] = {
     "video": set(),
@@ -33,6 +33,7 @@ ARROWS: dict[str, set[str]] = {
     "objectives": set(),
     "metrics": set(),
     "models": set(),
+    "weights": {"models"},
     "data": {"video", "text"},
     "playground": {"video"},
     "navigation": {"metrics"},
@@ -41,8 +42,10 @@ ARROWS: dict[str, set[str]] = {
     "report": {"video"},
     "stages": _SCIENCE,
     "tasks": _SCIENCE,
+    "hub": _SCIENCE | {"tasks"},
+    "runs": _SCIENCE | {"stages", "tasks", "hub"},
     # Recipes name the configurations of whatever their runs are made of.
-    "recipes": _SCIENCE | {"stages", "tasks", "playground"},
+    "recipes": _SCIENCE | {"stages", "tasks", "runs", "playground"},
     "api": _EVERYTHING,
     "cli": _EVERYTHING | {"api"},
     "web": _EVERYTHING | {"api"},

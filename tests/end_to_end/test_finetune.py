@@ -11,7 +11,7 @@ import torch
 
 from internvideo.cli import main
 from internvideo.data import read_labelled
-from internvideo.recipes import load_recogniser
+from internvideo.hub import load_recogniser
 from internvideo.video import write_video
 from tests.end_to_end.runs import assert_same_bits
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from internvideo.recipes import load_model
+from internvideo.hub import load_model
 from tests.end_to_end.conftest import SECONDS
 from tests.end_to_end.runs import assert_same_bits, run, weights
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from internvideo.cli import main
-from internvideo.recipes import load_video_text
+from internvideo.hub import load_video_text
 from tests.end_to_end.runs import assert_same_bits, metrics, run
 
 # `multimodal_tiny_playground` in seconds, with every other step on images of two sources.

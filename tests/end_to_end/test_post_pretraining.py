@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from internvideo.cli import main
-from internvideo.recipes import load_model, load_recogniser
+from internvideo.hub import load_model, load_recogniser
 from internvideo.stages import PostPretrainingStage
 from tests.end_to_end.conftest import SECONDS
 from tests.end_to_end.runs import assert_same_bits, metrics

@@ -11,12 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from internvideo.heads import QuestionAnswerer, QuestionAnswererConfig
-from internvideo.models import (
-    INTERNVIDEO_MM,
-    CaptionDecoderConfig,
-    MultimodalEncoder,
-    unit_length,
-)
+from internvideo.models import CaptionDecoderConfig, MultimodalEncoder, unit_length
 from internvideo.models.caption_blocks import (
     CrossAttention,
     GainNorm,
@@ -31,6 +26,7 @@ from internvideo.objectives import (
     queue_contrastive_loss,
     queue_logits,
 )
+from internvideo.weights import INTERNVIDEO_MM
 from tests.parity.case import Case, Fields
 from tests.parity.cases_multimodal import multimodal_config
 from tests.parity.imports import filled

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from internvideo.heads import VideoClassifier, VideoClassifierConfig
+from internvideo.hub.pretrained import AutoencoderConfig
 from internvideo.models import (
     DECODERS,
     ENCODERS,
@@ -18,18 +19,19 @@ from internvideo.models import (
     DecoderConfig,
     MaskedAutoencoder,
     MaskedEncoderConfig,
-    from_official_classifier,
-    from_transformers,
     gather_tokens,
-    initialise_classifier,
     patchify,
     sine_table,
     split_of,
-    to_official_classifier,
 )
 from internvideo.objectives import reconstruction_loss, standardise, unnormalise
-from internvideo.recipes.pretrained import AutoencoderConfig
 from internvideo.values import TokenGrid, Tubelet
+from internvideo.weights import (
+    from_official_classifier,
+    from_transformers,
+    initialise_classifier,
+    to_official_classifier,
+)
 from tests.parity.case import Case, Fields, plain
 from tests.parity.imports import filled
 

@@ -12,17 +12,12 @@ from torch import Tensor, nn
 
 from internvideo.heads import VideoClassifier, VideoClassifierConfig
 from internvideo.models import (
-    INTERNVIDEO_MM,
     JOINT_ENCODERS,
     MASKS,
     MULTIMODAL_ENCODERS,
-    OPENAI_CLIP,
     TEXT_ENCODERS,
-    UNIFORMER_V2_CLASSIFIER,
     UNIFORMERS,
-    VICLIP,
     JointEncoderConfig,
-    LoadReport,
     MultimodalEncoder,
     MultimodalEncoderConfig,
     TextEncoderConfig,
@@ -30,15 +25,22 @@ from internvideo.models import (
     UniFormerConfig,
     Viclip,
     ViclipConfig,
-    from_transformers_clip,
-    inflate_kernel,
-    initialise_from_clip,
     unit_length,
 )
 from internvideo.models.uniformer_blocks import convolve_on_grid
-from internvideo.models.weights.layouts import Layout
 from internvideo.objectives import contrastive_loss, matched_contrastive_loss
 from internvideo.values import TokenGrid
+from internvideo.weights import (
+    INTERNVIDEO_MM,
+    OPENAI_CLIP,
+    UNIFORMER_V2_CLASSIFIER,
+    VICLIP,
+    LoadReport,
+    from_transformers_clip,
+    inflate_kernel,
+    initialise_from_clip,
+)
+from internvideo.weights.clip_layouts import Layout
 from tests.parity.case import Case, Fields, plain
 from tests.parity.imports import filled
 

@@ -16,9 +16,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from internvideo.models import load_weights
-from internvideo.recipes import Wanted, import_weights, save_pretrained
-from internvideo.recipes.pretrained import ModelConfig, read_saved_model, to_json
+from internvideo.hub import ImportOptions, import_weights, save_pretrained
+from internvideo.hub.pretrained import ModelConfig, read_saved_model, to_json
+from internvideo.weights import load_weights
 from tests.parity.case import Case
 
 # Fields that names and shapes do not tell: whoever imports a model of no published size says them.
@@ -58,31 +58,31 @@ def filled(
         load_weights(model, read(weights))
         return model.eval()
     with tempfile.TemporaryDirectory() as folder:
-        source, wanted = Path(folder), Wanted()
+        source, options = Path(folder), ImportOptions()
         if of_transformers is not None:
             (source / "config.json").write_text(json.dumps(of_transformers))
             save_file(weights, source / "model.safetensors")
         else:
-            source, wanted = source / "weights.pth", _wanted(config)
+            source, options = source / "weights.pth", _options(config)
             torch.save({"model": weights, "epoch": 1}, source)
-        imported = import_weights(source, wanted)
+        imported = import_weights(source, options)
         found = read_saved_model(save_pretrained(imported.pretrained, Path(folder) / "saved"))
-    told = {source for fate in imported.fates for source in fate.sources}
+    told = {source for entry in imported.tensors for source in entry.sources}
     case.equal("tensors told of", sorted(told), sorted(weights))
     case.equal("configuration", _plain(found.config), _plain(config))
     case.num_imported += 1
     return found.model
 
 
-def _wanted(config: ModelConfig) -> Wanted:
+def _options(config: ModelConfig) -> ImportOptions:
     """Facts of the configuration; a resized table is asked for, and not described."""
-    facts = _untold(to_json(config))
+    fields = _untold(to_json(config))
     encoder = getattr(config, "encoder", None)
     made_for = getattr(encoder, "positions_from", None)
     if made_for is None:
-        return Wanted(facts=facts)
-    facts["encoder"] |= {"num_frames": made_for[0], "side_px": made_for[1]}
-    return Wanted(facts=facts, num_frames=encoder.num_frames, side_px=encoder.side_px)
+        return ImportOptions(config=fields)
+    fields["encoder"] |= {"num_frames": made_for[0], "side_px": made_for[1]}
+    return ImportOptions(config=fields, num_frames=encoder.num_frames, side_px=encoder.side_px)
 
 
 def _untold(document: dict[str, Any]) -> dict[str, Any]:

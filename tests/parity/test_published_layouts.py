@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from internvideo.models import read_state
-from internvideo.recipes import import_weights
+from internvideo.hub import import_weights
+from internvideo.weights import read_state
 from tests.conftest import SHARED
 
 _OPTIMISER = {"state": {0: {"exp_avg": torch.zeros(3)}}, "param_groups": [{"lr": 0.1}]}
@@ -102,8 +102,8 @@ def test_every_tensor_of_a_full_size_file_is_accounted_for(expected, wrappers, t
 
     model = imported.pretrained.model
     assert sum(p.numel() for p in model.parameters()) == expected["parameters"]
-    assert len([n for fate in imported.fates for n in fate.sources]) == len(state)
-    assert [fate.name for fate in imported.fates] == list(model.state_dict())
-    assert {fate.how for fate in imported.fates} <= {"loaded", "renamed"}
+    assert len([n for entry in imported.tensors for n in entry.sources]) == len(state)
+    assert [entry.name for entry in imported.tensors] == list(model.state_dict())
+    assert {entry.how for entry in imported.tensors} <= {"loaded", "renamed"}
     filled = [value.flatten()[0].item() for value in model.state_dict().values() if value.ndim]
     assert set(filled) == {0.5}

@@ -12,13 +12,8 @@ import internvideo
 from internvideo.api import Model
 from internvideo.errors import ConfigError, DecodeError
 from internvideo.heads import VideoClassifier, VideoClassifierConfig
+from internvideo.hub import Preprocessing, Pretrained, load_video_text, save_pretrained
 from internvideo.models import Viclip, ViclipConfig
-from internvideo.recipes import (
-    Preprocessing,
-    Pretrained,
-    load_video_text,
-    save_pretrained,
-)
 from internvideo.tasks import Captioning, Viewing, ZeroShotRecognition
 from internvideo.text import train_tokenizer
 from internvideo.video import read_clip

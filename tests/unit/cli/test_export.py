@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from internvideo.cli import main
+from internvideo.hub import Preprocessing, Pretrained, save_pretrained
+from internvideo.hub.pretrained import build_model
 from internvideo.models import MaskedEncoderConfig
-from internvideo.recipes import Preprocessing, Pretrained, save_pretrained
-from internvideo.recipes.pretrained import build_model
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,8 @@ import pytest
 
 from internvideo.cli import main
 from internvideo.models import MaskedAutoencoder, MultimodalEncoder
-from internvideo.recipes import Run, override, recipe, to_document
+from internvideo.recipes import recipe
+from internvideo.runs import Run, checkpoint_documents, override
 from internvideo.text import train_tokenizer
 from internvideo.training import checkpoint
 from tests.unit.cli.test_main import complaint
@@ -48,7 +49,7 @@ def videos(tmp_path_factory) -> Path:
 
 def saved(run: Run, model: MaskedAutoencoder | MultimodalEncoder, folder: Path, **others) -> Path:
     """An untrained model in a folder such as a run leaves."""
-    documents = {"config": to_document(run), **others}
+    documents = {**checkpoint_documents(run), **others}
     written = checkpoint.Checkpoint(model=checkpoint.model_state(model), documents=documents)
     checkpoint.save(written, folder / "checkpoints", step=1, keep=1)
     return folder

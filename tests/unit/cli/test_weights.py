@@ -11,8 +11,9 @@ import torch
 
 from internvideo.cli import main
 from internvideo.heads import VideoClassifier, VideoClassifierConfig
-from internvideo.models import RELEASES, MaskedEncoderConfig, to_official_classifier
-from internvideo.recipes import load_pretrained, load_recogniser
+from internvideo.hub import load_pretrained, load_recogniser
+from internvideo.models import MaskedEncoderConfig
+from internvideo.weights import RELEASES, to_official_classifier
 
 CONFIG = VideoClassifierConfig(
     encoder=MaskedEncoderConfig(width=64, depth=1, num_heads=1, final_norm=False), num_classes=3
@@ -88,8 +89,8 @@ def test_facts_and_rows_are_taken_from_the_command_line(mae, tmp_path, capsys):
     status = main(["weights", "import", str(mae), "--out", str(tmp_path / "out"), "--json", *more])
 
     assert status == 0
-    fates = json.loads(capsys.readouterr().out)["fates"]
-    assert {fate["name"] for fate in fates if fate["how"] == "mapped"} == {
+    tensors = json.loads(capsys.readouterr().out)["tensors"]
+    assert {entry["name"] for entry in tensors if entry["how"] == "mapped"} == {
         "head.weight",
         "head.bias",
     }

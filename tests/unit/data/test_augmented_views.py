@@ -11,7 +11,7 @@ import torch
 
 from internvideo.data import ClipDataset, FrameCache
 from internvideo.recipes import recipe
-from internvideo.recipes.run import from_document, override, to_document
+from internvideo.runs.run import from_document, override, to_document
 from internvideo.video.augment import AugmentConfig
 from tests.unit.data.test_datasets import dataset
 

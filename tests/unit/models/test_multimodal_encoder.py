@@ -9,16 +9,15 @@ import torch
 
 from internvideo.errors import ConfigError
 from internvideo.models import (
-    OPENAI_CLIP,
     CaptionDecoderConfig,
     MultimodalEncoder,
     MultimodalEncoderConfig,
     TextEncoderConfig,
     UniFormerConfig,
     caption_context,
-    initialise_from_clip,
     unit_length,
 )
+from internvideo.weights import OPENAI_CLIP, initialise_from_clip
 
 VIDEO = UniFormerConfig(
     side_px=32,

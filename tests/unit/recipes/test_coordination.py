@@ -13,8 +13,10 @@ from internvideo.cli.train import train_and_report
 from internvideo.data import VideoData
 from internvideo.errors import CheckpointError, ConfigError
 from internvideo.heads import CoordinatedClassifierConfig, VideoClassifierConfig
+from internvideo.hub import load_model, load_recogniser
 from internvideo.models import CoordinationConfig
-from internvideo.recipes import Run, load_model, load_recogniser, recipe
+from internvideo.recipes import recipe
+from internvideo.runs import Run
 from internvideo.stages import CoordinationTraining, PostPretraining
 from internvideo.training import TrainingConfig
 from internvideo.video import write_video

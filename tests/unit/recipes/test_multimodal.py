@@ -10,7 +10,8 @@ import pytest
 from internvideo.cli import main
 from internvideo.data import Source, VideoData
 from internvideo.errors import ConfigError
-from internvideo.recipes import RECIPES, Run, from_document, override, read_run, recipe, to_document
+from internvideo.recipes import RECIPES, recipe
+from internvideo.runs import Run, from_document, override, read_run, to_document
 
 IMAGES = Source(
     data=VideoData(source="image_text/train.jsonl", format="image-text-list", root="pictures"),

@@ -19,7 +19,6 @@ from torch import multiprocessing
 from internvideo.data import Source, VideoData
 from internvideo.errors import ConfigError
 from internvideo.models import (
-    OPENAI_CLIP,
     CaptionDecoderConfig,
     MultimodalEncoder,
     MultimodalEncoderConfig,
@@ -31,6 +30,7 @@ from internvideo.training import Process, TrainingConfig, joined
 from internvideo.training.parallel import wrap
 from internvideo.values import Share
 from internvideo.video import write_video
+from internvideo.weights import OPENAI_CLIP
 
 VOCABULARY, CONTEXT = 600, 12
 TINY = MultimodalPretraining(

@@ -24,7 +24,6 @@ from internvideo.models import (
     MaskedAutoencoder,
     MaskedEncoderConfig,
     UniFormerConfig,
-    to_official_classifier,
 )
 from internvideo.objectives import EvidentialLoss, evidential_loss
 from internvideo.stages import PostPretraining, PostPretrainingStage
@@ -41,6 +40,7 @@ from internvideo.training.parallel import wrap
 from internvideo.values import Share, Tubelet
 from internvideo.video import write_video
 from internvideo.video.transforms import CLIP_MEAN, CLIP_STD, normalise
+from internvideo.weights import to_official_classifier
 
 CLASSES = ("bright, very", "dark", "暗")
 ENCODER_A = MaskedEncoderConfig(
@@ -281,8 +281,8 @@ def saved(folder: Path, model: torch.nn.Module, **documents) -> str:
 def pretrained(folder: Path, **changes) -> tuple[str, MaskedAutoencoder]:
     encoder = replace(ENCODER_A, final_norm=True, **changes)
     model = MaskedAutoencoder(encoder, DecoderConfig(width=24, depth=1, num_heads=2))
-    config = {"stage": {"kind": "masked-pretraining", "encoder": asdict(encoder)}}
-    return saved(folder, model, config=config), model
+    run = {"stage": {"kind": "masked-pretraining", "encoder": asdict(encoder)}}
+    return saved(folder, model, config={"run": run}), model
 
 
 def test_an_encoder_starts_from_its_pretraining(videos, tmp_path):
@@ -310,7 +310,7 @@ def test_a_start_is_older_than_a_field_of_the_encoder(videos, tmp_path):
     path, _ = pretrained(tmp_path / "source")
     document = Path(path, "config.json")
     config = json.loads(document.read_text())
-    del config["stage"]["encoder"]["position_base"]
+    del config["run"]["stage"]["encoder"]["position_base"]
     document.write_text(json.dumps(config))
     encoder = replace(A.model.encoder, position_base=30.0)
 

@@ -1,0 +1,27 @@
+"""Models as files: opened, saved, imported, exported and published."""
+
+from internvideo.hub.export import export_model
+from internvideo.hub.importing import Imported, ImportOptions, import_weights
+from internvideo.hub.open import load_model, load_pretrained, load_recogniser, load_video_text
+from internvideo.hub.pretrained import Preprocessing, Pretrained, model_description, save_pretrained
+from internvideo.hub.push import card_of, push_to_hub
+from internvideo.hub.released import from_pretrained, import_release
+
+__all__ = [
+    "Imported",
+    "Preprocessing",
+    "Pretrained",
+    "ImportOptions",
+    "card_of",
+    "export_model",
+    "from_pretrained",
+    "import_release",
+    "import_weights",
+    "load_model",
+    "load_pretrained",
+    "load_recogniser",
+    "load_video_text",
+    "model_description",
+    "push_to_hub",
+    "save_pretrained",
+]

@@ -1,0 +1,111 @@
+"""Open a model: by a name of released weights, from a folder of ours, or from foreign weights.
+
+name of a release                       -> released.py, which keeps it as a saved model
+file of weights, `transformers` folder  -> importing.py
+saved model, run, checkpoint            -> pretrained.py
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from torch import nn
+
+from internvideo.errors import CheckpointError
+from internvideo.heads import CoordinatedClassifier, VideoClassifier
+from internvideo.hub.importing import import_weights
+from internvideo.hub.pretrained import (
+    Pretrained,
+    read_saved_model,
+)
+from internvideo.hub.released import from_pretrained
+from internvideo.models import MultimodalEncoder, Viclip
+from internvideo.tasks import RecognitionModel, VideoTextModel
+
+
+def load_pretrained(source: str | Path, *, averaged: bool = False) -> Pretrained:
+    """Open a model, ready for evaluation.
+
+    Args:
+        source: A folder of `save_pretrained`, a run or one of its checkpoints; the name of a
+            release; or a file of released weights, which is imported in passing.
+        averaged: Take the moving average of the weights, where a run kept one.
+
+    Raises:
+        CheckpointError: There is no model, or it is incomplete or damaged.
+        ConfigError: It is neither there nor the name of a release.
+    """
+    path = Path(source)
+    if not path.exists() and len(path.parts) == 1:
+        return from_pretrained(str(source))
+    if path.is_file() or _is_transformers_folder(path):
+        return import_weights(path).pretrained
+    if (last := path / "checkpoints" / "last").exists():
+        path = last
+    return read_saved_model(path, averaged=averaged)
+
+
+def load_model(source: str | Path, *, averaged: bool = False) -> nn.Module:
+    """Open the network alone; see `load_pretrained`."""
+    return load_pretrained(source, averaged=averaged).model
+
+
+def load_video_text(source: str | Path, *, averaged: bool = False) -> VideoTextModel:
+    """Open an encoder B or a ViCLIP with its vocabulary, to place videos and sentences.
+
+    Raises:
+        CheckpointError: As `load_pretrained`, and if the model knows no words.
+    """
+    found = load_pretrained(source, averaged=averaged)
+    if not isinstance(found.model, MultimodalEncoder | Viclip):
+        raise CheckpointError(
+            f"{source}: holds a {found.kind} model, which knows no words; take the checkpoint "
+            "of a multimodal-pretraining run"
+        )
+    if found.tokenizer is None:
+        raise CheckpointError(f"{source}: no tokenizer.json, without which texts mean nothing")
+    preprocessing = found.preprocessing
+    return VideoTextModel(
+        found.model,
+        found.tokenizer,
+        num_frames=preprocessing.num_frames,
+        crop=preprocessing.crop,
+        mean=preprocessing.mean,
+        std=preprocessing.std,
+    )
+
+
+def load_recogniser(source: str | Path, *, averaged: bool = False) -> RecognitionModel:
+    """Open a classifier with its class names, to see videos as its own evaluation did.
+
+    Raises:
+        CheckpointError: As `load_pretrained`, and if the model knows no classes.
+    """
+    found = load_pretrained(source, averaged=averaged)
+    if not isinstance(found.model, CoordinatedClassifier | VideoClassifier):
+        raise CheckpointError(
+            f"{source}: holds a {found.kind} model, which knows no classes; take the checkpoint "
+            "of a post-pretraining or coordination run"
+        )
+    if not found.classes:
+        raise CheckpointError(f"{source}: no labels.json, without which scores have no names")
+    preprocessing = found.preprocessing
+    return RecognitionModel(
+        found.model,
+        found.classes,
+        num_frames=preprocessing.num_frames,
+        side_px=preprocessing.side_px,
+        mean=preprocessing.mean,
+        std=preprocessing.std,
+        sampling=preprocessing.sampling,
+        stride_frames=preprocessing.stride_frames,
+        crop=preprocessing.crop,
+    )
+
+
+def _is_transformers_folder(folder: Path) -> bool:
+    try:
+        return "model_type" in json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False

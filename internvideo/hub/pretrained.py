@@ -1,0 +1,280 @@
+"""A saved model: one folder that says all about itself, whether we trained it or imported it.
+
+    model.safetensors   weights under the model's own names
+    config.json         {"kind", "config", "preprocessing"}: rebuilds the model, says what it is fed
+    labels.json         class names, where it has classes: row i of the head is labels[i]
+    tokenizer.json      where it reads or writes words
+    provenance.json     where the weights came from
+
+Nothing in it is executed when it is read. A folder is written beside its place and renamed, so it
+is complete or absent. Checkpoints of a run are such folders, with more beside: ema.safetensors is
+the moving average of the weights, and config.json holds the run as well.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from internvideo.config import refuse_unknown
+from internvideo.errors import CheckpointError, ConfigError, unknown_name
+from internvideo.heads import (
+    CoordinatedClassifier,
+    CoordinatedClassifierConfig,
+    QuestionAnswerer,
+    QuestionAnswererConfig,
+    VideoClassifier,
+    VideoClassifierConfig,
+)
+from internvideo.models import (
+    DecoderConfig,
+    MaskedAutoencoder,
+    MaskedEncoder,
+    MaskedEncoderConfig,
+    MultimodalEncoder,
+    MultimodalEncoderConfig,
+    UniFormer,
+    UniFormerConfig,
+    Viclip,
+    ViclipConfig,
+)
+from internvideo.text import Tokenizer
+from internvideo.values import IMAGENET_MEAN, IMAGENET_STD
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AutoencoderConfig:
+    """Encoder A with the decoder of its pretraining."""
+
+    encoder: MaskedEncoderConfig = field(default_factory=MaskedEncoderConfig)
+    decoder: DecoderConfig = field(default_factory=DecoderConfig)
+
+
+ModelConfig = (
+    MaskedEncoderConfig
+    | AutoencoderConfig
+    | VideoClassifierConfig
+    | CoordinatedClassifierConfig
+    | QuestionAnswererConfig
+    | UniFormerConfig
+    | MultimodalEncoderConfig
+    | ViclipConfig
+)
+
+# What can be saved: its configuration, and what makes a model of that.
+KINDS: dict[str, tuple[type[ModelConfig], Callable[[Any], nn.Module]]] = {
+    "masked-encoder": (MaskedEncoderConfig, MaskedEncoder),
+    "masked-autoencoder": (
+        AutoencoderConfig,
+        lambda config: MaskedAutoencoder(config.encoder, config.decoder),
+    ),
+    "video-classifier": (VideoClassifierConfig, VideoClassifier),
+    "coordinated-classifier": (CoordinatedClassifierConfig, CoordinatedClassifier),
+    "question-answerer": (QuestionAnswererConfig, QuestionAnswerer),
+    "uniformer": (UniFormerConfig, UniFormer),
+    "multimodal-encoder": (MultimodalEncoderConfig, MultimodalEncoder),
+    "viclip": (ViclipConfig, Viclip),
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Preprocessing:
+    """What clips a model was made for: how frames are taken, cut out and normalised.
+
+    `crop` is the share of the short side that the model sees.
+    """
+
+    num_frames: int = 16
+    side_px: int = 224
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    crop: float = 1.0
+    sampling: Literal["dense", "segments"] = "dense"
+    stride_frames: int = 4
+    # Pixels are measured from their clip's mean colour in its own deviation, not by mean and std
+    # (target "clip" of masked pretraining).
+    in_clip_units: bool = False
+
+    def __post_init__(self) -> None:
+        if min(self.num_frames, self.side_px, self.stride_frames) < 1 or not 0 < self.crop <= 1:
+            raise ConfigError(
+                f"preprocessing takes {self.num_frames} frames, {self.stride_frames} apart, of "
+                f"{self.side_px} px from {self.crop} of the short side; all are positive and the "
+                "crop at most 1"
+            )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Pretrained:
+    """A model with what is needed to use it; `kind` is a name of `KINDS`."""
+
+    model: nn.Module
+    kind: str
+    config: ModelConfig
+    preprocessing: Preprocessing
+    classes: tuple[str, ...] = ()
+    tokenizer: Tokenizer | None = None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+
+def save_pretrained(pretrained: Pretrained, folder: str | Path) -> Path:
+    """Write a folder that `load_pretrained` reads; one that is there already is not touched.
+
+    Raises:
+        CheckpointError: The folder exists, cannot be written, or classes do not fit the model.
+    """
+    folder = Path(folder)
+    if folder.exists():
+        raise CheckpointError(f"{folder}: exists already; choose another folder or remove it")
+    check_classes(pretrained)
+    beside = folder.with_name(f".writing-{folder.name}")
+    documents = {
+        "config": model_description(pretrained.kind, pretrained.config, pretrained.preprocessing),
+        "labels": list(pretrained.classes) or None,
+        "tokenizer": pretrained.tokenizer and pretrained.tokenizer.to_document(),
+        "provenance": dict(pretrained.provenance),
+    }
+    try:
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir(parents=True)
+        state = {k: v.contiguous() for k, v in pretrained.model.state_dict().items()}
+        save_file(state, beside / "model.safetensors", metadata={"format": "pt"})
+        for name, document in documents.items():
+            if document is not None:
+                text = json.dumps(document, indent=2, ensure_ascii=False)
+                (beside / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+        beside.rename(folder)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{folder}: cannot be written ({error})") from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return folder
+
+
+def model_description(
+    kind: str, config: ModelConfig, preprocessing: Preprocessing
+) -> dict[str, Any]:
+    """What config.json says of a model, enough to rebuild and to feed it."""
+    return {"kind": kind, "config": to_json(config), "preprocessing": to_json(preprocessing)}
+
+
+def is_saved_model(folder: Path) -> bool:
+    """Whether a folder was written by `save_pretrained`, or is a checkpoint of a run."""
+    try:
+        document = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(document, dict) and document.keys() >= {"kind", "config"}
+
+
+def read_saved_model(folder: Path, *, averaged: bool = False) -> Pretrained:
+    """Read what `save_pretrained` wrote, or a checkpoint of a run, ready for evaluation.
+
+    Args:
+        folder: Where config.json and the weights lie.
+        averaged: Take the moving average of the weights, which some checkpoints hold.
+
+    Raises:
+        CheckpointError: A part is missing or damaged, or weights and config.json disagree.
+    """
+    weights = folder / ("ema.safetensors" if averaged else "model.safetensors")
+    if not weights.is_file():
+        if averaged and (folder / "model.safetensors").is_file():
+            raise CheckpointError(f"{folder}: this run kept no moving average; use averaged=False")
+        found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else "no folder"
+        raise CheckpointError(f"{folder}: no {weights.name} there (found: {found})")
+    document = _document(folder, "config")
+    if "kind" not in document:
+        missing = "it names no kind of model" if document else "it is missing"
+        raise CheckpointError(
+            f"{folder}: {missing}: config.json has to say what model this is; checkpoints of "
+            "versions before it did so cannot be opened, train them again"
+        )
+    kind = document["kind"]
+    if kind not in KINDS:
+        raise CheckpointError(f"{folder}: {unknown_name('kind of model', str(kind), KINDS)}")
+    where = f"{folder / 'config.json'}"
+    config = from_json(KINDS[kind][0], document.get("config"), where)
+    preprocessing = from_json(Preprocessing, document.get("preprocessing", {}), where)
+    labels, tokenizer = _document(folder, "labels"), _document(folder, "tokenizer")
+    try:
+        state = load_file(weights)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{weights}: damaged ({error})") from error
+    model = build_model(kind, config)
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise CheckpointError(f"{folder}: weights and config.json disagree: {error}") from error
+    pretrained = Pretrained(
+        model=model.eval(),
+        kind=kind,
+        config=config,
+        preprocessing=preprocessing,
+        classes=tuple(labels or ()),
+        tokenizer=Tokenizer.from_document(tokenizer) if tokenizer else None,
+        provenance=_document(folder, "provenance"),
+    )
+    check_classes(pretrained)
+    return pretrained
+
+
+def build_model(kind: str, config: ModelConfig, *, device: torch.device | None = None) -> nn.Module:
+    """Make a model of a kind; on the device "meta" it has shapes and no values."""
+    with device or torch.device("cpu"):
+        return KINDS[kind][1](config)
+
+
+def to_json(config: Any) -> Any:
+    """A configuration as a JSON value; `from_json` gives back an equal one."""
+    return TypeAdapter(type(config)).dump_python(config, mode="json")
+
+
+def from_json(of: type[Any], document: Any, where: str) -> Any:
+    """Build a configuration from a JSON value, or raise `CheckpointError`."""
+    try:
+        config = TypeAdapter(of).validate_python(document)
+        refuse_unknown(document, to_json(config), of.__name__)
+    except (ValidationError, ConfigError) as error:
+        reason = " ".join(str(error).split())
+        raise CheckpointError(f"{where}: is no {of.__name__} ({reason})") from error
+    return config
+
+
+def num_classes_of(config: ModelConfig) -> int | None:
+    """Rows of the head, or None where there is none."""
+    if isinstance(config, CoordinatedClassifierConfig):
+        return config.masked.num_classes
+    if isinstance(config, QuestionAnswererConfig):
+        return config.num_answers
+    return getattr(config, "num_classes", None)
+
+
+def check_classes(pretrained: Pretrained) -> None:
+    """Raise `CheckpointError` where there is not one label for each row of the head."""
+    rows, names = num_classes_of(pretrained.config), len(pretrained.classes)
+    if names and rows != names:
+        raise CheckpointError(
+            f"{names} labels for a model with {rows or 'no'} classes; give one label "
+            "for each row of its head"
+        )
+
+
+def _document(folder: Path, name: str) -> Any:
+    path = folder / f"{name}.json"
+    if not path.exists():
+        return {}
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: is no JSON ({error})") from error

@@ -1,0 +1,112 @@
+"""A run becomes a trained model: stage and data are built, then the one loop trains them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from internvideo.errors import ConfigError
+from internvideo.heads import VideoClassifier
+from internvideo.hub.open import load_recogniser
+from internvideo.runs.description import checkpoint_documents
+from internvideo.runs.run import Run, to_document
+from internvideo.stages import (
+    CoordinationStage,
+    CoordinationTraining,
+    MaskedPretraining,
+    MaskedPretrainingStage,
+    MultimodalPretraining,
+    MultimodalPretrainingStage,
+    PostPretraining,
+    PostPretrainingStage,
+    TrainedClassifier,
+)
+from internvideo.tasks import RecognitionModel
+from internvideo.training import Outcome, Process, Progress, train
+
+Stage = (
+    MaskedPretrainingStage | MultimodalPretrainingStage | PostPretrainingStage | CoordinationStage
+)
+
+
+def execute(
+    run: Run,
+    folder: Path,
+    *,
+    process: Process,
+    resume: bool = False,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+) -> tuple[Outcome, Stage]:
+    """Train `run` into `folder`; the stage comes back with its trained model."""
+    run, stage = build_stage(run, folder, process)
+    outcome = train(
+        stage,
+        run.training,
+        folder=folder,
+        run=to_document(run),
+        documents=checkpoint_documents(run),
+        seed=run.seed,
+        process=process,
+        resume=resume,
+        on_progress=on_progress,
+    )
+    return outcome, stage
+
+
+def build_stage(run: Run, folder: Path, process: Process) -> tuple[Run, Stage]:
+    """Build the stage; the run comes back with what only other checkpoints could tell."""
+    options: dict[str, Any] = {
+        "seed": run.seed,
+        "share": process.share,
+        "device": process.device,
+        "folder": folder,
+        "others": run.other_sources,
+    }
+    data, training = run.data, run.training
+    match run.stage:
+        case MaskedPretraining():
+            return run, MaskedPretrainingStage(run.stage, data, training, **options)
+        case MultimodalPretraining():
+            return run, MultimodalPretrainingStage(run.stage, data, training, **options)
+        case PostPretraining():
+            return run, PostPretrainingStage(run.stage, data, training, **options)
+        case CoordinationTraining():
+            config, classifiers = _with_classifiers(run.stage)
+            stage = CoordinationStage(config, data, training, classifiers=classifiers, **options)
+            return replace(run, stage=config), stage
+
+
+def _with_classifiers(
+    stage: CoordinationTraining,
+) -> tuple[CoordinationTraining, tuple[TrainedClassifier, TrainedClassifier]]:
+    """Read the two classifiers, and write down what they are."""
+    found: dict[str, RecognitionModel] = {}
+    for name, encoder in (("masked", "A"), ("multimodal", "B")):
+        folder = getattr(stage, name)
+        if folder is None:
+            raise ConfigError(
+                f"stage.{name} is none; name a run of post-pretraining of encoder {encoder}, as in "
+                f"--set stage.{name}=runs/NAME"
+            )
+        found[name] = load_recogniser(folder)
+        if not isinstance(found[name].model, VideoClassifier):
+            raise ConfigError(f"stage.{name}={folder}: is no classifier on one encoder")
+    a, b = found["masked"], found["multimodal"]
+    pair = replace(
+        stage.pair,
+        masked=a.model.config,
+        multimodal=b.model.config,
+        masked_mean=a.mean,
+        masked_std=a.std,
+        multimodal_mean=b.mean,
+        multimodal_std=b.std,
+    )
+    starts = [
+        TrainedClassifier(
+            weights=model.model.state_dict(), classes=model.classes, source=getattr(stage, name)
+        )
+        for name, model in found.items()
+    ]
+    return replace(stage, pair=pair), (starts[0], starts[1])

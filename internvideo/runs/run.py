@@ -1,0 +1,124 @@
+"""A complete run: stage, data, training and seed; into JSON and back, with overrides by path.
+
+What comes from outside (TOML files, `--set a.b=c`, run.json) is checked here: every name must
+exist, every value must have its field's type, and a wrong one is named with its path.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from internvideo.config import merge, refuse_unknown, split_setting
+from internvideo.data import FIRST, Source, VideoData
+from internvideo.errors import ConfigError, unknown_name
+from internvideo.stages import (
+    CoordinationTraining,
+    MaskedPretraining,
+    MultimodalPretraining,
+    PostPretraining,
+)
+from internvideo.training import TrainingConfig
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """What a recipe returns. `name` says which recipe it came from.
+
+    `other_sources` take turns with `data`, step by step; only of `data` a part is held back.
+    """
+
+    name: str
+    stage: Annotated[
+        MaskedPretraining | MultimodalPretraining | PostPretraining | CoordinationTraining,
+        Field(discriminator="kind"),
+    ]
+    data: VideoData
+    training: TrainingConfig
+    seed: int = 0
+    other_sources: dict[str, Source] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise ConfigError(f"seed is {self.seed}; it must not be negative")
+        if FIRST in self.other_sources:
+            raise ConfigError(f"other_sources: {FIRST!r} is the name of `data`; choose another")
+        others = {f"other_sources.{name}.": source for name, source in self.other_sources.items()}
+        for where, source in {"": Source(data=self.data), **others}.items():
+            batch_size = source.batch_size or self.training.batch_size
+            per_micro_batch = self.training.accumulation * source.data.views_per_video
+            if batch_size % per_micro_batch:
+                raise ConfigError(
+                    f"{where}batch_size {batch_size} is not a multiple of accumulation x "
+                    f"views_per_video = {per_micro_batch}"
+                )
+
+
+_ADAPTER = TypeAdapter(Run)
+
+
+def to_document(run: Run) -> dict[str, Any]:
+    """The run as a JSON value; `from_document` gives back an equal run."""
+    return _ADAPTER.dump_python(run, mode="json")
+
+
+def from_document(document: Mapping[str, Any], *, where: str = "run") -> Run:
+    """Build a run from a JSON value.
+
+    Raises:
+        ConfigError: If a name is unknown, a value has the wrong type or the run is impossible.
+    """
+    try:
+        run = _ADAPTER.validate_python(dict(document))
+    except ValidationError as error:
+        problems = "; ".join(map(_problem, error.errors()))
+        raise ConfigError(f"{where}: {problems}") from error
+    refuse_unknown(document, to_document(run), where)
+    return run
+
+
+def _problem(found: Mapping[str, Any]) -> str:
+    place = ".".join(map(str, found["loc"]))  # nothing where the run as a whole is impossible
+    said = found["msg"].removeprefix("Value error, ")
+    return f"{place}: {said}" if place else said
+
+
+def override(run: Run, settings: Iterable[str]) -> Run:
+    """Replace fields given as `path.to.field=value`; values are TOML, or plain text, or `none`.
+
+    Raises:
+        ConfigError: If a setting has no `=`, a field is unknown or a value does not fit.
+    """
+    document = to_document(run)
+    for setting in settings:
+        (*parents, last), value = split_setting(setting)
+        table: Any = document
+        for depth, name in enumerate([*parents, last]):
+            if not isinstance(table, dict):
+                raise ConfigError(f"--set {setting}: {'.'.join(parents[:depth])} has no fields")
+            if name not in table:
+                inside = ".".join(parents[:depth]) or "a run"
+                raise unknown_name(f"field of {inside} in --set:", name, table)
+            if depth < len(parents):
+                table = table[name]
+        table[last] = value
+    return from_document(document, where="--set")
+
+
+def read_run(path: Path, recipes: Mapping[str, Any]) -> Run:
+    """Read a TOML file: `recipe = "NAME"` and tables of the fields that differ from it."""
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML ({error})") from error
+    name = document.pop("recipe", None)
+    if name is None:
+        raise ConfigError(f'{path}: has no line recipe = "NAME" that says what it starts from')
+    if name not in recipes:
+        raise unknown_name("recipe", name, recipes)
+    return from_document(merge(to_document(recipes[name]()), document), where=str(path))

@@ -1,0 +1,159 @@
+"""Released weights by name: a table that can be trusted, and files that are the published ones."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sys
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+from pydantic import TypeAdapter
+
+from internvideo.errors import CheckpointError, ConfigError
+from internvideo.heads import VideoClassifier, VideoClassifierConfig
+from internvideo.hub import from_pretrained, import_release, load_pretrained
+from internvideo.models import ENCODERS, JOINT_ENCODERS, UNIFORMERS, MaskedEncoderConfig
+from internvideo.weights import FAMILIES, RELEASES, Release, to_official_classifier
+
+CONFIG = VideoClassifierConfig(
+    encoder=MaskedEncoderConfig(width=64, depth=1, num_heads=1, final_norm=False), num_classes=3
+)
+TINY = Release(
+    family="videomae",
+    size="width 64, depth 1",
+    task="recognition",
+    repo="someone/weights",
+    file="tiny/mae.pth",
+    license="MIT",
+    num_frames=8,
+    sampling="segments",
+)
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """An empty cache, and a release of a tiny model."""
+    monkeypatch.setenv("INTERNVIDEO_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setitem(RELEASES, "tiny", TINY)
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def published(tmp_path):
+    """The file that was published."""
+    torch.manual_seed(0)
+    path = tmp_path / "hub" / "mae.pth"
+    path.parent.mkdir()
+    torch.save({"model": to_official_classifier(VideoClassifier(CONFIG).state_dict())}, path)
+    return path
+
+
+@pytest.mark.parametrize("name", RELEASES)
+def test_a_release_says_what_it_is_and_where(name: str):
+    known = RELEASES[name]
+
+    assert TypeAdapter(Release).validate_python(asdict(known)) == known
+    assert known.family in FAMILIES
+    assert known.size in ENCODERS.keys() | UNIFORMERS.keys() | JOINT_ENCODERS.keys()
+    assert sum(way is not None for way in (known.repo, known.url, known.page)) == 1
+    assert known.source.startswith("https://") or "on request: https://" in known.source
+    assert known.sha256 is None or re.fullmatch("[0-9a-f]{64}", known.sha256)
+
+
+def test_hashes_of_clip_are_those_of_their_addresses():
+    clips = [known for known in RELEASES.values() if known.family == "openai-clip"]
+
+    assert clips
+    assert all(known.sha256 == known.url.split("/")[-2] for known in clips)
+
+
+def test_no_two_releases_are_the_same_file():
+    sources = [known.source for known in RELEASES.values()]
+
+    assert len(set(sources)) == len(sources)
+
+
+def test_a_release_is_fetched_once_and_kept_as_a_saved_model(cache, published, monkeypatch):
+    asked = []
+    hub = pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed")
+    monkeypatch.setattr(hub, "hf_hub_download", lambda *a: asked.append(a) or str(published))
+
+    first, second = from_pretrained("tiny"), load_pretrained("tiny")
+
+    assert asked == [("someone/weights", "tiny/mae.pth")]
+    assert (cache / "models" / "tiny" / "model.safetensors").is_file()
+    torch.testing.assert_close(first.model.state_dict(), second.model.state_dict())
+    seen = second.preprocessing
+    assert (seen.num_frames, seen.sampling) == (8, "segments")
+    assert second.config.encoder.positions_from == (16, 224)
+    assert second.provenance["license"] == "MIT"
+    assert second.provenance["name"] == "tiny"
+
+
+def test_a_file_put_into_the_cache_needs_no_network(cache, published):
+    placed = cache / "files" / "tiny"
+    placed.mkdir(parents=True)
+    published.rename(placed / "mae.pth")
+
+    assert from_pretrained("tiny").config.num_classes == 3
+
+
+def test_without_a_network_it_says_what_to_fetch_and_where_to_put_it(cache, monkeypatch):
+    hub = pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed")
+
+    def fail(*_):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(hub, "hf_hub_download", fail)
+
+    with pytest.raises(CheckpointError) as error:
+        from_pretrained("tiny")
+    assert str(error.value) == (
+        "tiny: cannot be downloaded (no route to host); fetch "
+        "https://huggingface.co/someone/weights/resolve/main/tiny/mae.pth and put it into "
+        f"{cache / 'files' / 'tiny'}"
+    )
+    assert not cache.exists()
+
+
+def test_without_the_extra_it_says_what_to_install(cache, monkeypatch):
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+
+    with pytest.raises(CheckpointError, match=r"pip install 'internvideo\[hub\]'; or fetch https"):
+        from_pretrained("tiny")
+
+
+def test_what_is_not_on_the_hub_says_where_it_is(cache):
+    with pytest.raises(CheckpointError, match=r"is not on the hub; fetch https.*ViT-B-16\.pt and"):
+        from_pretrained("clip-base-16")
+    with pytest.raises(CheckpointError, match=r"fetch vit_g.*, on request: https://github"):
+        from_pretrained("videomae-v2-giant-k710")
+
+
+def test_another_file_than_the_published_one_is_refused_and_nothing_kept(
+    cache, published, monkeypatch
+):
+    right = hashlib.sha256(published.read_bytes()).hexdigest()
+    monkeypatch.setitem(RELEASES, "tiny", replace(TINY, sha256="0" * 64))
+
+    with pytest.raises(CheckpointError, match=f"sha256 is {right}, published is 0000"):
+        import_release("tiny", published)
+    assert not cache.exists()
+
+
+def test_a_copy_of_another_size_is_refused(cache, published, monkeypatch):
+    monkeypatch.setitem(RELEASES, "tiny", replace(TINY, size="base"))
+
+    with pytest.raises(CheckpointError, match="of size 'width 64, depth 1', not 'base'"):
+        import_release("tiny", published)
+
+
+def test_an_unknown_name_is_answered_with_the_nearest(cache):
+    with pytest.raises(ConfigError, match="did you mean 'clip-base-16'"):
+        load_pretrained("clip-bas-16")
+
+
+def test_a_file_is_opened_in_passing(published):
+    assert load_pretrained(published).kind == "video-classifier"
