@@ -15,7 +15,17 @@ NAME = PACKAGE.name
 # What everybody may import, and what these may import among themselves.
 FOUNDATIONS = {"errors": set(), "values": {"errors"}, "geometry": {"errors", "values"}}
 
-_SCIENCE = {"video", "text", "objectives", "metrics", "models", "data", "heads", "training"}
+_SCIENCE = {
+    "video",
+    "text",
+    "objectives",
+    "metrics",
+    "models",
+    "data",
+    "heads",
+    "training",
+    "weights",
+}
 _EVERYTHING = _SCIENCE | {"playground", "stages", "tasks", "recipes", "report", "cli", "web"}
 
 ARROWS: dict[str, set[str]] = {
@@ -27,6 +37,7 @@ ARROWS: dict[str, set[str]] = {
     "data": {"video", "text"},
     "playground": {"video"},
     "heads": {"models"},
+    "weights": {"models"},
     "training": set(),
     "report": {"video"},
     "stages": _SCIENCE,
@@ -45,6 +56,7 @@ APART = {"stages", "tasks"}
 SHARED = {
     ("tasks", "embedding"),
     ("tasks", "recogniser"),
+    ("tasks", "shared"),
     ("stages", "captioned_scores"),
     ("stages", "gradient_cache"),
     ("stages", "kept_features"),
