@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.parity import (
     cases_captioning,
+    cases_localization,
     cases_models,
     cases_multimodal,
     cases_recognition,
@@ -37,6 +38,7 @@ CHECKS: dict[str, Callable[[Case], None]] = {
     **cases_tasks.CHECKS,
     **cases_recognition.CHECKS,
     **cases_text.CHECKS,
+    **cases_localization.CHECKS,
 }
 
 
