@@ -138,7 +138,12 @@ class ReleasedFeatures:
             )
 
     def path(self, video: str) -> Path:
-        return Path(self.folder) / f"{self.prefix}{video.removeprefix(self.prefix)}{self.suffix}"
+        """Where the features of a video are, whether its id has the prefix (or `v_`) or not."""
+        bare = video.removeprefix(self.prefix)
+        path = Path(self.folder) / f"{self.prefix}{bare}{self.suffix}"
+        if path.exists() or not bare.startswith("v_"):
+            return path
+        return path.with_name(f"{self.prefix}{bare.removeprefix('v_')}{self.suffix}")
 
     def read(
         self, video: str, *, duration_s: float, rate_fps: float | None = None
