@@ -122,13 +122,16 @@ class Record:
     `video` is a file, or a folder of frames when `frame_template` is given (such as
     ``img_{:05}.jpg``); then `first_frame` is the number of the first frame file and
     `num_frames` how many there are. `start_s`, `end_s` restrict the item to a part of the video.
-    With `member` the bytes lie inside a shard and `video` is only their name.
+    With `member` the bytes lie inside a shard and `video` is only their name. `duration_s` and
+    `rate_fps` are those of the whole video, as the annotation states them.
     """
 
     video: Path
     member: Member | None = None
     start_s: float | None = None
     end_s: float | None = None
+    duration_s: float | None = None
+    rate_fps: float | None = None
     first_frame: int = 0
     num_frames: int | None = None
     frame_template: str | None = None

@@ -29,12 +29,25 @@ from internvideo.objectives.reconstruction import (
     trivial_error,
     unnormalise,
 )
+from internvideo.objectives.temporal_localization import (
+    LocalizationLoss,
+    LocalizationLosses,
+    PointTargets,
+    assign_targets,
+    distance_iou_loss,
+    sigmoid_focal_loss,
+    update_normaliser,
+)
 from internvideo.objectives.words import word_loss, word_rarity
 
 __all__ = [
     "MAX_LOGIT_SCALE",
     "Evidence",
     "EvidentialLoss",
+    "LocalizationLoss",
+    "LocalizationLosses",
+    "PointTargets",
+    "assign_targets",
     "balanced_class_weights",
     "captioning_loss",
     "clamp_logit_scale",
@@ -42,6 +55,7 @@ __all__ = [
     "clip_statistics",
     "contrastive_loss",
     "count_targets",
+    "distance_iou_loss",
     "dual_softmax_loss",
     "evidential_loss",
     "evidential_probabilities",
@@ -53,10 +67,12 @@ __all__ = [
     "queue_contrastive_loss",
     "queue_logits",
     "reconstruction_loss",
+    "sigmoid_focal_loss",
     "sigmoid_loss",
     "standardise",
     "trivial_error",
     "unnormalise",
+    "update_normaliser",
     "word_loss",
     "word_rarity",
 ]

@@ -1,5 +1,10 @@
 """Weights: the names that others give them, strict loading, and merging."""
 
+from internvideo.weights.actionformer import (
+    actionformer_config_of,
+    from_official_actionformer,
+    to_official_actionformer,
+)
 from internvideo.weights.classifier_init import (
     StartReport,
     classifier_weights,
@@ -14,7 +19,12 @@ from internvideo.weights.clip_layouts import (
     Layout,
     from_transformers_clip,
 )
-from internvideo.weights.families import FAMILIES, Family, ReadWeights, read_state
+from internvideo.weights.families import (
+    FAMILIES,
+    Family,
+    ReadWeights,
+    read_state,
+)
 from internvideo.weights.files import (
     check_sha256,
     find_weights,
@@ -36,10 +46,25 @@ from internvideo.weights.loading import (
     initialise_from_clip,
     load_weights,
 )
-from internvideo.weights.merging import MERGE_RULES, average_weights, merge_with_clip
-from internvideo.weights.registry import RELEASES, Release, release
-from internvideo.weights.report import TensorReport, count_tensors, report_tensors
-from internvideo.weights.transformers_config import clip_config_fields, videomae_config_fields
+from internvideo.weights.merging import (
+    MERGE_RULES,
+    average_weights,
+    merge_with_clip,
+)
+from internvideo.weights.registry import (
+    RELEASES,
+    Release,
+    release,
+)
+from internvideo.weights.report import (
+    TensorReport,
+    count_tensors,
+    report_tensors,
+)
+from internvideo.weights.transformers_config import (
+    clip_config_fields,
+    videomae_config_fields,
+)
 from internvideo.weights.videomae import (
     from_official_classifier,
     from_transformers,
@@ -47,47 +72,50 @@ from internvideo.weights.videomae import (
 )
 
 __all__ = [
-    "sha256_of",
-    "read_weights",
-    "read_document",
-    "find_weights",
-    "check_sha256",
     "FAMILIES",
+    "Family",
     "INTERNVIDEO_MM",
+    "Layout",
+    "LoadReport",
     "MERGE_RULES",
     "OPENAI_CLIP",
     "RELEASES",
-    "UNIFORMER_V2",
-    "UNIFORMER_V2_CLASSIFIER",
-    "VICLIP",
-    "Family",
-    "TensorReport",
-    "Layout",
-    "LoadReport",
     "ReadWeights",
     "Release",
     "StartReport",
+    "TensorReport",
+    "UNIFORMER_V2",
+    "UNIFORMER_V2_CLASSIFIER",
+    "VICLIP",
+    "actionformer_config_of",
     "average_weights",
+    "check_sha256",
     "classifier_weights",
-    "count_tensors",
-    "infer_decoder",
     "clip_config_fields",
-    "videomae_config_fields",
-    "report_tensors",
+    "count_tensors",
+    "find_weights",
+    "from_official_actionformer",
     "from_official_classifier",
     "from_transformers",
     "from_transformers_clip",
+    "infer_decoder",
+    "infer_masked_encoder",
+    "infer_multimodal_encoder",
+    "infer_uniformer",
+    "infer_viclip",
     "inflate_kernel",
     "initialise_classifier",
     "initialise_from_clip",
     "load_weights",
-    "infer_masked_encoder",
     "merge_with_clip",
-    "infer_multimodal_encoder",
+    "read_document",
     "read_state",
+    "read_weights",
     "release",
+    "report_tensors",
+    "sha256_of",
     "size_name",
+    "to_official_actionformer",
     "to_official_classifier",
-    "infer_uniformer",
-    "infer_viclip",
+    "videomae_config_fields",
 ]

@@ -58,6 +58,7 @@ APART = {"stages", "tasks"}
 SHARED = {
     ("tasks", "embedding"),
     ("tasks", "recogniser"),
+    ("tasks", "shared"),
     ("stages", "captioned_scores"),
     ("stages", "gradient_cache"),
     ("stages", "kept_features"),

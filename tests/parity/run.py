@@ -20,6 +20,7 @@ from tests.parity import (
     cases_answers,
     cases_boxes,
     cases_captioning,
+    cases_localization,
     cases_models,
     cases_multimodal,
     cases_recognition,
@@ -41,6 +42,7 @@ CHECKS: dict[str, Callable[[Case], None]] = {
     **cases_text.CHECKS,
     **cases_answers.CHECKS,
     **cases_boxes.CHECKS,
+    **cases_localization.CHECKS,
 }
 
 

@@ -11,8 +11,10 @@ told; no source says what the official lists did.
 from __future__ import annotations
 
 import logging
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from internvideo.data.annotations import files
@@ -29,7 +31,7 @@ from internvideo.errors import AnnotationError, unknown_name
 from internvideo.values import Annotations, Record, Segment
 
 _COLUMNS = ("path", "total_time", "start", "end", "label")
-_SUBSETS = {**SPLITS, "training": "train", "testing": "test"}
+SUBSETS = {**SPLITS, "training": "train", "testing": "test"}
 
 _log = logging.getLogger(__name__)
 
@@ -100,32 +102,64 @@ def read_activitynet(
     path = Path(path)
     if cut not in ("none", *SPLITS):
         raise unknown_name("split to cut", cut, ("none", *SPLITS))
-    database = _database(path)
+    database = read_database(path)
     names = files.named_classes(path, classes)
-    names = names or tuple(sorted({label for *_, found in database for *_, label in found}))
+    names = names or tuple(sorted({one.label for video in database for one in video.instances}))
     number = {name: place for place, name in enumerate(names)}
     videos = []
-    for video, subset, found in database:
+    for video in database:
         segments = []
-        for start_s, end_s, label in found:
-            if label not in number:
-                hint = files.nearest(label, names)
+        for one in video.instances:
+            if one.label not in number:
+                hint = files.nearest(one.label, names)
                 raise AnnotationError(
-                    f"{path}, video {video}: {label!r} is in no list of classes{hint}"
+                    f"{path}, video {video.id}: {one.label!r} is in no list of classes{hint}"
                 )
-            segments.append(Segment(start_s=start_s, end_s=end_s, label=number[label]))
-        videos.append((_SUBSETS[subset], segments))
-    tried = [_names(video, subset, found) for video, subset, found in database]
-    places = find_videos(Path(root or path.parent), tried)
+            segments.append(Segment(start_s=one.start_s, end_s=one.end_s, label=number[one.label]))
+        videos.append((SUBSETS[video.subset], segments))
+    places = find_videos(Path(root or path.parent), [video.names() for video in database])
     items = [(place, *video) for place, video in zip(places, videos, strict=True)]
     return Annotations(records=_records(path, items, cut=SPLITS.get(cut)), classes=names)
 
 
-_Instance = tuple[float, float, str]
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """A span of a video of one class; `label_id` where the file numbers its classes."""
+
+    start_s: float
+    end_s: float
+    label: str
+    label_id: int | None = None
 
 
-def _database(path: Path) -> list[tuple[str, str, list[_Instance]]]:
-    """Read id, subset and instances of every video; say how many had to be left out."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UntrimmedVideo:
+    """An entry of a database; `subset` is in lower case."""
+
+    id: str
+    subset: str
+    instances: tuple[Instance, ...]
+    duration_s: float | None = None
+    rate_fps: float | None = None
+
+    def names(self) -> tuple[str, ...]:
+        """Say where it may lie: with or without `v_`, in folders of its class or subset."""
+        bare = self.id.removeprefix("v_")
+        label = self.instances[0].label if self.instances else ""
+        folders = ("", self.subset, SUBSETS[self.subset], label, label.replace(" ", "_"))
+        named = [f"{folder}/{name}" for folder in folders for name in (f"v_{bare}", bare)]
+        return tuple(dict.fromkeys(name.removeprefix("/") for name in named))
+
+
+def read_database(path: Path, *, with_empty: bool = False) -> list[UntrimmedVideo]:
+    """Read every video of the json of ActivityNet, HACS, FineAction, or of ActionFormer's copies.
+
+    What had to be left out is counted and told, with the first place of each reason.
+
+    Args:
+        path: The file; `anet_anno_action.json` has its subsets in `video_info_new.csv` beside it.
+        with_empty: Keep videos without an instance; otherwise only those of a test subset.
+    """
     found = files.read_json(path)
     entries = found.get("database", found) if isinstance(found, dict) else None
     if not isinstance(entries, dict) or not entries:
@@ -136,23 +170,39 @@ def _database(path: Path) -> list[tuple[str, str, list[_Instance]]]:
     subsets = {row["video"]: row["subset"] for _, row in rows}
     videos = []
     left_out: Counter[str] = Counter()
+    first: dict[str, str] = {}
+
+    def leave_out(reason: str, count: int, where: str) -> None:
+        if count:
+            left_out[reason] += count
+            first.setdefault(reason, where)
+
     for video, entry in entries.items():
         where = f"{path}, video {video}"
         entry = with_fields(where, entry, "annotations")
-        subset = str(entry.get("subset", subsets.get(video, "")))
-        if subset not in _SUBSETS:
-            left_out["videos of no subset"] += 1
+        subset = str(entry.get("subset", subsets.get(video, ""))).lower()
+        if subset not in SUBSETS:
+            leave_out("videos of no subset", 1, f"video {video}")
             continue
         instances = [_instance(where, one) for one in entry["annotations"]]
-        timed = [one for one in instances if one[0] < one[1]]
-        left_out["instances that hold no time"] += len(instances) - len(timed)
-        if timed or subset in ("test", "testing"):
-            videos.append((video, subset, timed))
+        timed = [one for one in instances if one.start_s < one.end_s < math.inf]
+        leave_out("instances that hold no time", len(instances) - len(timed), f"video {video}")
+        if timed or with_empty or SUBSETS[subset] == "test":
+            duration_s = _number(where, entry, "duration", "duration_second")
+            rate_fps = _number(where, entry, "fps")
+            videos.append(
+                UntrimmedVideo(
+                    id=video,
+                    subset=subset,
+                    instances=tuple(timed),
+                    duration_s=duration_s,
+                    rate_fps=rate_fps,
+                )
+            )
         else:
-            left_out["videos without an instance"] += 1
+            leave_out("videos without an instance", 1, f"video {video}")
     for reason, count in left_out.items():
-        if count:
-            _log.warning("%s: left out %d %s", path, count, reason)
+        _log.warning("%s: left out %d %s, first %s", path, count, reason, first[reason])
     if not videos:
         raise AnnotationError(
             f"{path}: no video says its subset; put video_info_new.csv beside the file"
@@ -160,23 +210,28 @@ def _database(path: Path) -> list[tuple[str, str, list[_Instance]]]:
     return videos
 
 
-def _instance(where: str, entry: object) -> _Instance:
+def _number(where: str, entry: dict[str, object], *names: str) -> float | None:
+    """Read the first of these fields that is there; a length or rate is positive."""
+    for name in names:
+        value = entry.get(name)
+        if value is not None:
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not is_number or not 0 < value < math.inf:
+                raise AnnotationError(f"{where}: {name} is {value!r:.80}, expected above 0")
+            return float(value)
+    return None
+
+
+def _instance(where: str, entry: object) -> Instance:
     fields = with_fields(where, entry, "segment", "label")
-    segment = fields["segment"]
+    segment, label_id = fields["segment"], fields.get("label_id")
     is_span = isinstance(segment, list) and len(segment) == 2
     if not is_span or not all(isinstance(side, int | float) for side in segment):
         raise AnnotationError(f"{where}: segment is {segment!s:.80}, expected [start, end]")
+    if label_id is not None and (not isinstance(label_id, int) or label_id < 0):
+        raise AnnotationError(f"{where}: label_id is {label_id!r:.80}, expected a number from 0")
     start_s, end_s = map(float, segment)
-    return max(0.0, start_s), end_s, str(fields["label"])
-
-
-def _names(video: str, subset: str, found: Sequence[_Instance]) -> tuple[str, ...]:
-    """Say where a video may lie: with or without `v_`, in folders of its class or subset."""
-    bare = video.removeprefix("v_")
-    label = found[0][2] if found else ""
-    folders = ("", f"{subset}/", f"{_SUBSETS[subset]}/", f"{label}/", f"{label.replace(' ', '_')}/")
-    named = [f"{folder}{name}" for folder in folders for name in (f"v_{bare}", bare)]
-    return tuple(dict.fromkeys(name for name in named if not name.startswith("/")))
+    return Instance(max(0.0, start_s), end_s, str(fields["label"]), label_id)
 
 
 def _segment_rows(table: Path) -> Iterator[tuple[int, str, str, str, str]]:
