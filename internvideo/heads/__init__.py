@@ -2,10 +2,8 @@
 
 from internvideo.heads.classify import (
     AttentivePooling,
-    Units,
     VideoClassifier,
     VideoClassifierConfig,
-    in_units,
     map_head_rows,
     rows_of_classes,
 )
@@ -30,11 +28,9 @@ __all__ = [
     "QuestionAnswerer",
     "QuestionAnswererConfig",
     "TokenWeights",
-    "Units",
     "VideoClassifier",
     "VideoClassifierConfig",
     "equal_weights",
-    "in_units",
     "map_head_rows",
     "mean_frame_similarity",
     "rows_of_classes",

@@ -27,8 +27,19 @@ from internvideo.models.generation import (
 from internvideo.models.key_values import KeyValueCache
 from internvideo.models.layers import Attention, Block, Mlp
 from internvideo.models.masked_autoencoder import DecoderConfig, MaskedAutoencoder
-from internvideo.models.masked_encoder import MaskedEncoder, MaskedEncoderConfig
-from internvideo.models.masking import MASKS, MaskingConfig, TokenSplit, split_of, split_tokens
+from internvideo.models.masked_encoder import (
+    MaskedEncoder,
+    MaskedEncoderConfig,
+    PatchEmbed,
+    project_tubelets,
+)
+from internvideo.models.masking import (
+    MASKS,
+    MaskIndices,
+    MaskingConfig,
+    mask_indices,
+    sample_masks,
+)
 from internvideo.models.multimodal_encoder import (
     MultimodalEncoder,
     MultimodalEncoderConfig,
@@ -37,7 +48,7 @@ from internvideo.models.multimodal_encoder import (
     caption_context,
     unit_length,
 )
-from internvideo.models.positions import axes_sine_table, resize_positions, sine_table
+from internvideo.models.positions import resize_positions, sine_table
 from internvideo.models.sizes import (
     CLIPS,
     DECODERS,
@@ -51,7 +62,6 @@ from internvideo.models.sizes import (
 )
 from internvideo.models.text_encoder import TextEncoder, TextEncoderConfig, TextOutput
 from internvideo.models.tokens import (
-    changing_tokens,
     gather_tokens,
     patchify,
     patchify_frames,
@@ -148,6 +158,7 @@ __all__ = [
     "KeyValueCache",
     "Layout",
     "LoadReport",
+    "MaskIndices",
     "MaskedAutoencoder",
     "MaskedEncoder",
     "MaskedEncoderConfig",
@@ -155,6 +166,7 @@ __all__ = [
     "Mlp",
     "MultimodalEncoder",
     "MultimodalEncoderConfig",
+    "PatchEmbed",
     "ReadWeights",
     "Release",
     "StartReport",
@@ -162,7 +174,6 @@ __all__ = [
     "TextEncoder",
     "TextEncoderConfig",
     "TextOutput",
-    "TokenSplit",
     "UniFormer",
     "UniFormerConfig",
     "UniFormerOutput",
@@ -172,10 +183,8 @@ __all__ = [
     "attend_once",
     "autoencoder_macs",
     "average_weights",
-    "axes_sine_table",
     "beam_search",
     "caption_context",
-    "changing_tokens",
     "classifier_weights",
     "coordinated_embedding",
     "count_fates",
@@ -194,19 +203,20 @@ __all__ = [
     "initialise_classifier",
     "initialise_from_clip",
     "load_weights",
+    "mask_indices",
     "masked_encoder_config_of",
     "merge_with_clip",
     "multimodal_config_of",
     "patchify",
     "patchify_frames",
     "place_tokens",
+    "project_tubelets",
     "read_state",
     "release",
     "resize_positions",
+    "sample_masks",
     "sine_table",
     "size_of",
-    "split_of",
-    "split_tokens",
     "text_macs",
     "to_official_classifier",
     "training_flops",

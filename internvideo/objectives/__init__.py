@@ -21,12 +21,11 @@ from internvideo.objectives.evidential import (
     evidential_uncertainty,
 )
 from internvideo.objectives.reconstruction import (
-    clip_statistics,
+    mean_baseline_error,
     per_sample_error,
     pixel_targets,
     reconstruction_loss,
     standardise,
-    trivial_error,
     unnormalise,
 )
 from internvideo.objectives.words import word_loss, word_rarity
@@ -39,7 +38,6 @@ __all__ = [
     "captioning_loss",
     "clamp_logit_scale",
     "classification_loss",
-    "clip_statistics",
     "contrastive_loss",
     "count_targets",
     "dual_softmax_loss",
@@ -48,6 +46,7 @@ __all__ = [
     "evidential_terms",
     "evidential_uncertainty",
     "matched_contrastive_loss",
+    "mean_baseline_error",
     "per_sample_error",
     "pixel_targets",
     "queue_contrastive_loss",
@@ -55,7 +54,6 @@ __all__ = [
     "reconstruction_loss",
     "sigmoid_loss",
     "standardise",
-    "trivial_error",
     "unnormalise",
     "word_loss",
     "word_rarity",

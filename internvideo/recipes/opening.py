@@ -162,8 +162,9 @@ def _described(run: Run) -> tuple[str, ModelConfig, Preprocessing]:
             encoder = stage.encoder
             seen = _changed(seen, encoder.num_frames, encoder.side_px)
             seen = replace(seen, mean=encoder.pixel_mean, std=encoder.pixel_std)
-            seen = replace(seen, in_clip_units=stage.target == "clip")
-            config = AutoencoderConfig(encoder=encoder, decoder=stage.decoder)
+            config = AutoencoderConfig(
+                encoder=encoder, front_end=stage.front_end, decoder=stage.decoder
+            )
             return "masked-autoencoder", config, seen
         case MultimodalPretraining():
             seen = _changed(seen, stage.num_frames, stage.encoder.video.side_px)

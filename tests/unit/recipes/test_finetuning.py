@@ -27,6 +27,7 @@ from internvideo.recipes.pretrained import (
     save_pretrained,
 )
 from internvideo.stages.starting import read_start, start_classifier
+from internvideo.tiny import MaskedFrontEndConfig
 from internvideo.values import Annotations, Record
 
 MASKED = MaskedEncoderConfig(num_frames=4, side_px=32, width=24, depth=4, num_heads=2)
@@ -132,15 +133,16 @@ def test_a_pretrained_masked_encoder_keeps_its_pixels_and_sampling():
 
     encoder = run.stage.model.encoder
     assert (encoder.pixel_mean, encoder.pixel_std) == (seen["mean"], seen["std"])
-    assert (run.stage.model.pooling, run.stage.model.units) == ("mean", "fixed")
+    assert (run.stage.model.pooling, run.stage.model.front_end) == ("mean", None)
     assert (run.data.stride_frames, run.data.eval_crop) == (3, 0.875)
 
 
-def test_a_pretraining_in_clip_units_stays_in_them():
-    config = AutoencoderConfig(encoder=MASKED)
-    run = planned(start=start("masked-autoencoder", config, in_clip_units=True))
+def test_a_pretraining_behind_a_front_end_stays_behind_it():
+    front_end = MaskedFrontEndConfig(position_base=20.0)
+    config = AutoencoderConfig(encoder=MASKED, front_end=front_end)
+    run = planned(start=start("masked-autoencoder", config))
 
-    assert run.stage.model.units == "clip"
+    assert run.stage.model.front_end == front_end
 
 
 def test_a_probe_of_a_masked_encoder_reads_tokens_with_a_query():

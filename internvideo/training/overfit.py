@@ -1,4 +1,4 @@
-"""Can a network learn a handful of clips by heart? If not, no amount of training will help.
+"""The overfit check: can a network learn a handful of clips by heart? If not, training is in vain.
 
 Shapes: logits (b, y), labels (b,).
 """
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Memorised:
+class OverfitCheck:
     """How far it came: updates done, and the loss and right answers before and after them."""
 
     num_clips: int
@@ -53,7 +53,7 @@ class Memorised:
         return f"knew {self.num_right} of {self.num_clips} clips by heart, {losses}; {why}"
 
 
-def memorise(
+def overfit_check(
     logits: Callable[[], Tensor],
     parameters: Iterable[nn.Parameter],
     labels: Int64[Tensor, " b"],
@@ -61,7 +61,7 @@ def memorise(
     lr: float,
     most_steps: int = 100,
     limit_s: float = 60.0,
-) -> Memorised:
+) -> OverfitCheck:
     """Train on the same clips until all of them are right; the parameters are changed.
 
     Args:
@@ -84,7 +84,7 @@ def memorise(
         num_steps, late = len(losses) - 1, time.monotonic() > deadline
         done = num_right == len(labels) and losses[-1] < 0.9 * losses[0]
         if done or late or num_steps == most_steps or not math.isfinite(losses[-1]):
-            return Memorised(
+            return OverfitCheck(
                 num_clips=len(labels),
                 num_right=num_right,
                 num_steps=num_steps,

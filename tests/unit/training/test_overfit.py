@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from internvideo.training import memorise
+from internvideo.training import overfit_check
 
 LABELS = torch.tensor([0, 1, 2, 0])
 
@@ -13,7 +13,9 @@ LABELS = torch.tensor([0, 1, 2, 0])
 def learned(inputs: torch.Tensor, *, lr=0.1, factor=1.0, **options):
     torch.manual_seed(0)
     model = nn.Linear(inputs.shape[1], 3)
-    return memorise(lambda: factor * model(inputs), model.parameters(), LABELS, lr=lr, **options)
+    return overfit_check(
+        lambda: factor * model(inputs), model.parameters(), LABELS, lr=lr, **options
+    )
 
 
 def test_different_clips_are_memorised():
@@ -54,7 +56,7 @@ def test_frozen_parameters_stay_as_they_are():
     head = nn.Linear(3, 3)
     before = frozen.weight.clone()
 
-    memorise(
+    overfit_check(
         lambda: head(frozen(torch.eye(4))),
         [*frozen.parameters(), *head.parameters()],
         LABELS,
