@@ -52,9 +52,6 @@ MODELS = {
     "classifier on A behind a front end": lambda: VideoClassifier(
         replace(ON_A, front_end=FRONT_END, pooling="attentive")
     ),
-    "classifier behind a stem": lambda: VideoClassifier(
-        replace(ON_B, encoder=replace(B, stem_width=4, time_kernel=3))
-    ),
     "classifier of some places": lambda: VideoClassifier(
         replace(ON_B, encoder=replace(B, num_changing=2, least_change=0.5))
     ),
@@ -106,7 +103,7 @@ def _outputs(path: Path, inputs: tuple[torch.Tensor, ...]) -> dict[str, torch.Te
         ("encoder A", "encoder", "onnx"),
         ("classifier on A", "classifier", "onnx"),
         ("classifier on B", "classifier", "onnx"),
-        ("classifier of changes", "classifier", "onnx"),
+        ("classifier on A behind a front end", "classifier", "onnx"),
         ("classifier of some places", "classifier", "onnx"),
         ("coordinated", "classifier", "onnx"),
         ("encoder B", "video", "onnx"),
