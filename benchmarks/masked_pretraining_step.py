@@ -27,7 +27,7 @@ from internvideo.models import (
     autoencoder_macs,
     gather_tokens,
     patchify_frames,
-    split_tokens,
+    sample_masks,
     training_flops,
 )
 from internvideo.objectives import pixel_targets, reconstruction_loss
@@ -57,23 +57,25 @@ def finish(model: nn.Module, loss_of: Callable[[], Tensor]) -> Callable[[], None
     return step
 
 
-def our_step(size: str, precision: str, device: str, *, skipped_ratio: float) -> Callable[[], None]:
+def our_step(
+    size: str, precision: str, device: str, *, decoder_mask_ratio: float
+) -> Callable[[], None]:
     encoder = ENCODERS[size]
     frames = frames_of(size, device)
     model = MaskedAutoencoder(encoder, DECODERS[size]).to(device)
     run = torch.compile(model) if device == "cuda" else model
-    masking = MaskingConfig(skipped_ratio=skipped_ratio)
+    masking = MaskingConfig(decoder_mask_ratio=decoder_mask_ratio)
     generator = torch.Generator().manual_seed(0)
 
     def loss_of() -> Tensor:
         seeds = torch.randint(2**62, (len(frames),), generator=generator)
-        split = split_tokens(masking, encoder.grid, seeds).to(device)
+        masks = sample_masks(masking, encoder.grid, seeds).to(device)
         patches = patchify_frames(frames, encoder.tubelet)
-        visible = gather_tokens(patches, split.visible_index)
-        target = pixel_targets(gather_tokens(patches, split.predicted_index), normalised=True)
+        visible = gather_tokens(patches, masks.visible_index)
+        target = pixel_targets(gather_tokens(patches, masks.predicted_index), normalised=True)
         with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
-            predicted = run(visible, split.visible_index, split.predicted_index)
-        return reconstruction_loss(predicted, target, split.counted)
+            predicted = run(visible, masks.visible_index, masks.predicted_index)
+        return reconstruction_loss(predicted, target, masks.loss_mask)
 
     return finish(model, loss_of)
 
@@ -101,7 +103,7 @@ def peer_step(size: str, precision: str, device: str) -> Callable[[], None]:
     masking, generator = MaskingConfig(), torch.Generator().manual_seed(0)
 
     def loss_of() -> Tensor:
-        masked = torch.stack([masking.draw(encoder.grid, generator) for _ in clip]).to(device)
+        masked = torch.stack([masking.sample(encoder.grid, generator) for _ in clip]).to(device)
         with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
             return model(clip, bool_masked_pos=masked).loss
 
@@ -112,8 +114,8 @@ def step_of(side: str, size: str, precision: str, device: str) -> Callable[[], N
     torch.manual_seed(0)
     if side == "peer":
         return peer_step(size, precision, device)
-    skipped_ratio = 0.5 if side == "dual" else 0.0
-    return our_step(size, precision, device, skipped_ratio=skipped_ratio)
+    decoder_mask_ratio = 0.5 if side == "dual" else 0.0
+    return our_step(size, precision, device, decoder_mask_ratio=decoder_mask_ratio)
 
 
 def macs_of(side: str, size: str) -> int:

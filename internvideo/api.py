@@ -196,7 +196,6 @@ class Model:
             crop=seen.crop,
             mean=seen.mean,
             std=seen.std,
-            in_clip_units=seen.in_clip_units,
             name=self.name,
         )
 

@@ -194,7 +194,12 @@ class Finetune:
         self, run: Run, told: dict[str, Any], *, begun: bool
     ) -> tuple[Outcome, dict[str, Any]]:
         from internvideo.cli.terminal import progress
-        from internvideo.runs import checkpoint_documents, measure_cost, memorise_few, to_document
+        from internvideo.runs import (
+            checkpoint_documents,
+            measure_cost,
+            overfit_few_clips,
+            to_document,
+        )
         from internvideo.stages import PostPretraining, PostPretrainingStage
         from internvideo.training import joined, train
         from internvideo.training.journal import replace_text
@@ -212,12 +217,15 @@ class Finetune:
             )
             if not begun:
                 if not self.skip_memorising:
-                    memorised = memorise_few(stage, run.training)
-                    told["memorised"] = {**asdict(memorised), "succeeded": memorised.succeeded}
-                    if memorised.succeeded:
-                        self._say(str(memorised))
+                    check = overfit_few_clips(stage, run.training)
+                    told["overfit_check"] = {
+                        **asdict(check),
+                        "succeeded": check.succeeded,
+                    }
+                    if check.succeeded:
+                        self._say(str(check))
                     else:
-                        logger.warning("%s", memorised)
+                        logger.warning("%s", check)
                 cost = measure_cost(stage, run)
                 told |= {"num_steps": cost.num_steps, "step_s": cost.step_s}
                 self._say(

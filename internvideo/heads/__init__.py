@@ -3,10 +3,8 @@
 from internvideo.heads.actor_context import ActorContextHead
 from internvideo.heads.classify import (
     AttentivePooling,
-    Units,
     VideoClassifier,
     VideoClassifierConfig,
-    in_units,
     map_head_rows,
     rows_of_classes,
 )
@@ -32,11 +30,9 @@ __all__ = [
     "QuestionAnswerer",
     "QuestionAnswererConfig",
     "TokenWeights",
-    "Units",
     "VideoClassifier",
     "VideoClassifierConfig",
     "equal_weights",
-    "in_units",
     "map_head_rows",
     "mean_frame_similarity",
     "rows_of_classes",

@@ -4,7 +4,7 @@ Source: the fine-tuning model of VideoMAE (pooling "mean" and "first", encoder A
 UniFormerV2 (pooling "query", encoder B); the attentive probe of V-JEPA (arXiv:2404.08471, one
 cross-attention without its feed-forward part), on either.
 Shapes: clip (b, c, t, h, w) float, normalised -> features (b, d) -> logits (b, y).
-Differs from the released code: an encoder that starts with aligned attention keeps its own start.
+Differs from the released code: an encoder behind a front end keeps the start of pretraining.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from pydantic import Discriminator, Tag
 from torch import Tensor, nn
@@ -29,11 +28,7 @@ from internvideo.models import (
     UniFormerOutput,
     attend_once,
 )
-
-Units = Literal["fixed", "clip", "differences", "clip-and-differences"]
-
-# Of pixels in [0, 1]; the first is that of masked pretraining.
-_DEVIATION_EPS, _CHANGE_EPS = 0.01, 0.004
+from internvideo.tiny import MaskedFrontEndConfig, build_masked_encoder
 
 
 def _family(encoder: Any) -> str:
@@ -54,13 +49,12 @@ class VideoClassifierConfig:
     """A linear classifier on an encoder; the defaults are VideoMAE's on ViT-B/16."""
 
     encoder: Encoder = field(default_factory=lambda: MaskedEncoderConfig(final_norm=False))
+    front_end: MaskedFrontEndConfig | None = None  # of tiny encoders, see internvideo/tiny
     num_classes: int = 400
     # "mean" of A's tokens; "first" of them, the first tubelet, as the released code does without
     # mean pooling (there is no class token); "query", the vector that B pools its tokens to;
     # "attentive", what a learned query reads from all tokens of either.
     pooling: Literal["mean", "first", "query", "attentive"] = "mean"
-    # What the encoder sees of a clip, see `in_units`.
-    units: Units = "fixed"
     dropout: float = 0.0
     init_scale: float = 0.001  # start near equal scores for all classes
     norm_eps: float | None = None  # of the norm before the head; None: the encoder's
@@ -70,14 +64,13 @@ class VideoClassifierConfig:
             raise ConfigError(f"num_classes is {self.num_classes}; a classifier has at least one")
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"dropout is {self.dropout}; give a share from 0 to below 1")
-        channels = getattr(self.encoder, "num_channels", 3)
-        made = 6 if self.units == "clip-and-differences" else 3
-        if self.units != "fixed" and channels != made:
-            raise ConfigError(
-                f"units {self.units!r} make {made} channels and the encoder reads {channels}; give "
-                f"encoder.pixel_mean and pixel_std {made} values (6 for encoder A alone), or "
-                "choose other units"
-            )
+        if self.front_end is not None:
+            if not isinstance(self.encoder, MaskedEncoderConfig):
+                raise ConfigError(
+                    f"front_end {self.front_end.kind!r} is for encoder A and the encoder is a "
+                    f"{type(self.encoder).__name__}; set front_end to none"
+                )
+            self.front_end.check(self.encoder)
         if isinstance(self.encoder, UniFormerConfig):
             if self.pooling not in ("query", "attentive"):
                 raise ConfigError(
@@ -96,6 +89,11 @@ class VideoClassifierConfig:
                 "pooling 'first' needs final_norm=True"
             )
 
+    @property
+    def num_salient_tubelets(self) -> int:
+        """How many tubelets of a clip encoder A reads; 0: all."""
+        return 0 if self.front_end is None else self.front_end.num_salient_tubelets
+
 
 class VideoClassifier(nn.Module):
     """Encoder, pooling, norm, dropout, linear."""
@@ -108,8 +106,8 @@ class VideoClassifier(nn.Module):
         if isinstance(encoder, UniFormerConfig):
             self.encoder: MaskedEncoder | UniFormer = UniFormer(encoder)
         else:
-            self.encoder = MaskedEncoder(encoder)
-            if not encoder.aligned_attention:
+            self.encoder = build_masked_encoder(encoder, config.front_end)
+            if config.front_end is None:
                 self.encoder.apply(_initialise)
         self.pool = None
         if config.pooling == "attentive":
@@ -130,7 +128,7 @@ class VideoClassifier(nn.Module):
 
     def represent(self, clip: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b *n d"]:
         """What the encoder gives to the head: one vector of a clip, or tokens to read."""
-        return self.select(self.encoder(in_units(clip, self.config.units)))
+        return self.select(self.encoder(clip))
 
     def select(self, output: Float[Tensor, "b n d"] | UniFormerOutput) -> Float[Tensor, "b *n d"]:
         """Of all that encoder A or B gives, what the head reads."""
@@ -172,30 +170,6 @@ class AttentivePooling(nn.Module):
 
     def forward(self, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b d"]:
         return attend_once(self.attn, self.query.expand(tokens.shape[0], -1), self.norm(tokens))
-
-
-def in_units(clip: Float[Tensor, "b c t h w"], units: Units) -> Float[Tensor, "b d t h w"]:
-    """Turn a clip into what an encoder sees; except with "fixed" it has pixels in [0, 1].
-
-    Args:
-        clip: Frames.
-        units: "fixed": the clip as it is, normalised before. "clip": measured from its mean colour,
-            in units of its own deviation, as masked pretraining with target "clip" did.
-            "differences": of each frame from the one before, in units of their own deviation, with
-            zeros for the first; what does not move is then not seen. "clip-and-differences": both,
-            as twice as many channels.
-    """
-    if units == "fixed":
-        return clip
-    if units == "clip-and-differences":
-        return torch.cat([in_units(clip, "clip"), in_units(clip, "differences")], dim=1)
-    if units == "clip":
-        change, least = clip - clip.mean((2, 3, 4), keepdim=True), _DEVIATION_EPS
-    else:
-        change, least = F.pad(clip.diff(dim=2), (0, 0, 0, 0, 1, 0)), _CHANGE_EPS
-    # In two steps: other programs than torch sum one by one, and lose digits in long sums.
-    power = change.square().mean((3, 4), keepdim=True).mean((1, 2), keepdim=True)
-    return change / (power.sqrt() + least)
 
 
 def map_head_rows(weights: Mapping[str, Tensor], rows: Sequence[int]) -> dict[str, Tensor]:

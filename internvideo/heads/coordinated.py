@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from internvideo.errors import ConfigError
-from internvideo.heads.classify import VideoClassifier, VideoClassifierConfig, in_units
+from internvideo.heads.classify import VideoClassifier, VideoClassifierConfig
 from internvideo.models import (
     CoordinatedOutput,
     Coordination,
@@ -65,6 +65,11 @@ class CoordinatedClassifierConfig:
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"dropout is {self.dropout}; give a share from 0 to below 1")
         self.coordination.pairs(*self.encoders)
+        if self.coordination.reads == "slot" and a.num_salient_tubelets:
+            raise ConfigError(
+                "reads='slot' needs equally many tokens of A at each moment, but A reads only the "
+                f"{a.num_salient_tubelets} tubelets that change most; take reads='clip'"
+            )
 
     @property
     def num_classes(self) -> int:
@@ -136,8 +141,8 @@ class CoordinatedClassifier(nn.Module):
         return self.coordination.read(
             a,
             b,
-            _as_trained(clip, config.masked, config.masked_mean, config.masked_std),
-            _as_trained(frames, config.multimodal, config.multimodal_mean, config.multimodal_std),
+            _normalised(clip, config.masked_mean, config.masked_std),
+            _normalised(frames, config.multimodal_mean, config.multimodal_std),
         )
 
     def coordinate(self, features: FrozenFeatures) -> CoordinatedOutput:
@@ -188,9 +193,8 @@ class CoordinatedClassifier(nn.Module):
         return self
 
 
-def _as_trained(
-    clip: Float[Tensor, "b c t h w"], config: VideoClassifierConfig, mean: Colour, std: Colour
-) -> Float[Tensor, "b d t h w"]:
-    """Give a clip in [0, 1] the units that a classifier was trained in."""
+def _normalised(
+    clip: Float[Tensor, "b c t h w"], mean: Colour, std: Colour
+) -> Float[Tensor, "b c t h w"]:
     shift, scale = (clip.new_tensor(values)[:, None, None, None] for values in (mean, std))
-    return in_units((clip - shift) / scale, config.units)
+    return (clip - shift) / scale

@@ -38,7 +38,6 @@ from internvideo.heads import (
 )
 from internvideo.models import (
     DecoderConfig,
-    MaskedAutoencoder,
     MaskedEncoder,
     MaskedEncoderConfig,
     MultimodalEncoder,
@@ -49,6 +48,7 @@ from internvideo.models import (
     ViclipConfig,
 )
 from internvideo.text import Tokenizer
+from internvideo.tiny import MaskedFrontEndConfig, build_masked_autoencoder
 from internvideo.values import IMAGENET_MEAN, IMAGENET_STD
 
 
@@ -57,6 +57,7 @@ class AutoencoderConfig:
     """Encoder A with the decoder of its pretraining."""
 
     encoder: MaskedEncoderConfig = field(default_factory=MaskedEncoderConfig)
+    front_end: MaskedFrontEndConfig | None = None
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
 
 
@@ -76,7 +77,7 @@ KINDS: dict[str, tuple[type[ModelConfig], Callable[[Any], nn.Module]]] = {
     "masked-encoder": (MaskedEncoderConfig, MaskedEncoder),
     "masked-autoencoder": (
         AutoencoderConfig,
-        lambda config: MaskedAutoencoder(config.encoder, config.decoder),
+        lambda config: build_masked_autoencoder(config.encoder, config.decoder, config.front_end),
     ),
     "video-classifier": (VideoClassifierConfig, VideoClassifier),
     "coordinated-classifier": (CoordinatedClassifierConfig, CoordinatedClassifier),
@@ -101,9 +102,6 @@ class Preprocessing:
     crop: float = 1.0
     sampling: Literal["dense", "segments"] = "dense"
     stride_frames: int = 4
-    # Pixels are measured from their clip's mean colour in its own deviation, not by mean and std
-    # (target "clip" of masked pretraining).
-    in_clip_units: bool = False
 
     def __post_init__(self) -> None:
         if min(self.num_frames, self.side_px, self.stride_frames) < 1 or not 0 < self.crop <= 1:

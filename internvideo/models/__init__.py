@@ -1,7 +1,12 @@
 """Networks: tensors to tensors. They know nothing of files, annotations, optimisers or ranks."""
 
-from internvideo.models.caption_decoder import CaptionDecoder, CaptionDecoderConfig
-from internvideo.models.clip_blocks import ClipAttention
+from internvideo.models.caption_decoder import (
+    CaptionDecoder,
+    CaptionDecoderConfig,
+)
+from internvideo.models.clip_blocks import (
+    ClipAttention,
+)
 from internvideo.models.coordination import (
     CoordinatedOutput,
     Coordination,
@@ -24,11 +29,31 @@ from internvideo.models.generation import (
     generate,
     greedy_search,
 )
-from internvideo.models.key_values import KeyValueCache
-from internvideo.models.layers import Attention, Block, Mlp
-from internvideo.models.masked_autoencoder import DecoderConfig, MaskedAutoencoder
-from internvideo.models.masked_encoder import MaskedEncoder, MaskedEncoderConfig
-from internvideo.models.masking import MASKS, MaskingConfig, TokenSplit, split_of, split_tokens
+from internvideo.models.key_values import (
+    KeyValueCache,
+)
+from internvideo.models.layers import (
+    Attention,
+    Block,
+    Mlp,
+)
+from internvideo.models.masked_autoencoder import (
+    DecoderConfig,
+    MaskedAutoencoder,
+)
+from internvideo.models.masked_encoder import (
+    MaskedEncoder,
+    MaskedEncoderConfig,
+    PatchEmbed,
+    project_tubelets,
+)
+from internvideo.models.masking import (
+    MASKS,
+    MaskIndices,
+    MaskingConfig,
+    mask_indices,
+    sample_masks,
+)
 from internvideo.models.multimodal_encoder import (
     MultimodalEncoder,
     MultimodalEncoderConfig,
@@ -37,8 +62,14 @@ from internvideo.models.multimodal_encoder import (
     caption_context,
     unit_length,
 )
-from internvideo.models.positions import axes_sine_table, resize_positions, sine_table
-from internvideo.models.roi_align import enlarge_boxes, roi_align
+from internvideo.models.positions import (
+    resize_positions,
+    sine_table,
+)
+from internvideo.models.roi_align import (
+    enlarge_boxes,
+    roi_align,
+)
 from internvideo.models.sizes import (
     CLIPS,
     DECODERS,
@@ -50,17 +81,26 @@ from internvideo.models.sizes import (
     VIDEOMAE_DECODERS,
     VIDEOMAE_V2_DECODERS,
 )
-from internvideo.models.text_encoder import TextEncoder, TextEncoderConfig, TextOutput
+from internvideo.models.text_encoder import (
+    TextEncoder,
+    TextEncoderConfig,
+    TextOutput,
+)
 from internvideo.models.tokens import (
-    changing_tokens,
     gather_tokens,
     patchify,
     patchify_frames,
     place_tokens,
     unpatchify,
 )
-from internvideo.models.uniformer import UniFormer, UniFormerConfig, UniFormerOutput
-from internvideo.models.uniformer_blocks import attend_once
+from internvideo.models.uniformer import (
+    UniFormer,
+    UniFormerConfig,
+    UniFormerOutput,
+)
+from internvideo.models.uniformer_blocks import (
+    attend_once,
+)
 from internvideo.models.viclip import (
     JointEncoder,
     JointEncoderConfig,
@@ -70,20 +110,9 @@ from internvideo.models.viclip import (
 )
 
 __all__ = [
-    "enlarge_boxes",
-    "roi_align",
-    "CLIPS",
-    "DECODERS",
-    "ENCODERS",
-    "JOINT_ENCODERS",
-    "MASKS",
-    "MULTIMODAL_ENCODERS",
-    "TEXT_ENCODERS",
-    "UNIFORMERS",
-    "VIDEOMAE_DECODERS",
-    "VIDEOMAE_V2_DECODERS",
     "Attention",
     "Block",
+    "CLIPS",
     "CaptionDecoder",
     "CaptionDecoderConfig",
     "CaptionScores",
@@ -92,13 +121,19 @@ __all__ = [
     "CoordinatedOutput",
     "Coordination",
     "CoordinationConfig",
+    "DECODERS",
     "DecoderConfig",
+    "ENCODERS",
     "FrozenFeatures",
     "GenerationConfig",
+    "JOINT_ENCODERS",
     "JointEncoder",
     "JointEncoderConfig",
     "JointVideoEmbedding",
     "KeyValueCache",
+    "MASKS",
+    "MULTIMODAL_ENCODERS",
+    "MaskIndices",
     "MaskedAutoencoder",
     "MaskedEncoder",
     "MaskedEncoderConfig",
@@ -106,35 +141,40 @@ __all__ = [
     "Mlp",
     "MultimodalEncoder",
     "MultimodalEncoderConfig",
+    "PatchEmbed",
+    "TEXT_ENCODERS",
     "TextEmbedding",
     "TextEncoder",
     "TextEncoderConfig",
     "TextOutput",
-    "TokenSplit",
+    "UNIFORMERS",
     "UniFormer",
     "UniFormerConfig",
     "UniFormerOutput",
+    "VIDEOMAE_DECODERS",
+    "VIDEOMAE_V2_DECODERS",
     "Viclip",
     "ViclipConfig",
     "VideoEmbedding",
     "attend_once",
     "autoencoder_macs",
-    "axes_sine_table",
     "beam_search",
     "caption_context",
-    "changing_tokens",
     "coordinated_embedding",
     "encoder_macs",
+    "enlarge_boxes",
     "gather_tokens",
     "generate",
     "greedy_search",
+    "mask_indices",
     "patchify",
     "patchify_frames",
     "place_tokens",
+    "project_tubelets",
     "resize_positions",
+    "roi_align",
+    "sample_masks",
     "sine_table",
-    "split_of",
-    "split_tokens",
     "text_macs",
     "training_flops",
     "uniformer_macs",

@@ -24,7 +24,7 @@ from internvideo.models.layers import Mlp
 _ROTARY_BASE = 10000.0
 
 
-class GainNorm(nn.Module):
+class BiasFreeLayerNorm(nn.Module):
     """Layer norm with a gain and no shift; the official code keeps a shift of zeros as a buffer."""
 
     def __init__(self, width: int) -> None:
@@ -47,7 +47,7 @@ class Residual(nn.Module):
         return tokens + self.fn(tokens, *others)
 
 
-class GatedUnit(nn.Module):
+class SwiGLU(nn.Module):
     """SwiGLU: the first half times silu of the second half."""
 
     def forward(self, hidden: Float[Tensor, "b l hidden"]) -> Float[Tensor, "b l half"]:
@@ -80,11 +80,11 @@ class ParallelBlock(nn.Module):
         hidden = ff_multiple * width
         self.split = (num_heads * head_width, head_width, head_width, 2 * hidden)
         self.num_heads = num_heads
-        self.norm = GainNorm(width)
+        self.norm = BiasFreeLayerNorm(width)
         self.rotary_emb = Rotary(head_width)
         self.fused_attn_ff_proj = nn.Linear(width, sum(self.split), bias=False)
         self.attn_out = nn.Linear(num_heads * head_width, width, bias=False)
-        self.ff_out = nn.Sequential(GatedUnit(), nn.Linear(hidden, width, bias=False))
+        self.ff_out = nn.Sequential(SwiGLU(), nn.Linear(hidden, width, bias=False))
 
     def forward(
         self,
@@ -124,8 +124,8 @@ class CrossAttention(nn.Module):
     ) -> None:
         super().__init__()
         self.num_heads = num_heads
-        self.norm = GainNorm(width)
-        self.context_norm = GainNorm(context_width) if context_normed else nn.Identity()
+        self.norm = BiasFreeLayerNorm(width)
+        self.context_norm = BiasFreeLayerNorm(context_width) if context_normed else nn.Identity()
         self.to_q = nn.Linear(width, num_heads * head_width, bias=False)
         self.to_kv = nn.Linear(context_width, 2 * head_width, bias=False)
         self.to_out = nn.Linear(num_heads * head_width, width, bias=False)
@@ -134,7 +134,7 @@ class CrossAttention(nn.Module):
             hidden = ff_multiple * width
             self.ff = nn.Sequential(
                 nn.Linear(width, 2 * hidden, bias=False),
-                GatedUnit(),
+                SwiGLU(),
                 nn.Linear(hidden, width, bias=False),
             )
 

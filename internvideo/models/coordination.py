@@ -84,11 +84,6 @@ class CoordinationConfig:
                 f"{masked.grid.time} and B {slots}; change frame_step {self.frame_step} or take "
                 "reads='clip'"
             )
-        if self.reads == "slot" and masked.num_changing:
-            raise ConfigError(
-                "reads='slot' needs equally many tokens of A at each moment, but A reads only the "
-                f"{masked.num_changing} tubelets that change most; take reads='clip'"
-            )
         blocks = self._blocks(masked.depth)
         layers = self._layers(blocks, masked.depth, multimodal.depth)
         for what, chosen, depth in (
@@ -247,7 +242,7 @@ class Coordination(nn.Module):
         multimodal_clip: Float[Tensor, "b e t2 h2 w2"],
     ) -> FrozenFeatures:
         """Run what does not depend on the modules, each encoder once, without gradients."""
-        patches, index = masked.read_whole(masked_clip)
+        patches, index = masked.patch_embed.select_tubelets(masked_clip)
         tokens = masked.embed_patches(patches, index)
         if index is None:
             index = torch.arange(tokens.shape[1], device=tokens.device).expand(tokens.shape[0], -1)

@@ -21,8 +21,8 @@ def block_macs(num_tokens: int, width: int, mlp_ratio: float) -> int:
 
 
 def encoder_macs(config: MaskedEncoderConfig, num_tokens: int | None = None) -> int:
-    """Forward of encoder A on `num_tokens` tokens (as many as it reads of a clip, if None)."""
-    count = num_tokens or config.num_changing or config.grid.num_tokens
+    """Forward of encoder A on `num_tokens` tokens (all of a clip, if None)."""
+    count = num_tokens or config.grid.num_tokens
     embedding = count * config.num_pixels * config.width
     return embedding + config.depth * block_macs(count, config.width, config.mlp_ratio)
 

@@ -1,8 +1,8 @@
-"""Encoder A with the light decoder that paints the hidden tubelets.
+"""VideoMAE: encoder A with the light decoder that reconstructs masked tubelets.
 
 Source: Tong et al. 2022, "VideoMAE" (arXiv:2203.12602); dual masking: VideoMAE V2 (2303.16727).
-Shapes: visible tubelets (b, k, pixels) with their places (b, k) and the places to predict (b, m)
--> predicted tubelets (b, m, pixels), in the order of `predicted_index`.
+Shapes: visible tubelets (b, k, pixels) with their token index (b, k), and the index (b, m) of those
+to predict -> predicted tubelets (b, m, pixels), in the order of `predicted_index`.
 Differs from the released code: the last decoder block leaves out what would be computed for visible
 tokens after they have been read; the numbers are the same.
 """
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from internvideo.models.masked_encoder import (
     MaskedEncoder,
     MaskedEncoderConfig,
-    align_attention,
+    PatchEmbed,
     check_blocks,
     initialise,
     make_blocks,
@@ -28,7 +28,10 @@ from internvideo.models.masked_encoder import (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DecoderConfig:
-    """The pixel decoder; the defaults belong to ViT-B. All else follows from the encoder."""
+    """The pixel decoder; the defaults belong to ViT-B. All else follows from the encoder.
+
+    In the released code `mlp_ratio` is the encoder's: 48/11 makes 2,234 of ViT-g's width of 512.
+    """
 
     width: int = 384
     depth: int = 4
@@ -71,9 +74,15 @@ class Decoder(nn.Module):
 class MaskedAutoencoder(nn.Module):
     """See the top of this file."""
 
-    def __init__(self, encoder: MaskedEncoderConfig, decoder: DecoderConfig) -> None:
+    def __init__(
+        self,
+        encoder: MaskedEncoderConfig,
+        decoder: DecoderConfig,
+        *,
+        patch_embed: PatchEmbed | None = None,
+    ) -> None:
         super().__init__()
-        self.encoder = MaskedEncoder(encoder)
+        self.encoder = MaskedEncoder(encoder, patch_embed=patch_embed)
         self.encoder_to_decoder = nn.Linear(encoder.width, decoder.width, bias=False)
         self.mask_token = nn.Parameter(torch.empty(1, 1, decoder.width))
         self.decoder = Decoder(decoder, encoder)
@@ -82,7 +91,6 @@ class MaskedAutoencoder(nn.Module):
         self.register_buffer("pos_embed", table, persistent=False)
         self.encoder_to_decoder.apply(initialise)
         self.decoder.apply(initialise)
-        align_attention(self.decoder.blocks, encoder.aligned_attention)
         nn.init.trunc_normal_(self.mask_token, std=0.02, a=-0.02, b=0.02)
 
     def forward(

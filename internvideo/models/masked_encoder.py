@@ -2,11 +2,10 @@
 
 Source: Tong et al. 2022, "VideoMAE", section 3.3 (arXiv:2203.12602); InternVideo, section 3.1.
 Shapes: clip (b, c, t, h, w) float, normalised -> tokens (b, k, d), k visible of n tubelets; or
-tubelets (b, k, pixels), bytes or normalised floats, with their places (b, k) -> tokens (b, k, d).
+tubelets (b, k, pixels), bytes or normalised floats, with their token index (b, k) -> (b, k, d).
 Differs from the released code: a masked tubelet is not even embedded, and bytes are normalised
-here, after most of them have been left out; small networks may normalise tubelets, and leave out
-those in which nothing changes. State-dict keys are the official ones; a fixed position
-table is a buffer and not saved.
+here, after most of them have been left out. State-dict keys are the official ones; a fixed position
+table is a buffer and not saved. Another patch embedding may be handed in.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ from torch.utils.checkpoint import checkpoint
 
 from internvideo.errors import ConfigError
 from internvideo.models.layers import Block, hidden_width, stochastic_depth_rates
-from internvideo.models.positions import axes_sine_table, resize_positions, sine_table
-from internvideo.models.tokens import changing_tokens, gather_tokens, patchify, place_tokens
+from internvideo.models.positions import resize_positions, sine_table
+from internvideo.models.tokens import gather_tokens, patchify
 from internvideo.values import IMAGENET_MEAN, IMAGENET_STD, TokenGrid, Tubelet
 
 
@@ -42,26 +41,15 @@ class MaskedEncoderConfig:
     qkv_bias: bool = True
     layer_scale_init: float = 0.0  # 0: no layer scale
     drop_path: float = 0.0  # rate of the last block; earlier ones have less
-    # "sine": one sine over the flat token index (official); "sine-axes": one per axis; "learned".
-    positions: Literal["sine", "sine-axes", "learned"] = "sine"
-    position_base: float = 10_000.0  # about 30 suits axes of 4 to 8 places
+    positions: Literal["sine", "learned"] = "sine"  # "sine": over the flat token index
     # Frames and side that a fixed table is made for and resized from (official where a model sees
     # other clips than those it was pretrained on); None: made for this clip.
     positions_from: tuple[int, int] | None = None
     final_norm: bool = True
     norm_eps: float = 1e-6
-    # 0: the official start. Else keys start equal to queries, both scaled by it, so that tokens
-    # attend to near and similar ones at once (mimetic initialisation, arXiv:2305.09828).
-    aligned_attention: float = 0.0
     recompute_activations: bool = False  # spends a second forward to save memory
     pixel_mean: tuple[float, ...] = IMAGENET_MEAN
     pixel_std: tuple[float, ...] = IMAGENET_STD
-    # 0: none, as published. Else what a tubelet shows is normalised before its position is added,
-    # and starts so many times as large as 1: loud tubelets then do not drown where they are.
-    patch_norm: float = 0.0
-    # Of a clip that is read whole only so many tubelets are, those in which most changes from frame
-    # to frame (in the spirit of arXiv:2411.05222); 0: all.
-    num_changing: int = 0
 
     def __post_init__(self) -> None:
         check_blocks("encoder", self.width, self.depth, self.num_heads)
@@ -70,13 +58,6 @@ class MaskedEncoderConfig:
                 f"pixel_mean {self.pixel_mean} and pixel_std {self.pixel_std} do not give one mean "
                 f"and one positive deviation for each colour channel"
             )
-        if not 0 <= self.num_changing <= self.grid.num_tokens:
-            raise ConfigError(
-                f"num_changing is {self.num_changing}; a clip has {self.grid.num_tokens} tubelets, "
-                "of which 1 or more are read (0: all)"
-            )
-        if self.patch_norm < 0:
-            raise ConfigError(f"patch_norm is {self.patch_norm}; it must not be negative")
         _ = self.table_grid  # raise where a clip does not divide into tubelets
 
     @property
@@ -99,12 +80,8 @@ class MaskedEncoderConfig:
 
     def position_table(self, width: int) -> Float[Tensor, "n d"]:
         """The fixed table of this grid, for a network of any width (the decoder has its own)."""
-        made = self.table_grid
-        if self.positions == "sine-axes":
-            table = axes_sine_table(made, width, self.position_base)
-        else:
-            table = sine_table(made.num_tokens, width, self.position_base)
-        return resize_positions(table, made, self.grid)
+        table = sine_table(self.table_grid.num_tokens, width)
+        return resize_positions(table, self.table_grid, self.grid)
 
 
 def check_blocks(what: str, width: int, depth: int, num_heads: int) -> None:
@@ -124,32 +101,59 @@ class PatchEmbed(nn.Module):
 
     def __init__(self, config: MaskedEncoderConfig) -> None:
         super().__init__()
-        tubelet = config.tubelet
-        extent = (tubelet.time, tubelet.height, tubelet.width)
+        self.tubelet = config.tubelet
+        extent = (self.tubelet.time, self.tubelet.height, self.tubelet.width)
         self.proj = nn.Conv3d(config.num_channels, config.width, extent, stride=extent)
         mean, std = torch.tensor(config.pixel_mean), torch.tensor(config.pixel_std)
         self.register_buffer("byte_scale", 1 / (255 * std), persistent=False)
         self.register_buffer("byte_shift", mean / std, persistent=False)
 
+    def select_tubelets(
+        self, clip: Float[Tensor, "b c t h w"], masked: Bool[Tensor, "b n"] | None = None
+    ) -> tuple[Float[Tensor, "b k pixels"], Int64[Tensor, "b k"] | None]:
+        """Cut a clip into the tubelets that are read, as `forward` takes them, and their index.
+
+        These are the tubelets that are not masked, equally many of every sample; without a mask
+        all of them, and the index is None.
+        """
+        patches = patchify(clip, self.tubelet)
+        if masked is None:
+            return patches, None
+        index = (~masked).nonzero()[:, 1].view(len(masked), -1)
+        return gather_tokens(patches, index), index
+
     def forward(self, patches: Shaped[Tensor, "b k pixels"]) -> Float[Tensor, "b k d"]:
-        if patches.dtype == torch.uint8:
-            pixels = patches.unflatten(2, (-1, len(self.byte_scale)))  # b k pixel c
-            patches = (pixels * self.byte_scale).sub_(self.byte_shift).flatten(2)
-        weight = rearrange(self.proj.weight, "d c dt dh dw -> d (dt dh dw c)")
-        return F.linear(patches, weight, self.proj.bias)
+        return project_tubelets(self.proj, self.normalise(patches))
+
+    def normalise(self, patches: Shaped[Tensor, "b k pixels"]) -> Float[Tensor, "b k pixels"]:
+        """Normalise tubelets that are bytes; floats are normalised already."""
+        if patches.dtype != torch.uint8:
+            return patches
+        pixels = patches.unflatten(2, (-1, len(self.byte_scale)))  # b k pixel c
+        return (pixels * self.byte_scale).sub_(self.byte_shift).flatten(2)
+
+
+def project_tubelets(
+    projection: nn.Conv3d, patches: Float[Tensor, "b k pixels"]
+) -> Float[Tensor, "b k d"]:
+    """Apply a convolution whose stride is its kernel to tubelets that are cut already."""
+    weight = rearrange(projection.weight, "d c dt dh dw -> d (dt dh dw c)")
+    return F.linear(patches, weight, projection.bias)
 
 
 class MaskedEncoder(nn.Module):
-    """See the top of this file."""
+    """See the top of this file.
 
-    def __init__(self, config: MaskedEncoderConfig) -> None:
+    `patch_embed` replaces the published patch embedding: it embeds tubelets, and may choose which
+    ones of an unmasked clip are read.
+    """
+
+    def __init__(
+        self, config: MaskedEncoderConfig, *, patch_embed: PatchEmbed | None = None
+    ) -> None:
         super().__init__()
         self.config = config
-        self.patch_embed = PatchEmbed(config)
-        self.patch_norm = nn.Identity()
-        if config.patch_norm:
-            self.patch_norm = nn.LayerNorm(config.width, eps=config.norm_eps)
-            nn.init.constant_(self.patch_norm.weight, config.patch_norm)
+        self.patch_embed = patch_embed or PatchEmbed(config)
         if config.positions == "learned":
             self.pos_embed = nn.Parameter(torch.empty(1, config.grid.num_tokens, config.width))
         else:
@@ -167,7 +171,6 @@ class MaskedEncoder(nn.Module):
             nn.LayerNorm(config.width, eps=config.norm_eps) if config.final_norm else nn.Identity()
         )
         self.apply(initialise)
-        align_attention(self.blocks, config.aligned_attention)
         if config.positions == "learned":
             nn.init.trunc_normal_(self.pos_embed, std=0.02, a=-0.02, b=0.02)
 
@@ -179,34 +182,14 @@ class MaskedEncoder(nn.Module):
         Every sample of `masked` hides equally many tokens. For training, `encode_patches` with
         indices made beforehand spares the embedding's input and the wait for the mask's count.
         """
-        if masked is None:
-            return self.encode_patches(*self.read_whole(clip))
-        patches = patchify(clip, self.config.tubelet)
-        index = (~masked).nonzero()[:, 1].view(len(masked), -1)
-        return self.encode_patches(gather_tokens(patches, index), index)
-
-    def on_grid(self, clip: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b n d"]:
-        """Encode a whole clip to one token for each place of the grid; zeros where none is read."""
-        patches, index = self.read_whole(clip)
-        tokens = self.encode_patches(patches, index)
-        return tokens if index is None else place_tokens(tokens, index, self.config.grid.num_tokens)
-
-    def read_whole(
-        self, clip: Float[Tensor, "b c t h w"]
-    ) -> tuple[Float[Tensor, "b k pixels"], Int64[Tensor, "b k"] | None]:
-        """Cut a clip that is not masked into the tubelets that are read, and their places."""
-        patches = patchify(clip, self.config.tubelet)
-        if not self.config.num_changing:
-            return patches, None
-        index = changing_tokens(clip, self.config.tubelet, self.config.num_changing)
-        return gather_tokens(patches, index), index
+        return self.encode_patches(*self.patch_embed.select_tubelets(clip, masked))
 
     def encode_patches(
         self,
         patches: Shaped[Tensor, "b k pixels"],
         index: Int64[Tensor, "b k"] | None = None,
     ) -> Float[Tensor, "b k d"]:
-        """Encode tubelets (bytes, or floats already normalised) that lie at `index` of the grid.
+        """Encode tubelets (bytes, or floats of `select_tubelets`) that lie at `index` of the grid.
 
         Without `index` they are all tubelets of the grid, in order.
         """
@@ -220,7 +203,7 @@ class MaskedEncoder(nn.Module):
     ) -> Float[Tensor, "b k d"]:
         """Make tokens of tubelets, with their positions: what the first block reads."""
         positions = self.pos_embed if index is None else self.pos_embed[0][index]
-        return self.patch_norm(self.patch_embed(patches)) + positions
+        return self.patch_embed(patches) + positions
 
 
 def make_blocks(
@@ -265,13 +248,3 @@ def initialise(module: nn.Module) -> None:
         nn.init.xavier_uniform_(module.weight)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
-
-
-@torch.no_grad()
-def align_attention(blocks: nn.ModuleList, gain: float) -> None:
-    """Start keys equal to queries and scale both by `gain`; does nothing with a gain of 0."""
-    if not gain:
-        return
-    for block in blocks:
-        query, key, _ = block.attn.qkv.weight.chunk(3)
-        key.copy_(query.mul_(gain))

@@ -1,12 +1,11 @@
-"""Which tokens the encoder may see, and which the decoder must predict.
+"""Masks: tube masking, and dual masking, where a running cell thins out what is decoded.
 
-Source: VideoMAE (tube mask, arXiv:2203.12602), VideoMAE V2 (running cell, arXiv:2303.16727) and the
-two progressive masks of the released InternVideo code.
+Source: VideoMAE (tube masking, arXiv:2203.12602); VideoMAE V2 (dual masking: the encoder's mask and
+a decoder mask, arXiv:2303.16727); the two progressive masks of the released InternVideo code.
 Shapes: a mask is Bool (n), True where a token is hidden. How many are hidden follows from the
 configuration alone, so all samples of a batch agree and shapes are static.
 Differs from the V2 code: with a tube mask over a multiple of four slots, no mask token is decoded
-at a visible place. V2 decodes them beside the visible token of the same place and then leaves them
-out of the loss.
+where a token is visible. V2 decodes one beside the visible token and leaves it out of the loss.
 """
 
 from __future__ import annotations
@@ -54,7 +53,10 @@ def centred_mask(grid: TokenGrid, ratio: float, permute: Permute) -> Bool[Tensor
 
 
 def running_cell(grid: TokenGrid, ratio: float, permute: Permute) -> Bool[Tensor, " n"]:
-    """Hide int(4 * ratio) places of every 2 x 2 cell, moving on by one place per temporal slot."""
+    """Hide int(4 * ratio) patches of every 2 x 2 cell, moving on by one patch per temporal slot.
+
+    The decoder mask of VideoMAE V2's dual masking.
+    """
     if grid.height % 2 or grid.width % 2:
         raise ConfigError(
             f"a running cell needs even rows and columns, the grid has {grid.height} x "
@@ -91,26 +93,26 @@ MASKS: dict[str, Callable[[TokenGrid, float, Permute], Tensor]] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MaskingConfig:
-    """What is hidden from the encoder, and what is not even predicted."""
+    """What is hidden from the encoder and, with dual masking, from the decoder."""
 
     kind: str = "tube"
     # 0.9 and not the 0.75 used for images: neighbouring frames repeat each other (VideoMAE, 3.3).
     ratio: float = 0.9
-    # Dual masking: this share of every cell is neither seen nor predicted (V2 takes 0.5).
-    skipped_ratio: float = 0.0
+    # Dual masking: the decoder mask leaves out this share of all tokens (V2 takes 0.5).
+    decoder_mask_ratio: float = 0.0
 
     def __post_init__(self) -> None:
         if self.kind not in MASKS:
             raise unknown_name("mask", self.kind, MASKS)
         if not 0 < self.ratio < 1:
             raise ConfigError(f"mask ratio {self.ratio} is not between 0 and 1")
-        if self.skipped_ratio not in (0, 0.25, 0.5, 0.75):
+        if self.decoder_mask_ratio not in (0, 0.25, 0.5, 0.75):
             raise ConfigError(
-                f"skipped_ratio {self.skipped_ratio} is not 0, 0.25, 0.5 or 0.75: "
-                f"it counts the places of a 2 x 2 cell"
+                f"decoder_mask_ratio {self.decoder_mask_ratio} is not 0, 0.25, 0.5 or 0.75: "
+                f"it counts the patches of a 2 x 2 cell"
             )
 
-    def draw(self, grid: TokenGrid, generator: torch.Generator) -> Bool[Tensor, " n"]:
+    def sample(self, grid: TokenGrid, generator: torch.Generator) -> Bool[Tensor, " n"]:
         """Draw the mask of one sample; True = hidden from the encoder."""
         masked = MASKS[self.kind](grid, self.ratio, partial(torch.randperm, generator=generator))
         num_masked = int(masked.sum())
@@ -124,55 +126,60 @@ class MaskingConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class TokenSplit:
-    """Where the visible and the predicted tokens of a batch are; both in increasing order.
+class MaskIndices:
+    """Token indices of a batch, visible ones and those to predict; both in increasing order.
 
-    `counted` is True for the predicted tokens that the loss may look at; None where that is all.
+    `loss_mask` is True for the predicted tokens that count in the loss; None where all do.
     """
 
     visible_index: Int64[Tensor, "b k"]
     predicted_index: Int64[Tensor, "b m"]
-    counted: Bool[Tensor, "b m"] | None = None
+    loss_mask: Bool[Tensor, "b m"] | None = None
 
-    def to(self, device: torch.device | str) -> TokenSplit:
+    def to(self, device: torch.device | str) -> MaskIndices:
         """Copy to a device, without waiting for it."""
         moved = [
             None if index is None else index.to(device, non_blocking=True)
-            for index in (self.visible_index, self.predicted_index, self.counted)
+            for index in (self.visible_index, self.predicted_index, self.loss_mask)
         ]
-        return TokenSplit(visible_index=moved[0], predicted_index=moved[1], counted=moved[2])
+        return MaskIndices(visible_index=moved[0], predicted_index=moved[1], loss_mask=moved[2])
 
 
-def split_of(masked: Bool[Tensor, "b n"], skipped: Bool[Tensor, "b n"] | None = None) -> TokenSplit:
+def mask_indices(
+    masked: Bool[Tensor, "b n"], decoder_masked: Bool[Tensor, "b n"] | None = None
+) -> MaskIndices:
     """Turn masks into indices; every row of `masked` hides equally many tokens.
 
-    Skipped tokens are not predicted. Where the rows differ in how many tokens are both hidden and
-    not skipped, all tokens that are not skipped are predicted, and `counted` tells the hidden ones.
+    Tokens under the decoder mask are not predicted. Where the rows differ in how many are hidden
+    from the encoder alone, all tokens outside the decoder mask are predicted, and `loss_mask`
+    tells the hidden ones.
     """
-    visible_index = _places_of(~masked)
-    predicted = masked if skipped is None else masked & ~skipped
+    visible_index = _indices(~masked)
+    predicted = masked if decoder_masked is None else masked & ~decoder_masked
     num_predicted = predicted.sum(1)
-    if skipped is None or bool((num_predicted == num_predicted[0]).all()):
-        return TokenSplit(visible_index=visible_index, predicted_index=_places_of(predicted))
-    predicted_index = _places_of(~skipped)
-    return TokenSplit(
+    if decoder_masked is None or bool((num_predicted == num_predicted[0]).all()):
+        return MaskIndices(visible_index=visible_index, predicted_index=_indices(predicted))
+    predicted_index = _indices(~decoder_masked)
+    return MaskIndices(
         visible_index=visible_index,
         predicted_index=predicted_index,
-        counted=masked.gather(1, predicted_index),
+        loss_mask=masked.gather(1, predicted_index),
     )
 
 
-def split_tokens(config: MaskingConfig, grid: TokenGrid, seeds: Int64[Tensor, " b"]) -> TokenSplit:
+def sample_masks(config: MaskingConfig, grid: TokenGrid, seeds: Int64[Tensor, " b"]) -> MaskIndices:
     """Draw the masks of a batch on the CPU; those of sample i depend on `seeds[i]` alone."""
-    masked, skipped = [], []
+    masked, decoder_masked = [], []
     for seed in seeds.tolist():
         generator = torch.Generator().manual_seed(seed)
-        masked.append(config.draw(grid, generator))
-        if config.skipped_ratio:
+        masked.append(config.sample(grid, generator))
+        if config.decoder_mask_ratio:
             permute = partial(torch.randperm, generator=generator)
-            skipped.append(running_cell(grid, config.skipped_ratio, permute))
-    return split_of(torch.stack(masked), torch.stack(skipped) if skipped else None)
+            decoder_masked.append(running_cell(grid, config.decoder_mask_ratio, permute))
+    return mask_indices(
+        torch.stack(masked), torch.stack(decoder_masked) if decoder_masked else None
+    )
 
 
-def _places_of(chosen: Tensor) -> Tensor:
+def _indices(chosen: Tensor) -> Tensor:
     return chosen.nonzero()[:, 1].view(len(chosen), -1)

@@ -2,15 +2,13 @@
 
 Source: the released VideoMAE code. Its table is a sine over the *flat* token index and not one per
 axis; since time is the slowest axis, more frames only add rows.
-Differs: `axes_sine_table` is ours. On a grid with 4 to 8 places per axis the official base of 10000
-leaves most channels constant; a sine per axis with base 30 tells neighbours apart.
 """
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange, repeat
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
@@ -23,25 +21,6 @@ def sine_table(num_rows: int, width: int, base: float = 10_000.0) -> Float[Tenso
     column = torch.arange(width, dtype=torch.float64)[None]
     angle = row / base ** (2 * (column // 2) / width)
     return torch.where(column % 2 == 0, angle.sin(), angle.cos()).float()
-
-
-def axes_sine_table(grid: TokenGrid, width: int, base: float = 30.0) -> Float[Tensor, "n d"]:
-    """A sine table for each of time, rows and columns, side by side.
-
-    Rows and columns get an even third of the width each, time the rest.
-    """
-    across = 2 * (width // 6)
-    time = sine_table(grid.time, width - 2 * across, base)
-    row = sine_table(grid.height, across, base)
-    column = sine_table(grid.width, across, base)
-    return torch.cat(
-        [
-            repeat(time, "t d -> (t h w) d", h=grid.height, w=grid.width),
-            repeat(row, "h d -> (t h w) d", t=grid.time, w=grid.width),
-            repeat(column, "w d -> (t h w) d", t=grid.time, h=grid.height),
-        ],
-        dim=1,
-    )
 
 
 def resize_positions(

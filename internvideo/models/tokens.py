@@ -7,7 +7,6 @@ Both a float clip (b, c, t, h, w) and decoded bytes (b, t, h, w, c) give the sam
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Float, Int64, Shaped, UInt8
 from torch import Tensor
@@ -47,15 +46,6 @@ def unpatchify(
         w=grid.width,
         **_extents(tubelet),
     )
-
-
-def changing_tokens(
-    clip: Float[Tensor, "b c t h w"], tubelet: Tubelet, count: int
-) -> Int64[Tensor, "b count"]:
-    """Find the tubelets in which most changes, from the frame before their first on, in order."""
-    change = F.pad(clip.diff(dim=2), (0, 0, 0, 0, 1, 0)).square()
-    power = patchify(change, tubelet).mean(2)
-    return power.topk(count, dim=1).indices.sort(dim=1).values
 
 
 def gather_tokens(

@@ -24,7 +24,7 @@ from torch.utils.checkpoint import checkpoint
 from internvideo.errors import ConfigError
 from internvideo.models.clip_blocks import Activation, initialise_blocks
 from internvideo.models.layers import hidden_width, stochastic_depth_rates
-from internvideo.models.masked_encoder import align_attention, check_blocks
+from internvideo.models.masked_encoder import check_blocks
 from internvideo.models.steady import changes, variation
 from internvideo.models.tokens import place_tokens
 from internvideo.models.uniformer_blocks import (
@@ -194,8 +194,11 @@ class UniFormer(nn.Module):
             for rate in stochastic_depth_rates(config.depth, config.drop_path)
         )
         initialise_blocks(self.blocks, width)
-        with torch.no_grad():
-            align_attention(self.blocks, config.aligned_attention)
+        if config.aligned_attention:
+            with torch.no_grad():
+                for block in self.blocks:
+                    query, key, _ = block.attn.qkv.weight.chunk(3)
+                    key.copy_(query.mul_(config.aligned_attention))
         if config.frozen_backbone:
             self.requires_grad_(False)
         num_global = len(config.global_layers)

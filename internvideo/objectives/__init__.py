@@ -21,12 +21,11 @@ from internvideo.objectives.evidential import (
     evidential_uncertainty,
 )
 from internvideo.objectives.reconstruction import (
-    clip_statistics,
+    mean_baseline_error,
     per_sample_error,
     pixel_targets,
     reconstruction_loss,
     standardise,
-    trivial_error,
     unnormalise,
 )
 from internvideo.objectives.temporal_localization import (
@@ -52,7 +51,6 @@ __all__ = [
     "captioning_loss",
     "clamp_logit_scale",
     "classification_loss",
-    "clip_statistics",
     "contrastive_loss",
     "count_targets",
     "distance_iou_loss",
@@ -62,6 +60,7 @@ __all__ = [
     "evidential_terms",
     "evidential_uncertainty",
     "matched_contrastive_loss",
+    "mean_baseline_error",
     "per_sample_error",
     "pixel_targets",
     "queue_contrastive_loss",
@@ -70,7 +69,6 @@ __all__ = [
     "sigmoid_focal_loss",
     "sigmoid_loss",
     "standardise",
-    "trivial_error",
     "unnormalise",
     "update_normaliser",
     "word_loss",

@@ -1,4 +1,4 @@
-"""Squared error of rebuilt tubelets, its targets, and the error of the trivial answer.
+"""Reconstruction loss of masked pretraining, its targets, and the error of the mean baseline.
 
 Source: VideoMAE's target (arXiv:2203.12602, section 4.1) as the released code computes it.
 Shapes: tubelets (b, m, pixels) with pixels ordered (dt, dh, dw, c); everything in float32.
@@ -18,8 +18,6 @@ from torch import Tensor
 from internvideo.values import IMAGENET_MEAN, IMAGENET_STD
 
 _EPS = 1e-6  # added to the standard deviation, not under the root
-# Added to a clip's deviation: two and a half grey levels, so that a blank clip's noise stays small.
-_CLIP_EPS = 0.01
 
 
 @torch.no_grad()
@@ -51,20 +49,6 @@ def standardise(
 
 
 @torch.no_grad()
-def clip_statistics(
-    visible: UInt8[Tensor, "b k pixels"], *, num_channels: int = 3
-) -> tuple[Float[Tensor, "b 1 pixels"], Float[Tensor, "b 1 1"]]:
-    """Mean colour and overall deviation of what is visible of each clip, in [0, 1].
-
-    What is hidden plays no part, so input and target may both be standardised by them.
-    """
-    channels = visible.float().div_(255).unflatten(2, (-1, num_channels))  # b k pixel c
-    mean = channels.mean((1, 2), keepdim=True)
-    deviation = (channels - mean).square_().mean((1, 2, 3)).sqrt_() + _CLIP_EPS
-    return mean.expand(-1, 1, channels.shape[2], -1).flatten(2), deviation[:, None, None]
-
-
-@torch.no_grad()
 def unnormalise(
     patches: Float[Tensor, "b m pixels"],
     mean: tuple[float, ...] = IMAGENET_MEAN,
@@ -78,22 +62,22 @@ def unnormalise(
 def reconstruction_loss(
     predicted: Float[Tensor, "b m pixels"],
     target: Float[Tensor, "b m pixels"],
-    counted: Bool[Tensor, "b m"] | None = None,
+    loss_mask: Bool[Tensor, "b m"] | None = None,
 ) -> Float[Tensor, ""]:
-    """Mean over samples of each sample's mean squared error over its counted tubelets."""
-    return per_sample_error(predicted, target, counted).mean()
+    """Mean over samples of each sample's mean squared error over the tubelets of the loss mask."""
+    return per_sample_error(predicted, target, loss_mask).mean()
 
 
 def per_sample_error(
     predicted: Float[Tensor, "b m pixels"],
     target: Float[Tensor, "b m pixels"],
-    counted: Bool[Tensor, "b m"] | None = None,
+    loss_mask: Bool[Tensor, "b m"] | None = None,
 ) -> Float[Tensor, " b"]:
-    """Squared error of each sample, averaged over its counted tubelets and their pixels."""
+    """Squared error of each sample, averaged over the loss mask's tubelets and pixels."""
     error = _SquaredError.apply(predicted, target)
-    if counted is None:
+    if loss_mask is None:
         return error.mean(1)
-    return (error * counted).sum(1) / counted.sum(1)
+    return (error * loss_mask).sum(1) / loss_mask.sum(1)
 
 
 class _SquaredError(torch.autograd.Function):
@@ -115,10 +99,10 @@ class _SquaredError(torch.autograd.Function):
 
 
 @torch.no_grad()
-def trivial_error(
+def mean_baseline_error(
     all_patches: Shaped[Tensor, "b n pixels"],
     target: Float[Tensor, "b m pixels"],
-    counted: Bool[Tensor, "b m"] | None = None,
+    loss_mask: Bool[Tensor, "b m"] | None = None,
 ) -> Float[Tensor, " b"]:
     """Error of predicting, for every tubelet of a clip, the clip's mean tubelet.
 
@@ -126,4 +110,4 @@ def trivial_error(
     nothing but a clip's average picture has this error; learning is measured against it.
     """
     mean = all_patches.float().mean(1, keepdim=True)
-    return per_sample_error(mean.expand_as(target), target, counted)
+    return per_sample_error(mean.expand_as(target), target, loss_mask)

@@ -7,12 +7,7 @@ from collections.abc import Callable
 from internvideo.errors import unknown_name
 from internvideo.recipes.coordination import coordinate_huge_k710, coordinate_tiny_playground
 from internvideo.recipes.masked_pretraining import (
-    mae_base_hybrid,
-    mae_base_k400,
-    mae_giant_v2,
-    mae_huge_hybrid,
-    mae_large_hybrid,
-    mae_small_k400,
+    MASKED_PRETRAINING,
     mae_tiny_actions,
     mae_tiny_playground,
     mae_tiny_videos,
@@ -35,12 +30,7 @@ RECIPES: dict[str, Callable[[], Run]] = {
     "mae_tiny_playground": mae_tiny_playground,
     "mae_tiny_actions": mae_tiny_actions,
     "mae_tiny_videos": mae_tiny_videos,
-    "mae_small_k400": mae_small_k400,
-    "mae_base_k400": mae_base_k400,
-    "mae_base_hybrid": mae_base_hybrid,
-    "mae_large_hybrid": mae_large_hybrid,
-    "mae_huge_hybrid": mae_huge_hybrid,
-    "mae_giant_v2": mae_giant_v2,
+    **MASKED_PRETRAINING,
     "multimodal_tiny_playground": multimodal_tiny_playground,
     "multimodal_base": multimodal_base,
     "multimodal_large": multimodal_large,

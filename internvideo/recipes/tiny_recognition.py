@@ -25,7 +25,7 @@ def post_pretrain_tiny_playground() -> Run:
     training = replace(run.training, evaluate_every=1000, checkpoint_every=1000)
     return replace(
         run,
-        stage=replace(run.stage, model=_by_changes(run.stage.model, 8, 64)),
+        stage=replace(run.stage, model=_by_saliency(run.stage.model, 8, 64)),
         data=replace(run.data, sampling="segments", crop="centre", cache_mb=4096),
         training=_by_muon(training, num_steps=6000),
     )
@@ -67,9 +67,7 @@ def recognition_tiny_actions() -> Run:
         aligned_attention=1.5,
     )
     # Of 441 clips a network learns the rooms, not what is done in them: so it sees changes alone.
-    model = VideoClassifierConfig(
-        encoder=encoder, num_classes=10, pooling="query", units="differences", dropout=0.3
-    )
+    model = VideoClassifierConfig(encoder=encoder, num_classes=10, pooling="query", dropout=0.3)
     return Run(
         name="recognition_tiny_actions",
         stage=PostPretraining(model=model, num_frames=16, label_smoothing=0.1),
@@ -90,7 +88,7 @@ def recognition_tiny_actions_a() -> Run:
         "recognition_tiny_actions_a", mae_tiny_actions(), num_classes=10, label_smoothing=0.1
     )
     assert isinstance(run.stage, PostPretraining)
-    stage = replace(run.stage, initial_weights=None, model=_by_changes(run.stage.model, 16, 128))
+    stage = replace(run.stage, initial_weights=None, model=_by_saliency(run.stage.model, 16, 128))
     data = replace(run.data, stride_frames=2)
     return replace(run, stage=stage, data=data, training=_by_muon(run.training, num_steps=520))
 
@@ -100,7 +98,7 @@ def _tiny(name: str, before: Run, *, num_classes: int, label_smoothing: float = 
     assert isinstance(before.stage, MaskedPretraining)
     encoder = replace(before.stage.encoder, final_norm=False, drop_path=0.1)
     model = VideoClassifierConfig(
-        encoder=encoder, num_classes=num_classes, units="clip", dropout=0.1
+        encoder=encoder, front_end=before.stage.front_end, num_classes=num_classes, dropout=0.1
     )
     return Run(
         name=name,
@@ -114,24 +112,20 @@ def _tiny(name: str, before: Run, *, num_classes: int, label_smoothing: float = 
     )
 
 
-def _by_changes(
-    model: VideoClassifierConfig, num_frames: int, num_changing: int
+def _by_saliency(
+    model: VideoClassifierConfig, num_frames: int, num_salient_tubelets: int
 ) -> VideoClassifierConfig:
-    """Read the tubelets that change most, each beside its differences.
+    """Read the tubelets that change most, each beside its frame differences.
 
-    What moves is small and grounds are still: a mean over places drowns it, and of few clips a
-    network learns the rooms, not what is done in them.
+    What moves is small and grounds are still: a mean over all tubelets drowns it, and of few clips
+    a network learns the rooms, not what is done in them.
     """
-    assert isinstance(model.encoder, MaskedEncoderConfig)
-    encoder = replace(
-        model.encoder,
-        num_frames=num_frames,
-        num_changing=num_changing,
-        patch_norm=0.25,
-        pixel_mean=(0.0,) * 6,
-        pixel_std=(1.0,) * 6,
+    assert isinstance(model.encoder, MaskedEncoderConfig) and model.front_end is not None
+    front_end = replace(
+        model.front_end, frame_differences=True, num_salient_tubelets=num_salient_tubelets
     )
-    return replace(model, encoder=encoder, pooling="attentive", units="clip-and-differences")
+    encoder = replace(model.encoder, num_frames=num_frames)
+    return replace(model, encoder=encoder, front_end=front_end, pooling="attentive")
 
 
 def _by_muon(training: TrainingConfig, *, num_steps: int) -> TrainingConfig:

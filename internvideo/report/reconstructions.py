@@ -28,9 +28,9 @@ _GAP_PX = 8
 class Reconstruction(Protocol):
     """One clip as it went in, without its masked tubelets, and as the decoder rebuilt it.
 
-    `error` is the mean squared error on the masked tubelets, `trivial_error` that of answering
-    with the clip's mean tubelet. A protocol and not a class, so that a stage can offer it without
-    knowing of reports.
+    `error` is the mean squared error on the masked tubelets, `mean_baseline_error` that of
+    predicting the clip's mean tubelet. A protocol and not a class, so that a stage can offer it
+    without knowing of reports.
     """
 
     @property
@@ -44,12 +44,12 @@ class Reconstruction(Protocol):
     @property
     def error(self) -> float: ...
     @property
-    def trivial_error(self) -> float: ...
+    def mean_baseline_error(self) -> float: ...
 
 
 def error_ratio(item: Reconstruction) -> float:
-    """Error over the trivial one: 1 has learned nothing, 0 is perfect, NaN is a still clip."""
-    return item.error / item.trivial_error if item.trivial_error else float("nan")
+    """Error over the mean baseline's: 1 has learned nothing, 0 is perfect, NaN is a still clip."""
+    return item.error / item.mean_baseline_error if item.mean_baseline_error else float("nan")
 
 
 def reconstruction_strip(item: Reconstruction, *, side_px: int = 96) -> bytes:

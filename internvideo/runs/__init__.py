@@ -7,8 +7,8 @@ from internvideo.runs.finetuning import (
     choose_preset,
     finetuning_run,
     measure_cost,
-    memorise_few,
     open_start,
+    overfit_few_clips,
 )
 from internvideo.runs.run import Run, from_document, override, read_run, to_document
 
@@ -22,7 +22,7 @@ __all__ = [
     "finetuning_run",
     "from_document",
     "measure_cost",
-    "memorise_few",
+    "overfit_few_clips",
     "open_start",
     "override",
     "read_run",

@@ -33,8 +33,9 @@ def _described(run: Run) -> tuple[str, ModelConfig, Preprocessing]:
             encoder = stage.encoder
             preprocessing = _changed(preprocessing, encoder.num_frames, encoder.side_px)
             preprocessing = replace(preprocessing, mean=encoder.pixel_mean, std=encoder.pixel_std)
-            preprocessing = replace(preprocessing, in_clip_units=stage.target == "clip")
-            config = AutoencoderConfig(encoder=encoder, decoder=stage.decoder)
+            config = AutoencoderConfig(
+                encoder=encoder, front_end=stage.front_end, decoder=stage.decoder
+            )
             return "masked-autoencoder", config, preprocessing
         case MultimodalPretraining():
             preprocessing = _changed(preprocessing, stage.num_frames, stage.encoder.video.side_px)

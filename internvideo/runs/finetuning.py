@@ -38,7 +38,7 @@ from internvideo.hub.released import cache_folder
 from internvideo.models import MaskedEncoderConfig, MultimodalEncoderConfig, UniFormerConfig
 from internvideo.runs.run import Run
 from internvideo.stages import PostPretraining, PostPretrainingStage
-from internvideo.training import Memorised, OptimiserConfig, TrainingConfig, memorise
+from internvideo.training import OptimiserConfig, OverfitCheck, TrainingConfig, overfit_check
 from internvideo.training.precision import autocast, resolve_precision
 from internvideo.values import ClipBatch
 
@@ -84,7 +84,7 @@ PRESETS: dict[str, Preset] = {
 # Below so many clips to train on, the preset; with more it is "full".
 _UP_TO = {"probe": 100, "partial": 1000}
 _LARGE = 20_000_000  # parameters
-_MEMORISED = 8  # clips
+_OVERFIT_CLIPS = 8  # clips
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -213,7 +213,7 @@ def finetuning_run(
     )
 
 
-def memorise_few(stage: PostPretrainingStage, training: TrainingConfig) -> Memorised:
+def overfit_few_clips(stage: PostPretrainingStage, training: TrainingConfig) -> OverfitCheck:
     """Let a copy of the stage's model learn a few clips of different classes by heart."""
     model = copy.deepcopy(stage.model).eval()  # nothing is dropped
     dataset = stage.data.train[FIRST].dataset
@@ -232,13 +232,13 @@ def memorise_few(stage: PostPretrainingStage, training: TrainingConfig) -> Memor
 
     # A head that is all there is to learn takes larger steps.
     lr = training.optimiser.lr * (10 if frozen else 1)
-    return memorise(logits, model.parameters(), labels, lr=lr)
+    return overfit_check(logits, model.parameters(), labels, lr=lr)
 
 
 def measure_cost(stage: PostPretrainingStage, run: Run) -> Cost:
     """Time one step on a few clips: second pass of forward and backward, and their decoding."""
     training, loader = run.training, stage.data.train[FIRST]
-    few = min(_MEMORISED, training.batch_size)
+    few = min(_OVERFIT_CLIPS, training.batch_size)
     began = time.perf_counter()
     samples = [loader.dataset.sample(i % len(loader.dataset)) for i in range(few)]
     decoding_s = (time.perf_counter() - began) / few
@@ -283,7 +283,7 @@ def _from_scratch(
 
 
 def _from_start(start: Start, preset: str, num_classes: int) -> PostPretraining:
-    """The classifier on an encoder as it was trained: configuration, units, normalisation."""
+    """The classifier on an encoder as it was trained: configuration, normalisation."""
     config, seen = start.found.config, start.found.preprocessing
     if isinstance(config, VideoClassifierConfig):
         model = replace(config, num_classes=num_classes)
@@ -294,14 +294,14 @@ def _from_start(start: Start, preset: str, num_classes: int) -> PostPretraining:
         )
     elif isinstance(config, MaskedEncoderConfig | AutoencoderConfig):
         encoder = config.encoder if isinstance(config, AutoencoderConfig) else config
-        fixed = {} if seen.in_clip_units else {"pixel_mean": seen.mean, "pixel_std": seen.std}
+        seen_as = {"pixel_mean": seen.mean, "pixel_std": seen.std}
         model = VideoClassifierConfig(
-            encoder=replace(encoder, final_norm=False, drop_path=0.1, **fixed),
+            encoder=replace(encoder, final_norm=False, drop_path=0.1, **seen_as),
+            front_end=config.front_end if isinstance(config, AutoencoderConfig) else None,
             num_classes=num_classes,
             # Tokens made for rebuilding pixels tell little in the mean (VideoMAE, table 2): a head
             # that is all there is to learn reads them with a query.
             pooling="attentive" if preset == "probe" else "mean",
-            units="clip" if seen.in_clip_units else "fixed",
             dropout=0.1,
         )
     else:
@@ -331,7 +331,7 @@ def _few_clips(dataset: ClipDataset) -> ClipBatch:
         sample = plain.sample(index)
         if len(sample.views):
             samples.append(sample)
-        if len(samples) == _MEMORISED:
+        if len(samples) == _OVERFIT_CLIPS:
             break
     if not samples:
         raise ConfigError("no video to train on can be decoded; `internvideo data scan` names them")

@@ -1,6 +1,7 @@
 """Stage 1: masked pretraining of encoder A (VideoMAE), on video files without labels.
 
-Source: InternVideo, section 3.1; VideoMAE (arXiv:2203.12602); dual masking from VideoMAE V2.
+Source: InternVideo, section 3.1; VideoMAE (arXiv:2203.12602): tube masking, repeated augmentation
+(`data.views_per_video`), normalised targets; dual masking from VideoMAE V2 (arXiv:2303.16727).
 A batch arrives as bytes (b, t, h, w, 3). Masks are drawn here, on the token grid, from each
 sample's own seed, so they do not depend on ranks, workers or micro-batches.
 """
@@ -15,24 +16,24 @@ from typing import Any, Literal
 
 import torch
 from einops import rearrange
-from jaxtyping import Float, Shaped, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from internvideo.data import Source, VideoData, open_data
 from internvideo.models import (
     DecoderConfig,
-    MaskedAutoencoder,
     MaskedEncoderConfig,
+    MaskIndices,
     MaskingConfig,
-    TokenSplit,
     autoencoder_macs,
     gather_tokens,
     patchify_frames,
-    split_tokens,
+    sample_masks,
     training_flops,
     unpatchify,
 )
-from internvideo.objectives import clip_statistics, per_sample_error, pixel_targets, trivial_error
+from internvideo.objectives import mean_baseline_error, per_sample_error, pixel_targets
+from internvideo.tiny import MaskedFrontEndConfig, build_masked_autoencoder
 from internvideo.training import TrainingConfig, in_step, sum_over_ranks
 from internvideo.values import ClipBatch, Share, TokenGrid
 
@@ -41,18 +42,24 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MaskedPretraining:
-    """What is trained and on which task; the defaults are ViT-B's published ones."""
+    """What is trained and on which task; the defaults are ViT-B's published ones.
+
+    `front_end` stands before tiny encoders alone; see internvideo/tiny.
+    """
 
     kind: Literal["masked-pretraining"] = "masked-pretraining"
     encoder: MaskedEncoderConfig = field(default_factory=MaskedEncoderConfig)
+    front_end: MaskedFrontEndConfig | None = None
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     masking: MaskingConfig = field(default_factory=MaskingConfig)
-    # What is compared: each tubelet's channels standardised (VideoMAE); raw pixels; or pixels in
-    # units of their clip's mean colour and deviation, the input likewise (docs/tiny-runs.md).
-    target: Literal["tubelet", "pixel", "clip"] = "tubelet"
+    # Each tubelet's channels normalised (published), or plain pixels in [0, 1].
+    target: Literal["tubelet", "pixel"] = "tubelet"
 
     def __post_init__(self) -> None:
         _ = self.training_flops_per_clip  # draws a mask: one that does not fit fails here
+        if self.front_end is not None:
+            self.front_end.check(self.encoder)
+            self.front_end.check_pretraining()
 
     @property
     def grid(self) -> TokenGrid:
@@ -61,32 +68,32 @@ class MaskedPretraining:
 
     @property
     def training_flops_per_clip(self) -> float:
-        split = split_tokens(self.masking, self.encoder.grid, torch.zeros(1, dtype=torch.int64))
+        masks = sample_masks(self.masking, self.encoder.grid, torch.zeros(1, dtype=torch.int64))
         macs = autoencoder_macs(
             self.encoder,
             self.decoder,
-            num_visible=split.visible_index.shape[1],
-            num_predicted=split.predicted_index.shape[1],
+            num_visible=masks.visible_index.shape[1],
+            num_predicted=masks.predicted_index.shape[1],
         )
         return float(training_flops(macs))
 
     @property
     def num_parameters(self) -> int:
         with torch.device("meta"):
-            model = MaskedAutoencoder(self.encoder, self.decoder)
+            model = build_masked_autoencoder(self.encoder, self.decoder, self.front_end)
         return sum(parameter.numel() for parameter in model.parameters())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class RebuiltClip:
-    """One held-back clip for a report: three films of equal size and their errors."""
+    """One held-back clip for a report: original, masked input and reconstruction, with errors."""
 
     source: str
     shown: UInt8[Tensor, "t h w 3"]
     masked: UInt8[Tensor, "t h w 3"]
     rebuilt: UInt8[Tensor, "t h w 3"]
     error: float
-    trivial_error: float
+    mean_baseline_error: float
 
 
 class MaskedPretrainingStage:
@@ -106,7 +113,8 @@ class MaskedPretrainingStage:
     ) -> None:
         self.config, self.device = config, device
         torch.manual_seed(seed)
-        self.model = MaskedAutoencoder(config.encoder, config.decoder).to(device)
+        model = build_masked_autoencoder(config.encoder, config.decoder, config.front_end)
+        self.model = model.to(device)
         self.loss_weights = {"reconstruction": 1.0}
         self.videos_per_step = training.batch_size // data.views_per_video
         self.training_flops_per_clip = config.training_flops_per_clip
@@ -131,34 +139,34 @@ class MaskedPretrainingStage:
 
     def losses(self, batch: ClipBatch, generator: torch.Generator) -> dict[str, Tensor]:
         task = self._task(batch)
-        error = per_sample_error(self._predict(task), task.target, task.split.counted)
+        error = per_sample_error(self._predict(task), task.target, task.masks.loss_mask)
         # The mean of the targets themselves: a little harder to beat than the clip's mean tubelet,
         # and needs no pass over the tubelets that are not predicted.
-        trivial = trivial_error(task.target, task.target, task.split.counted)
-        return {"reconstruction": error.mean(), "trivial": trivial.mean()}
+        baseline = mean_baseline_error(task.target, task.target, task.masks.loss_mask)
+        return {"reconstruction": error.mean(), "mean_baseline": baseline.mean()}
 
     def evaluate(self) -> dict[str, float]:
-        """Squared error on masked tubelets of held-back clips, and over the trivial error.
+        """Squared error on masked tubelets of held-back clips, and over that of the mean baseline.
 
-        `error_ratio` compares with predicting each clip's mean tubelet: 1 has learned nothing.
-        Errors are those of pixels in [0, 1], unless tubelets were standardised.
+        The baseline predicts each clip's mean tubelet: an `error_ratio` of 1 has learned nothing.
+        Errors are in the units of the target.
         """
         sums = torch.zeros(3, dtype=torch.float64, device=self.device)
         for batch, counted in in_step(self._data.held_back.once(), self.device):
             if counted:
-                error, trivial = self._errors(self._task(batch))
+                error, baseline = self._errors(self._task(batch))
                 clips = error.new_tensor(len(batch))
-                sums += torch.stack([error.sum(), trivial.sum(), clips])
+                sums += torch.stack([error.sum(), baseline.sum(), clips])
             else:
                 self._predict(self._task(batch))  # takes part in what the other ranks gather
-        error, trivial, clips = sum_over_ranks(sums).tolist()
+        error, baseline, clips = sum_over_ranks(sums).tolist()
         if not clips:
             logger.warning("none of the held-back videos can be decoded: nothing is evaluated")
             return {"clips": 0.0}
         return {
             "error": error / clips,
-            "trivial_error": trivial / clips,
-            "error_ratio": error / trivial,
+            "mean_baseline_error": baseline / clips,
+            "error_ratio": error / baseline,
             "clips": clips,
         }
 
@@ -173,7 +181,7 @@ class MaskedPretrainingStage:
 
     @torch.no_grad()
     def reconstructions(self, count: int) -> list[RebuiltClip]:
-        """Rebuild the first held-back clips; visible tubelets are shown as they are."""
+        """Reconstruct the first held-back clips; visible tubelets are shown as they are."""
         self.model.eval()
         rebuilt: list[RebuiltClip] = []
         for batch in self._data.held_back.once():
@@ -183,50 +191,37 @@ class MaskedPretrainingStage:
         return rebuilt[:count]
 
     def _task(self, batch: ClipBatch) -> _Task:
-        """Cut a batch into tubelets and decide what is seen and what is asked for."""
+        """Cut a batch into tubelets, draw its masks, and make the targets."""
         encoder = self.config.encoder
-        split = split_tokens(self.config.masking, encoder.grid, batch.seeds).to(self.device)
+        masks = sample_masks(self.config.masking, encoder.grid, batch.seeds).to(self.device)
         frames = batch.frames.to(self.device, non_blocking=True)
         patches = patchify_frames(frames, encoder.tubelet)
-        visible = gather_tokens(patches, split.visible_index)
-        hidden = gather_tokens(patches, split.predicted_index)
-        if self.config.target == "clip":
-            mean, deviation = clip_statistics(visible)
-            return _Task(
-                patches=patches,
-                split=split,
-                visible=visible.float().div_(255).sub_(mean).div_(deviation),
-                target=hidden.float().div_(255).sub_(mean).div_(deviation),
-                statistics=(mean, deviation),
-            )
-        target = pixel_targets(hidden, normalised=self.config.target == "tubelet")
-        return _Task(patches=patches, split=split, visible=visible, target=target)
+        target = self._targets(gather_tokens(patches, masks.predicted_index))
+        return _Task(patches=patches, masks=masks, target=target)
+
+    def _targets(self, patches: UInt8[Tensor, "b m pixels"]) -> Float[Tensor, "b m pixels"]:
+        return pixel_targets(patches, normalised=self.config.target == "tubelet")
 
     def _predict(self, task: _Task) -> Float[Tensor, "b m pixels"]:
-        return self.model(task.visible, task.split.visible_index, task.split.predicted_index)
+        visible = gather_tokens(task.patches, task.masks.visible_index)
+        return self.model(visible, task.masks.visible_index, task.masks.predicted_index)
 
     def _errors(self, task: _Task) -> tuple[Float[Tensor, " b"], Float[Tensor, " b"]]:
         """Error of each clip, and that of its mean tubelet."""
-        error = per_sample_error(self._predict(task), task.target, task.split.counted)
-        if task.statistics is None:
-            everything = pixel_targets(task.patches, normalised=self.config.target == "tubelet")
-            return error, trivial_error(everything, task.target, task.split.counted)
-        mean, deviation = task.statistics
-        everything = task.patches.float().div_(255).sub_(mean).div_(deviation)
-        trivial = trivial_error(everything, task.target, task.split.counted)
-        in_pixels = deviation.flatten().square()
-        return error * in_pixels, trivial * in_pixels
+        loss_mask = task.masks.loss_mask
+        error = per_sample_error(self._predict(task), task.target, loss_mask)
+        return error, mean_baseline_error(self._targets(task.patches), task.target, loss_mask)
 
     def _rebuild(self, batch: ClipBatch) -> list[RebuiltClip]:
         task = self._task(batch)
-        index = task.split.predicted_index[:, :, None].expand(-1, -1, task.patches.shape[2])
+        index = task.masks.predicted_index[:, :, None].expand(-1, -1, task.patches.shape[2])
         painted = (self._pixels(task) * 255).round().clamp(0, 255).to(torch.uint8)
         grey = torch.full_like(painted, 128)
         shown, masked, rebuilt = (
             self._film(task.patches.scatter(1, index, paint) if paint is not None else task.patches)
             for paint in (None, grey, painted)
         )
-        errors, trivial_errors = self._errors(task)
+        errors, baselines = self._errors(task)
         return [
             RebuiltClip(
                 source=batch.sources[i],
@@ -234,20 +229,17 @@ class MaskedPretrainingStage:
                 masked=masked[i],
                 rebuilt=rebuilt[i],
                 error=float(errors[i]),
-                trivial_error=float(trivial_errors[i]),
+                mean_baseline_error=float(baselines[i]),
             )
             for i in range(len(batch))
         ]
 
     def _pixels(self, task: _Task) -> Float[Tensor, "b m pixels"]:
-        """Predictions as pixels in [0, 1]; a standardised tubelet borrows its true statistics."""
+        """Predictions as pixels in [0, 1]; a normalised tubelet borrows its true statistics."""
         predicted = self._predict(task).float()
-        if task.statistics is not None:
-            mean, deviation = task.statistics
-            return predicted * deviation + mean
         if self.config.target == "pixel":
             return predicted
-        truth = gather_tokens(task.patches, task.split.predicted_index).float().div(255)
+        truth = gather_tokens(task.patches, task.masks.predicted_index).float().div(255)
         std, mean = torch.std_mean(truth.unflatten(2, (-1, 3)), dim=2, keepdim=True)
         return (predicted.unflatten(2, (-1, 3)) * std + mean).flatten(2)
 
@@ -259,10 +251,8 @@ class MaskedPretrainingStage:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class _Task:
-    """One batch as the network gets it; `statistics` lead from a clip's units back to pixels."""
+    """One batch as the network gets it."""
 
     patches: UInt8[Tensor, "b n pixels"]
-    split: TokenSplit
-    visible: Shaped[Tensor, "b k pixels"]
+    masks: MaskIndices
     target: Float[Tensor, "b m pixels"]
-    statistics: tuple[Float[Tensor, "b 1 pixels"], Float[Tensor, "b 1 1"]] | None = None

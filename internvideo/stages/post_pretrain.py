@@ -122,12 +122,10 @@ class PostPretraining:
     def normalisation(self) -> tuple[Colour, Colour]:
         """What is subtracted from pixels in [0, 1], and what they are divided by."""
         encoder = self.model.encoder
-        if self.model.units != "fixed":
-            return (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
         if isinstance(encoder, UniFormerConfig):
             return self.pixel_mean or CLIP_MEAN, self.pixel_std or CLIP_STD
-        (red, green, blue), deviation = encoder.pixel_mean, encoder.pixel_std
-        return (red, green, blue), (deviation[0], deviation[1], deviation[2])
+        (red, green, blue), (r, g, b) = encoder.pixel_mean, encoder.pixel_std
+        return (red, green, blue), (r, g, b)
 
     @property
     def grid(self) -> TokenGrid:
@@ -146,7 +144,7 @@ class PostPretraining:
         macs = (
             uniformer_macs(encoder, self.clip_frames)
             if isinstance(encoder, UniFormerConfig)
-            else encoder_macs(encoder)
+            else encoder_macs(encoder, self.model.num_salient_tubelets or None)
         )
         return float(training_flops(macs))
 

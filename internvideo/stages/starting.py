@@ -47,6 +47,10 @@ _FREE = {
     "global_drop_path",
     "frozen_backbone",
 }
+# And of a front end's.
+_FREE_OF_FRONT_ENDS = {"frame_differences", "num_salient_tubelets", "mimetic_init_scale"}
+# Weights of a front end that masked pretraining, which sees no whole clips, does not have.
+_NEW_TO_PRETRAINING = r"^encoder\.patch_embed\.difference_proj\."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,7 +108,7 @@ def start_classifier(
             weights = map_head_rows(weights, rows_of_classes(classes, known))
         else:
             weights = {k: v for k, v in weights.items() if not k.startswith("head.")}
-    report = initialise_classifier(model, weights)
+    report = initialise_classifier(model, weights, new=_NEW_TO_PRETRAINING)
     logger.info("%s: %s", start.path, report)
     return report
 
@@ -130,19 +134,25 @@ def _check_encoder(document: Any, config: VideoClassifierConfig, path: Path) -> 
         json.loads(json.dumps(asdict(encoder)))
         for encoder in (config.encoder, type(config.encoder)())
     )
-    # In units of the clip a colour's mean and deviation have no say, and channels may be added.
-    free = _FREE if config.units == "fixed" else _FREE | {"pixel_mean", "pixel_std"}
     unlike = [
         f"{name}={ours[name]} instead of {value}"
         for name, value in (usual | trained).items()  # a field that a run is older than
-        if name in ours and name not in free and ours[name] != value
+        if name in ours and name not in _FREE and ours[name] != value
     ]
+    unlike += _unlike_front_ends(model.get("front_end"), config)
     if unlike:
         raise CheckpointError(
             f"{path}: its encoder is another one than model.encoder, which has {', '.join(unlike)}"
         )
-    units = model.get("units") or ("clip" if stage.get("target") == "clip" else "fixed")
-    if units != config.units:
-        logger.warning(
-            "%s: its encoder learned with model.units=%r and not %r", path, units, config.units
-        )
+
+
+def _unlike_front_ends(trained: Any, config: VideoClassifierConfig) -> list[str]:
+    """Compare the part of a front end that weights depend on."""
+    ours = None if config.front_end is None else asdict(config.front_end)
+    if ours is None or trained is None:
+        return [] if ours is trained else [f"front_end={ours} instead of {trained}"]
+    return [
+        f"front_end.{name}={value} instead of {trained.get(name)}"
+        for name, value in ours.items()
+        if name not in _FREE_OF_FRONT_ENDS and trained.get(name) != value
+    ]

@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from einops import rearrange
 from jaxtyping import Float, Float64, UInt8
 from torch import Tensor, nn
 
@@ -37,9 +36,7 @@ from internvideo.data import (
 from internvideo.errors import ConfigError, DecodeError, unknown_name
 from internvideo.heads import (
     CoordinatedClassifier,
-    Units,
     VideoClassifier,
-    in_units,
 )
 from internvideo.models import (
     JointEncoder,
@@ -48,8 +45,8 @@ from internvideo.models import (
     MultimodalEncoder,
     UniFormer,
     Viclip,
+    place_tokens,
 )
-from internvideo.objectives import clip_statistics
 from internvideo.tasks.embedding import FailedVideo, Progress
 from internvideo.training.journal import code_revision, replace_text, versions
 from internvideo.values import IMAGENET_MEAN, IMAGENET_STD
@@ -70,7 +67,7 @@ def readouts(model: nn.Module) -> dict[str, Readout]:
     """
     match model:
         case MaskedEncoder():
-            return {"mean": lambda clip: model(clip).mean(1), "tokens": model.on_grid}
+            return {"mean": lambda clip: model(clip).mean(1), "tokens": partial(_on_grid, model)}
         case UniFormer():
             return {
                 "pooled": lambda clip: model(clip).pooled,
@@ -87,9 +84,7 @@ def readouts(model: nn.Module) -> dict[str, Readout]:
         case MaskedAutoencoder():
             return readouts(model.encoder)
         case VideoClassifier():
-            inner, units = readouts(model.encoder), model.config.units
-            seen = {name: partial(_in_units, readout, units) for name, readout in inner.items()}
-            return {**seen, "pooled": model.features}
+            return {**readouts(model.encoder), "pooled": model.features}
         case CoordinatedClassifier():  # A's tokens after they have read B's
             return {
                 "mean": lambda clip: model.calibrated(model.read(clip)).pooled,
@@ -101,18 +96,15 @@ def readouts(model: nn.Module) -> dict[str, Readout]:
     raise ConfigError(f"{type(model).__name__} is no encoder of videos that features are known of")
 
 
-def _in_units(
-    readout: Readout, units: Units, clip: Float[Tensor, "b 3 t h w"]
-) -> Float[Tensor, "b ..."]:
-    return readout(in_units(clip, units))
+def _on_grid(model: MaskedEncoder, clip: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b n d"]:
+    """One token for each tubelet of the grid; zeros where a front end leaves it out."""
+    patches, index = model.patch_embed.select_tubelets(clip)
+    tokens = model.encode_patches(patches, index)
+    return tokens if index is None else place_tokens(tokens, index, model.config.grid.num_tokens)
 
 
 class FeatureEncoder:
-    """An encoder of any kind with the clips it was made for.
-
-    With `in_clip_units` a clip's pixels are measured from its own mean colour in its own deviation
-    (target "clip" of masked pretraining), and `mean` and `std` have no say. `name` is for people.
-    """
+    """An encoder of any kind with the clips it was made for; `name` is for people."""
 
     def __init__(
         self,
@@ -123,13 +115,11 @@ class FeatureEncoder:
         crop: float = 1.0,
         mean: tuple[float, float, float] = IMAGENET_MEAN,
         std: tuple[float, float, float] = IMAGENET_STD,
-        in_clip_units: bool = False,
         name: str = "",
     ) -> None:
         self.model, self.readouts = model.eval(), readouts(model)
         self.num_frames, self.side_px, self.crop = num_frames, side_px, crop
-        self.mean, self.std, self.in_clip_units = mean, std, in_clip_units
-        self.name = name
+        self.mean, self.std, self.name = mean, std, name
 
     @property
     def usual_pooling(self) -> str:
@@ -147,12 +137,11 @@ class FeatureEncoder:
     @property
     def preprocessing(self) -> dict[str, Any]:
         """What happens to frames before the network, as a JSON object."""
-        units = "clip" if self.in_clip_units else {"mean": list(self.mean), "std": list(self.std)}
         return {
             "short_side_px": round(self.side_px / self.crop),
             "centre_crop": self.crop,
             "side_px": self.side_px,
-            "normalised_by": units,
+            "normalised_by": {"mean": list(self.mean), "std": list(self.std)},
         }
 
     def check(self, *, pooling: str, num_frames: int) -> None:
@@ -170,14 +159,8 @@ class FeatureEncoder:
     def features(self, frames: UInt8[Tensor, "b t h w 3"], pooling: str) -> Float[Tensor, "b ..."]:
         """Features of clips, in float32."""
         frames = frames.to(next(self.model.parameters()).device)
-        return self.readouts[pooling](self._normalised(frames)).float()
-
-    def _normalised(self, frames: UInt8[Tensor, "b t h w 3"]) -> Float[Tensor, "b 3 t h w"]:
-        if not self.in_clip_units:
-            return normalise(frames, mean=self.mean, std=self.std)
-        mean, deviation = clip_statistics(rearrange(frames, "b t h w c -> b t (h w c)"))
-        pixels = frames / 255 - mean[:, :, None, None, :3]
-        return rearrange(pixels / deviation[..., None, None], "b t h w c -> b c t h w")
+        clip = normalise(frames, mean=self.mean, std=self.std)
+        return self.readouts[pooling](clip).float()
 
 
 def _only_frames(model: nn.Module) -> int | None:

@@ -2,9 +2,9 @@
 
 from internvideo.training.checkpoint import Checkpoint, last_checkpoint, load
 from internvideo.training.loop import Outcome, Progress, Trainable, TrainingConfig, train
-from internvideo.training.memorise import Memorised, memorise
 from internvideo.training.mixing import MixingConfig, mix
 from internvideo.training.optim import OptimiserConfig
+from internvideo.training.overfit import OverfitCheck, overfit_check
 from internvideo.training.parallel import (
     Process,
     choose_device,
@@ -19,7 +19,7 @@ from internvideo.training.ranks import sharing
 
 __all__ = [
     "Checkpoint",
-    "Memorised",
+    "OverfitCheck",
     "MixingConfig",
     "OptimiserConfig",
     "Outcome",
@@ -35,7 +35,7 @@ __all__ = [
     "joined",
     "last_checkpoint",
     "load",
-    "memorise",
+    "overfit_check",
     "mix",
     "sharing",
     "sum_over_ranks",

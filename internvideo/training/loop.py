@@ -38,8 +38,8 @@ from internvideo.training.window import Window
 
 logger = logging.getLogger(__name__)
 
-# A loss above this share of the trivial one after warm-up has learned nothing.
-_TRIVIAL_SHARE = 0.98
+# A loss above this share of the mean baseline after warm-up has learned nothing.
+_BASELINE_SHARE = 0.98
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,8 +109,8 @@ class Trainable(Protocol):
     def losses(self, batch: Any, generator: torch.Generator) -> dict[str, Tensor]:
         """Named means over the micro-batch, those of `loss_weights` or some of them (the same in
         the whole step and on all ranks). Other names are only logged, in their own group if they
-        have one (`gate/...`); one called `trivial` is the loss of predicting without having learned
-        anything."""
+        have one (`gate/...`); one called `mean_baseline` is the loss of predicting without having
+        learned anything."""
         ...
 
     def evaluate(self) -> dict[str, float]:
@@ -329,29 +329,29 @@ class _Loop:
                 f"  MFU {100 * values['mfu']:.1f} %" if "mfu" in values else "",
                 left_s,
             )
-            self._warn_if_trivial(values)
+            self._warn_if_at_baseline(values)
         return values
 
-    def _warn_if_trivial(self, values: Mapping[str, float]) -> None:
+    def _warn_if_at_baseline(self, values: Mapping[str, float]) -> None:
         """Say once, and again at the end, that the loss is no better than a mean."""
-        trivial, num_steps = values.get("loss/trivial"), self.config.num_steps
+        baseline, num_steps = values.get("loss/mean_baseline"), self.config.num_steps
         # Every run begins on this plateau; a tenth of it after the warm-up is time enough.
         patience = self.config.optimiser.warmup_steps + num_steps // 10
-        if trivial is None or self.step <= patience:
+        if baseline is None or self.step <= patience:
             return
         if self.has_warned and self.step < num_steps:
             return
         loss = sum(
             w * values.get(f"loss/{name}", 0.0) for name, w in self.stage.loss_weights.items()
         )
-        if loss >= _TRIVIAL_SHARE * trivial:
+        if loss >= _BASELINE_SHARE * baseline:
             self.has_warned = True
             logger.warning(
-                "step %d: the loss %.4g is still at the trivial level %.4g: nothing is learned; "
+                "step %d: the loss %.4g is still at the mean baseline %.4g: nothing is learned; "
                 "try a lower mask ratio, a finer token grid or another learning rate",
                 self.step,
                 loss,
-                trivial,
+                baseline,
             )
 
     def _evaluate(self, journal: Journal | None) -> None:

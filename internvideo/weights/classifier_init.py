@@ -28,7 +28,7 @@ _OWN_B = {"class_token", "encoder.class_token", "video.class_token"}
 # What a classifier has beyond its encoder; the norm of tokens is the other pooling's.
 _NEW_TO_ENCODERS = r"^(fc_norm|pool|head|encoder\.norm)\."
 # A part of an encoder that has learned and would be lost.
-_OF_ENCODERS = ("encoder.blocks.", "encoder.global_", "encoder.patch_norm.")
+_OF_ENCODERS = ("encoder.blocks.", "encoder.global_", "encoder.patch_embed.")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,7 +62,9 @@ def classifier_weights(document: Mapping[str, Any]) -> dict[str, Tensor]:
     return {re.sub(r"^video\.", "encoder.", name): value for name, value in weights.items()}
 
 
-def initialise_classifier(model: nn.Module, document: Mapping[str, Any]) -> StartReport:
+def initialise_classifier(
+    model: nn.Module, document: Mapping[str, Any], *, new: str = r"(?!)"
+) -> StartReport:
     """Fill a classifier with what a checkpoint has for it; the rest keeps its start.
 
     A head of another number of classes is left out, but for Kinetics-710's, whose first 400 rows
@@ -71,6 +73,7 @@ def initialise_classifier(model: nn.Module, document: Mapping[str, Any]) -> Star
     Args:
         model: A `heads.VideoClassifier`, filled in place once everything is known to fit.
         document: What `classifier_weights` reads.
+        new: Regular expression for further names that may stay as they are initialised.
 
     Raises:
         CheckpointError: The encoder is not, or not wholly, in the checkpoint, or is another one.
@@ -91,7 +94,7 @@ def initialise_classifier(model: nn.Module, document: Mapping[str, Any]) -> Star
             f"{len(lost)} tensors of the checkpoint's encoder have no place in the model "
             f"({lost[0]}, ...); configure the encoder as it was pretrained"
         )
-    may_be_new = _NEW_TO_ENCODERS
+    may_be_new = f"{_NEW_TO_ENCODERS}|{new}"
     if "encoder.query_token" not in weights:
         may_be_new = f"{may_be_new}|^encoder\\..*{NEW_TO_CLIP}"
     used = {name: value for name, value in weights.items() if name in own}

@@ -32,7 +32,7 @@ class LoadReport:
     """What became of the tensors of a model: names of ours, in its order."""
 
     loaded: tuple[str, ...]
-    inflated: tuple[str, ...]  # patch kernels: of images, put to the central frame; of few channels
+    inflated: tuple[str, ...]  # patch kernels of images, put to the central frame
     resized: tuple[str, ...]  # position tables of another grid or a longer context
     new: tuple[str, ...]  # not in the file, left as they were
 
@@ -117,10 +117,6 @@ def _fit(name: str, value: Tensor, own: Tensor) -> tuple[str, Tensor]:
     shape = own.shape
     if value.shape == shape:
         return "loaded", value
-    if name.endswith("patch_embed.proj.weight") and value.ndim == 5:
-        known = value.shape[1]  # channels; what else the model reads keeps its start
-        if known < shape[1] and value.shape == own[:, :known].shape:
-            return "inflated", torch.cat([value, own[:, known:]], dim=1)
     if name.endswith("patch_embed.weight") and value.ndim == 4:
         inflated = inflate_kernel(value, shape[2])
         if inflated.shape == shape:

@@ -23,7 +23,7 @@ FOUNDATIONS = {
 _SCIENCE = {
     *("video", "text", "objectives", "metrics", "models", "weights", "data", "heads", "training"),
 }
-_WORLDS = {"playground", "navigation"}
+_WORLDS = {"playground", "navigation", "tiny"}
 _SURFACE = {"stages", "tasks", "hub", "runs", "recipes", "report", "cli", "web"}
 _EVERYTHING = _SCIENCE | _WORLDS | _SURFACE
 
@@ -37,15 +37,16 @@ ARROWS: dict[str, set[str]] = {
     "data": {"video", "text"},
     "playground": {"video"},
     "navigation": {"metrics"},
-    "heads": {"models"},
+    "tiny": {"models"},
+    "heads": {"models", "tiny"},
     "training": set(),
     "report": {"video"},
-    "stages": _SCIENCE,
+    "stages": _SCIENCE | {"tiny"},
     "tasks": _SCIENCE,
-    "hub": _SCIENCE | {"tasks"},
-    "runs": _SCIENCE | {"stages", "tasks", "hub"},
+    "hub": _SCIENCE | {"tasks", "tiny"},
+    "runs": _SCIENCE | {"stages", "tasks", "hub", "tiny"},
     # Recipes name the configurations of whatever their runs are made of.
-    "recipes": _SCIENCE | {"stages", "tasks", "runs", "playground"},
+    "recipes": _SCIENCE | {"stages", "tasks", "runs", "playground", "tiny"},
     "api": _EVERYTHING,
     "cli": _EVERYTHING | {"api"},
     "web": _EVERYTHING | {"api"},

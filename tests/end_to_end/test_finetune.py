@@ -66,7 +66,7 @@ def test_what_was_chosen_is_written_down(finished):
     told = json.loads((finished / "finetune.json").read_text())
 
     assert (told["preset"], told["num_train"], told["num_val"]) == ("full", 9, 3)
-    assert told["memorised"]["num_clips"] == 8
+    assert told["overfit_check"]["num_clips"] == 8
     assert told["step_s"] > 0
 
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from internvideo.heads import QuestionAnswerer, QuestionAnswererConfig
 from internvideo.models import CaptionDecoderConfig, MultimodalEncoder, unit_length
 from internvideo.models.caption_blocks import (
+    BiasFreeLayerNorm,
     CrossAttention,
-    GainNorm,
     ParallelBlock,
     ParallelLayer,
     Residual,
@@ -124,8 +124,8 @@ class Coca(nn.Module):
         self.img_queries = nn.Parameter(torch.zeros(config["num_img_queries"] + 1, width))
         self.temperature = nn.Parameter(torch.ones(1))
         self.img_attn_pool = CrossAttention(width, config["image_dim"], *heads, context_normed=True)
-        self.img_attn_pool_norm = GainNorm(width)
-        self.text_cls_norm = GainNorm(width)
+        self.img_attn_pool_norm = BiasFreeLayerNorm(width)
+        self.text_cls_norm = BiasFreeLayerNorm(width)
         self.unimodal_layers = nn.ModuleList(
             Residual(ParallelBlock(width, *heads, config["ff_mult"]))
             for _ in range(config["unimodal_depth"])
@@ -135,7 +135,7 @@ class Coca(nn.Module):
             for _ in range(config["multimodal_depth"])
         )
         self.to_logits = nn.Sequential(
-            GainNorm(width), nn.Linear(width, config["num_tokens"], bias=False)
+            BiasFreeLayerNorm(width), nn.Linear(width, config["num_tokens"], bias=False)
         )
 
     def embed_text(self, ids: Tensor) -> tuple[Tensor, Tensor]:

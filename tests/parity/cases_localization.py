@@ -19,7 +19,6 @@ from internvideo.metrics.temporal_localization import (
     detection_map,
     without_duplicates,
 )
-from internvideo.models import load_weights
 from internvideo.models.actionformer import (
     ACTIONFORMERS,
     ActionFormer,
@@ -31,7 +30,7 @@ from internvideo.models.actionformer import (
 from internvideo.objectives.temporal_localization import LocalizationLoss, assign_targets
 from internvideo.tasks.shared import SuppressionConfig, fuse_video_scores, suppress, vote
 from internvideo.tasks.shared.localization import segments_in_seconds
-from internvideo.weights import from_official_actionformer, to_official_actionformer
+from internvideo.weights import from_official_actionformer, load_weights, to_official_actionformer
 from internvideo.weights.actionformer import our_name
 from tests.parity.case import Case, Mismatch
 

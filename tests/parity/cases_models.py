@@ -20,9 +20,9 @@ from internvideo.models import (
     MaskedAutoencoder,
     MaskedEncoderConfig,
     gather_tokens,
+    mask_indices,
     patchify,
     sine_table,
-    split_of,
 )
 from internvideo.objectives import reconstruction_loss, standardise, unnormalise
 from internvideo.values import TokenGrid, Tubelet
@@ -85,12 +85,12 @@ def check_videomae_pretrain(case: Case) -> None:
     whole = AutoencoderConfig(encoder=encoder, decoder=decoder)
     model = filled(case, MaskedAutoencoder(encoder, decoder), whole, dict)
     patches = patchify(video, encoder.tubelet)
-    split = split_of(case.tensor("inputs/mask").bool())
-    visible = gather_tokens(patches, split.visible_index)
+    masks = mask_indices(case.tensor("inputs/mask").bool())
+    visible = gather_tokens(patches, masks.visible_index)
     hidden = sorted(name for name in case.group("expected/hidden"))
     seen = _record(model, [*hidden, "encoder.norm"])
 
-    predicted = model(visible, split.visible_index, split.predicted_index)
+    predicted = model(visible, masks.visible_index, masks.predicted_index)
 
     last = f"decoder.blocks.{decoder.depth - 1}"
     with torch.no_grad():  # ours embeds, and finishes in the decoder, only what is needed
@@ -102,7 +102,7 @@ def check_videomae_pretrain(case: Case) -> None:
     case.close("prediction", predicted)
     case.close("encoder_pos_table", model.encoder.pos_embed)
     case.close("decoder_pos_table", model.pos_embed)
-    pixels = unnormalise(gather_tokens(patches, split.predicted_index))
+    pixels = unnormalise(gather_tokens(patches, masks.predicted_index))
     for kind, target in (("normalized", standardise(pixels)), ("pixel", pixels)):
         case.close(f"target_{kind}", target)
         loss = reconstruction_loss(predicted, target)
@@ -260,18 +260,18 @@ def check_hf_videomae_pretraining(case: Case) -> None:
         of_transformers={"model_type": "videomae", **plain(config)},
     )
     patches = patchify(video, encoder.tubelet)
-    split = split_of(case.tensor("inputs/mask").bool())
-    visible = gather_tokens(patches, split.visible_index)
+    masks = mask_indices(case.tensor("inputs/mask").bool())
+    visible = gather_tokens(patches, masks.visible_index)
     blocks = [f"encoder.blocks.{i}" for i in range(encoder.depth)]
     seen = _record(model, blocks)
 
-    predicted = model(visible, split.visible_index, split.predicted_index)
+    predicted = model(visible, masks.visible_index, masks.predicted_index)
 
     states = [seen[f"{blocks[0]} input"], *(seen[name] for name in blocks)]
     for i in range(sum(key.startswith("hidden_states.") for key in case.group("expected"))):
         case.close(f"hidden_states.{i}", states[i])
     case.close("logits", predicted)
-    target = unnormalise(gather_tokens(patches, split.predicted_index))
+    target = unnormalise(gather_tokens(patches, masks.predicted_index))
     if config.get("norm_pix_loss", True):
         target = standardise(target)
     loss = reconstruction_loss(predicted, target)

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from internvideo.models import MaskingConfig, patchify, split_tokens, unpatchify
+from internvideo.models import MaskingConfig, patchify, sample_masks, unpatchify
 from internvideo.models.masking import random_mask, tube_mask
 from internvideo.values import TokenGrid, Tubelet
 
@@ -33,9 +33,9 @@ def test_unpatchify_undoes_patchify(grid: TokenGrid, tubelet: Tubelet):
 @settings(deadline=None, max_examples=40)
 @given(grid=grids, ratio=st.floats(0.3, 0.7), seed=st.integers(0, 2**63 - 1))
 def test_visible_and_predicted_tokens_partition_the_grid(grid: TokenGrid, ratio: float, seed: int):
-    split = split_tokens(MaskingConfig(ratio=ratio), grid, torch.tensor([seed]))
+    masks = sample_masks(MaskingConfig(ratio=ratio), grid, torch.tensor([seed]))
 
-    together = torch.cat([split.visible_index, split.predicted_index], dim=1)
+    together = torch.cat([masks.visible_index, masks.predicted_index], dim=1)
     assert torch.equal(together.sort().values[0], torch.arange(grid.num_tokens))
 
 
@@ -61,17 +61,17 @@ def test_random_mask_hides_an_exact_number(grid: TokenGrid, ratio: float):
 @given(
     slots=st.sampled_from([4, 8, 12]),
     height=st.sampled_from([2, 4, 8]),
-    skipped=st.sampled_from([0.25, 0.5, 0.75]),
+    decoder_ratio=st.sampled_from([0.25, 0.5, 0.75]),
     seed=st.integers(0, 1000),
 )
 def test_dual_masking_over_four_slots_has_one_count_for_all_samples(
-    slots: int, height: int, skipped: float, seed: int
+    slots: int, height: int, decoder_ratio: float, seed: int
 ):
     grid = TokenGrid(time=slots, height=height, width=4)
-    config = MaskingConfig(ratio=0.75, skipped_ratio=skipped)
+    config = MaskingConfig(ratio=0.75, decoder_mask_ratio=decoder_ratio)
 
-    split = split_tokens(config, grid, torch.arange(seed, seed + 5))
+    masks = sample_masks(config, grid, torch.arange(seed, seed + 5))
 
-    num_hidden = grid.num_tokens - split.visible_index.shape[1]
-    assert split.counted is None
-    assert split.predicted_index.shape[1] == round(num_hidden * (1 - skipped))
+    num_hidden = grid.num_tokens - masks.visible_index.shape[1]
+    assert masks.loss_mask is None
+    assert masks.predicted_index.shape[1] == round(num_hidden * (1 - decoder_ratio))

@@ -14,18 +14,13 @@ from internvideo.heads import (
     AttentivePooling,
     VideoClassifier,
     VideoClassifierConfig,
-    in_units,
     map_head_rows,
     rows_of_classes,
 )
 from internvideo.models import (
-    MaskedEncoder,
     MaskedEncoderConfig,
     UniFormerConfig,
-    patchify,
-    patchify_frames,
 )
-from internvideo.objectives import clip_statistics
 from internvideo.values import Tubelet
 
 ENCODER_A = MaskedEncoderConfig(
@@ -81,15 +76,6 @@ def test_scores_start_almost_equal():
     assert logits.abs().max() < 0.01
 
 
-def test_an_encoder_with_aligned_attention_keeps_its_start():
-    encoder = replace(ENCODER_A, aligned_attention=1.5)
-
-    model = VideoClassifier(VideoClassifierConfig(encoder=encoder))
-
-    query, key, _ = model.encoder.blocks[0].attn.qkv.weight.chunk(3)
-    assert torch.equal(query, key)
-
-
 def test_attentive_pooling_is_attention_with_one_learned_query():
     torch.manual_seed(0)
     pool = AttentivePooling(8, 2, norm_eps=1e-6)
@@ -107,41 +93,6 @@ def test_attentive_pooling_is_attention_with_one_learned_query():
     shares = (einsum(query, key, "a e, b a n e -> b a n") / 2).softmax(-1)
     read = rearrange(einsum(shares, value, "b a n, b a n e -> b a e"), "b a e -> b (a e)")
     torch.testing.assert_close(pooled, pool.attn.proj(read))
-
-
-def test_own_units_are_those_of_masked_pretraining():
-    frames = torch.randint(0, 256, (2, 4, 16, 16, 3), dtype=torch.uint8)
-    patches = patchify_frames(frames, ENCODER_A.tubelet)
-    mean, deviation = clip_statistics(patches)
-    expected = (patches / 255 - mean) / deviation
-
-    clip = rearrange(frames, "b t h w c -> b c t h w") / 255
-
-    torch.testing.assert_close(patchify(in_units(clip, "clip"), ENCODER_A.tubelet), expected)
-
-
-def test_brightness_and_contrast_do_not_matter_in_own_units():
-    torch.manual_seed(0)
-    config = VideoClassifierConfig(encoder=ENCODER_A, units="clip", init_scale=1.0)
-    model, clip = VideoClassifier(config), torch.rand(2, 3, 4, 16, 16)
-
-    torch.testing.assert_close(model(clip / 2 + 0.3), model(clip), rtol=0.02, atol=0.01)
-
-
-def test_differences_are_of_each_frame_from_the_one_before():
-    clip = torch.rand(2, 3, 4, 16, 16)
-    change = torch.stack(
-        [clip[:, :, 0] * 0, *(clip[:, :, i] - clip[:, :, i - 1] for i in (1, 2, 3))], 2
-    )
-    scale = change.square().mean((1, 2, 3, 4), keepdim=True).sqrt() + 0.004
-
-    torch.testing.assert_close(in_units(clip, "differences"), change / scale)
-
-
-def test_what_does_not_move_is_not_seen_in_differences():
-    clip = torch.rand(1, 3, 1, 16, 16).expand(-1, -1, 4, -1, -1)
-
-    assert not in_units(clip, "differences").any()
 
 
 def test_frozen_blocks_stay_as_in_evaluation():
@@ -221,62 +172,3 @@ def test_weights_without_a_head_cannot_be_mapped():
         CheckpointError, match=r"have no head\.weight: they are not of a classifier"
     ):
         map_head_rows({}, [0])
-
-
-CHANGING = replace(
-    ENCODER_A, num_changing=3, patch_norm=0.25, pixel_mean=(0.0,) * 6, pixel_std=(1.0,) * 6
-)
-BOTH = VideoClassifierConfig(encoder=CHANGING, units="clip-and-differences", init_scale=1.0)
-
-
-def test_both_units_are_one_after_the_other():
-    clip = torch.rand(2, 3, 4, 16, 16)
-
-    both = in_units(clip, "clip-and-differences")
-
-    assert torch.equal(both[:, :3], in_units(clip, "clip"))
-    assert torch.equal(both[:, 3:], in_units(clip, "differences"))
-
-
-def test_what_changes_least_is_not_read():
-    model, clip = VideoClassifier(BOTH).eval(), torch.zeros(1, 3, 4, 16, 16)
-    clip[:, :, 1::2, :8, :8] = 1  # the first place of both slots
-    clip[:, :, 2:, 8:, 8:] = 0.5  # the last place of the second slot
-    shown = model(clip)
-    other = clip.clone()
-    other[:, :, :, :8, 8:] = 0.01 * torch.rand(1, 3, 1, 8, 8)  # still, so never among the three
-    mean = clip.mean((2, 3, 4)) - other.mean((2, 3, 4))
-    other[:, :, :, 8:, :8] += 4 * mean[:, :, None, None, None]  # as bright as before on the whole
-
-    torch.testing.assert_close(model(other), shown, atol=1e-3, rtol=1e-3)
-    other[:, :, 3, 8:, 8:] = 0.2
-    assert not torch.allclose(model(other), shown, atol=1e-2)
-
-
-def test_loud_tubelets_do_not_drown_their_places():
-    encoder = MaskedEncoder(replace(ENCODER_A, patch_norm=0.25))
-    patches = torch.randn(2, 8, 2 * 8 * 8 * 3)
-
-    contents = encoder.embed_patches(patches, None) - encoder.pos_embed
-
-    torch.testing.assert_close(
-        encoder.embed_patches(9 * patches, None) - encoder.pos_embed, contents, atol=0.1, rtol=0.1
-    )
-    torch.testing.assert_close(contents.std(2), torch.full((2, 8), 0.25), atol=0.02, rtol=0.1)
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (
-            lambda: replace(BOTH, units="clip"),
-            "'clip' make 3 channels and the encoder reads 6",
-        ),
-        (lambda: replace(BOTH, encoder=ENCODER_A), "make 6 channels and the encoder reads 3"),
-        (lambda: replace(CHANGING, num_changing=9), "num_changing is 9; a clip has 8 tubelets"),
-        (lambda: replace(CHANGING, patch_norm=-1.0), "patch_norm is -1.0; it must not be"),
-    ],
-)
-def test_units_and_tubelets_that_do_not_fit_are_refused(make, message):
-    with pytest.raises(ConfigError, match=message):
-        make()

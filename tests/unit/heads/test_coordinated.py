@@ -16,6 +16,7 @@ from internvideo.heads import (
 )
 from internvideo.models import CoordinationConfig, FrozenFeatures
 from internvideo.objectives import classification_loss
+from internvideo.tiny import MaskedFrontEndConfig
 from tests.unit.models.pair import A, B
 
 CONFIG = CoordinatedClassifierConfig(
@@ -78,8 +79,8 @@ def test_calibrated_tokens_lie_on_the_grid_of_a():
     torch.testing.assert_close(found.pooled, found.tokens.mean(1))
 
 
-def test_tokens_of_what_changes_lie_at_their_places():
-    few = replace(CONFIG.masked, encoder=replace(A, num_changing=5))
+def test_salient_tubelets_lie_at_their_positions():
+    few = replace(CONFIG.masked, front_end=MaskedFrontEndConfig(num_salient_tubelets=5))
     pair = replace(CONFIG, masked=few, masked_mean=(0.0, 0.0, 0.0), masked_std=(1.0, 1.0, 1.0))
     model, clip = CoordinatedClassifier(pair).eval(), torch.rand(2, 3, 8, 16, 16)
     features = model.read(clip)
@@ -94,28 +95,12 @@ def test_tokens_of_what_changes_lie_at_their_places():
         torch.testing.assert_close(model.score(features).masked, model.masked(clip))
 
 
-SIX = replace(A, num_changing=5, pixel_mean=(0.0,) * 6, pixel_std=(1.0,) * 6)
+def test_slots_need_equally_many_tokens_of_each():
+    few = replace(CONFIG.masked, front_end=MaskedFrontEndConfig(num_salient_tubelets=5))
+    slots = replace(CONFIG.coordination, reads="slot")
 
-
-@pytest.mark.parametrize(
-    "masked",
-    [
-        replace(CONFIG.masked, units="clip"),
-        replace(CONFIG.masked, units="clip-and-differences", encoder=SIX),
-    ],
-)
-def test_a_clip_in_own_units_is_given_to_each_encoder_as_it_was_trained(masked):
-    units = replace(CONFIG, masked=masked)
-    units = replace(units, masked_mean=(0.0, 0.0, 0.0), masked_std=(1.0, 1.0, 1.0))
-    model, clip = CoordinatedClassifier(units).eval(), torch.rand(2, 3, 8, 16, 16)
-
-    with torch.no_grad():
-        expected = model.masked(clip)
-        got = model.score(model.read(clip)).masked
-        brighter = model.score(model.read(clip / 2 + 0.4)).masked
-
-    torch.testing.assert_close(got, expected)
-    torch.testing.assert_close(brighter, got, atol=1e-4, rtol=1e-2)
+    with pytest.raises(ConfigError, match=r"reads only the 5 tubelets .*; take reads='clip'"):
+        replace(CONFIG, masked=few, coordination=slots)
 
 
 def test_openness_names_gates_and_shares():

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from internvideo.errors import CheckpointError, ConfigError
-from internvideo.models import load_weights
 from internvideo.models.actionformer import (
     ACTIONFORMERS,
     ActionFormer,
@@ -21,6 +20,7 @@ from internvideo.models.actionformer import (
 from internvideo.weights import (
     actionformer_config_of,
     from_official_actionformer,
+    load_weights,
     to_official_actionformer,
 )
 

@@ -31,6 +31,7 @@ from internvideo.models import (
 )
 from internvideo.models import export as exporting
 from internvideo.models.export import METADATA_FILE, SUFFIXES, Input, Part, export_part, parts_of
+from internvideo.tiny import MaskedFrontEndConfig
 
 SIZE = {"width": 16, "depth": 1, "num_heads": 2}
 A = MaskedEncoderConfig(num_frames=2, side_px=32, final_norm=False, **SIZE)
@@ -39,6 +40,8 @@ TEXT = TextEncoderConfig(vocabulary_size=9999, context_length=6, **SIZE)
 
 CHANGING = replace(B, stem_width=4, time_kernel=3, time_differences=True, num_changing=2)
 
+FRONT_END = MaskedFrontEndConfig(frame_differences=True, num_salient_tubelets=2)
+
 ON_A = VideoClassifierConfig(encoder=A, num_classes=5)
 ON_B = VideoClassifierConfig(encoder=B, num_classes=5, pooling="query", dropout=0.5)
 
@@ -46,8 +49,8 @@ MODELS = {
     "encoder A": lambda: MaskedEncoder(A),
     "classifier on A": lambda: VideoClassifier(ON_A),
     "classifier on B": lambda: VideoClassifier(ON_B),
-    "classifier of changes": lambda: VideoClassifier(
-        replace(ON_B, encoder=replace(B, stem_width=4, time_kernel=3), units="differences")
+    "classifier on A behind a front end": lambda: VideoClassifier(
+        replace(ON_A, front_end=FRONT_END, pooling="attentive")
     ),
     "classifier of some places": lambda: VideoClassifier(
         replace(ON_B, encoder=replace(B, num_changing=2, least_change=0.5))
@@ -100,7 +103,7 @@ def _outputs(path: Path, inputs: tuple[torch.Tensor, ...]) -> dict[str, torch.Te
         ("encoder A", "encoder", "onnx"),
         ("classifier on A", "classifier", "onnx"),
         ("classifier on B", "classifier", "onnx"),
-        ("classifier of changes", "classifier", "onnx"),
+        ("classifier on A behind a front end", "classifier", "onnx"),
         ("classifier of some places", "classifier", "onnx"),
         ("coordinated", "classifier", "onnx"),
         ("encoder B", "video", "onnx"),

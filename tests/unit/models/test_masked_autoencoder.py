@@ -16,7 +16,7 @@ from internvideo.models import (
     MaskingConfig,
     gather_tokens,
     patchify_frames,
-    split_tokens,
+    sample_masks,
 )
 from internvideo.objectives import pixel_targets, reconstruction_loss
 from internvideo.values import Tubelet
@@ -37,13 +37,13 @@ FRAMES = torch.randint(
 
 
 def _loss(model: MaskedAutoencoder, masking: MaskingConfig) -> torch.Tensor:
-    split = split_tokens(masking, model.encoder.config.grid, SEEDS)
+    masks = sample_masks(masking, model.encoder.config.grid, SEEDS)
     patches = patchify_frames(FRAMES, ENCODER.tubelet)
     predicted = model(
-        gather_tokens(patches, split.visible_index), split.visible_index, split.predicted_index
+        gather_tokens(patches, masks.visible_index), masks.visible_index, masks.predicted_index
     )
-    target = pixel_targets(gather_tokens(patches, split.predicted_index), normalised=True)
-    return reconstruction_loss(predicted, target, split.counted)
+    target = pixel_targets(gather_tokens(patches, masks.predicted_index), normalised=True)
+    return reconstruction_loss(predicted, target, masks.loss_mask)
 
 
 def _model(encoder: MaskedEncoderConfig = ENCODER) -> MaskedAutoencoder:
@@ -58,7 +58,7 @@ def _normalised(frames: torch.Tensor) -> torch.Tensor:
 
 def _mask() -> torch.Tensor:
     generator = torch.Generator().manual_seed(3)
-    return torch.stack([MaskingConfig(ratio=0.75).draw(ENCODER.grid, generator) for _ in SEEDS])
+    return torch.stack([MaskingConfig(ratio=0.75).sample(ENCODER.grid, generator) for _ in SEEDS])
 
 
 def test_masked_pixels_never_reach_the_encoder():
@@ -103,9 +103,9 @@ def test_all_tokens_without_a_mask_equal_a_mask_that_hides_nothing():
     assert torch.equal(model(clip), model(clip, nothing))
 
 
-@pytest.mark.parametrize("skipped_ratio", [0.0, 0.5])
-def test_recomputing_activations_gives_equal_gradients(skipped_ratio: float):
-    masking = MaskingConfig(ratio=0.75, skipped_ratio=skipped_ratio)
+@pytest.mark.parametrize("decoder_mask_ratio", [0.0, 0.5])
+def test_recomputing_activations_gives_equal_gradients(decoder_mask_ratio: float):
+    masking = MaskingConfig(ratio=0.75, decoder_mask_ratio=decoder_mask_ratio)
     plain, frugal = _model(), _model(replace(ENCODER, recompute_activations=True))
 
     _loss(plain, masking).backward()
@@ -117,11 +117,11 @@ def test_recomputing_activations_gives_equal_gradients(skipped_ratio: float):
 
 def test_order_of_predicted_places_is_the_order_of_predictions():
     model = _model()
-    split = split_tokens(MaskingConfig(ratio=0.75), ENCODER.grid, SEEDS)
-    visible = gather_tokens(patchify_frames(FRAMES, ENCODER.tubelet), split.visible_index)
+    masks = sample_masks(MaskingConfig(ratio=0.75), ENCODER.grid, SEEDS)
+    visible = gather_tokens(patchify_frames(FRAMES, ENCODER.tubelet), masks.visible_index)
 
-    forwards = model(visible, split.visible_index, split.predicted_index)
-    backwards = model(visible, split.visible_index, split.predicted_index.flip(1))
+    forwards = model(visible, masks.visible_index, masks.predicted_index)
+    backwards = model(visible, masks.visible_index, masks.predicted_index.flip(1))
 
     torch.testing.assert_close(backwards, forwards.flip(1))
 
@@ -173,12 +173,3 @@ def test_a_step_runs_under_bfloat16_autocast():
 def test_impossible_encoders_are_refused(change: dict[str, object], message: str):
     with pytest.raises(ConfigError, match=message):
         replace(ENCODER, **change)
-
-
-def test_aligned_attention_starts_with_keys_equal_to_queries():
-    model = MaskedAutoencoder(replace(ENCODER, aligned_attention=1.5), DECODER)
-
-    for block in [*model.encoder.blocks, *model.decoder.blocks]:
-        query, key, value = block.attn.qkv.weight.chunk(3)
-        assert torch.equal(query, key)
-        assert not torch.equal(key, value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from internvideo.models import axes_sine_table, resize_positions, sine_table
+from internvideo.models import resize_positions, sine_table
 from internvideo.values import TokenGrid
 
 
@@ -21,16 +21,6 @@ def test_first_two_columns_are_sine_and_cosine_of_the_row():
 
 def test_more_frames_only_add_rows():
     assert torch.equal(sine_table(3136, 48)[:1568], sine_table(1568, 48))
-
-
-def test_axes_table_tells_all_places_of_a_small_grid_apart():
-    grid = TokenGrid(time=4, height=8, width=8)
-
-    table = axes_sine_table(grid, 64)
-
-    distance = torch.cdist(table, table) + 100 * torch.eye(grid.num_tokens)
-    assert table.shape == (256, 64)
-    assert distance.min() > 0.5
 
 
 def test_unchanged_grid_returns_the_table_itself():

@@ -6,10 +6,6 @@ import torch
 from einops import rearrange
 
 from internvideo.models import (
-    MaskedEncoder,
-    MaskedEncoderConfig,
-    changing_tokens,
-    encoder_macs,
     gather_tokens,
     patchify,
     patchify_frames,
@@ -47,23 +43,6 @@ def test_gathering_takes_each_samples_own_tokens():
     assert torch.equal(taken, torch.stack([tokens[0, [4, 0]], tokens[1, [1, 2]]]))
 
 
-def test_the_tubelets_that_change_most_are_found_in_order():
-    clip = torch.zeros(2, 3, 4, 8, 8)
-    clip[0, 0, 1, 0, 0] = 1  # within the first slot: here, and gone again in the second slot
-    clip[1, :, 2:, 7, 7] = 5  # from the second slot on, and there for good
-    clip[1, :, 1, 0, 4] = 1  # for one frame, top right, so that both of its slots change
-
-    assert changing_tokens(clip, TUBELET, 2).tolist() == [[0, 4], [1, 7]]
-
-
-def test_whose_first_frame_differs_from_nothing_is_read_all_the_same():
-    still = torch.rand(1, 3, 1, 8, 8).expand(-1, -1, 4, -1, -1)
-
-    found = changing_tokens(still, TUBELET, 3)
-
-    assert len(set(found[0].tolist())) == 3
-
-
 def test_placing_undoes_gathering():
     tokens, index = torch.randn(2, 5, 3), torch.tensor([[0, 4], [1, 2]])
 
@@ -71,17 +50,3 @@ def test_placing_undoes_gathering():
 
     assert torch.equal(gather_tokens(placed, index), gather_tokens(tokens, index))
     assert placed.abs().sum(2).count_nonzero(1).tolist() == [2, 2]
-
-
-def test_an_encoder_of_what_changes_tells_places_and_cost_of_what_it_reads():
-    config = MaskedEncoderConfig(
-        num_frames=4, side_px=8, tubelet=TUBELET, width=12, depth=1, num_heads=2, num_changing=3
-    )
-    encoder, clip = MaskedEncoder(config).eval(), torch.rand(2, 3, 4, 8, 8)
-
-    on_grid = encoder.on_grid(clip)
-
-    index = changing_tokens(clip, TUBELET, 3)
-    torch.testing.assert_close(gather_tokens(on_grid, index), encoder(clip))
-    assert on_grid.shape == (2, 8, 12)
-    assert encoder_macs(config) == encoder_macs(config, 3) < encoder_macs(config, 8)

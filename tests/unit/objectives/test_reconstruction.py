@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from internvideo.objectives import (
+    mean_baseline_error,
     per_sample_error,
     pixel_targets,
     reconstruction_loss,
     standardise,
-    trivial_error,
     unnormalise,
 )
 from internvideo.values import IMAGENET_MEAN, IMAGENET_STD
@@ -102,11 +102,11 @@ def test_tokens_that_are_not_counted_change_nothing():
     torch.testing.assert_close(error, per_sample_error(predicted[:, [0, 2]], target[:, [0, 2]]))
 
 
-def test_trivial_error_is_that_of_the_clips_mean_tubelet():
+def test_mean_baseline_error_is_that_of_the_clips_mean_tubelet():
     clip = torch.rand(2, 8, 6)
     target = clip[:, 3:]
 
-    got = trivial_error(clip, target)
+    got = mean_baseline_error(clip, target)
 
     expected = torch.stack([(clip[i].mean(0) - target[i]).square().mean() for i in range(2)])
     torch.testing.assert_close(got, expected)

@@ -22,6 +22,7 @@ from internvideo.models import MaskedEncoderConfig, UniFormerConfig, ViclipConfi
 from internvideo.recipes.tiny_recognition import recognition_tiny_actions_a
 from internvideo.runs.finetuning import PRESETS, Start, choose_preset, finetuning_run, open_start
 from internvideo.stages.starting import read_start, start_classifier
+from internvideo.tiny import MaskedFrontEndConfig
 from internvideo.values import Annotations, Record
 from internvideo.weights import to_official_classifier
 
@@ -128,15 +129,16 @@ def test_a_pretrained_masked_encoder_keeps_its_pixels_and_sampling():
 
     encoder = run.stage.model.encoder
     assert (encoder.pixel_mean, encoder.pixel_std) == (seen["mean"], seen["std"])
-    assert (run.stage.model.pooling, run.stage.model.units) == ("mean", "fixed")
+    assert (run.stage.model.pooling, run.stage.model.front_end) == ("mean", None)
     assert (run.data.stride_frames, run.data.eval_crop) == (3, 0.875)
 
 
-def test_a_pretraining_in_clip_units_stays_in_them():
-    config = AutoencoderConfig(encoder=MASKED)
-    run = planned(start=start("masked-autoencoder", config, in_clip_units=True))
+def test_a_pretraining_behind_a_front_end_stays_behind_it():
+    front_end = MaskedFrontEndConfig(position_base=20.0)
+    config = AutoencoderConfig(encoder=MASKED, front_end=front_end)
+    run = planned(start=start("masked-autoencoder", config))
 
-    assert run.stage.model.units == "clip"
+    assert run.stage.model.front_end == front_end
 
 
 def test_a_probe_of_a_masked_encoder_reads_tokens_with_a_query():

@@ -29,7 +29,7 @@ TINY = MaskedPretraining(
     decoder=DecoderConfig(width=24, depth=1, num_heads=2),
     masking=MaskingConfig(ratio=0.5),
 )
-TARGETS = ("tubelet", "pixel", "clip")
+TARGETS = ("tubelet", "pixel")
 
 
 @pytest.fixture(scope="module")
@@ -60,16 +60,7 @@ def test_an_untrained_network_is_no_better_than_the_mean_tubelet(videos, tmp_pat
     scores = stage(videos, tmp_path, replace(TINY, target=target)).evaluate()
 
     assert scores["error_ratio"] > 0.8
-    assert scores["error_ratio"] == pytest.approx(scores["error"] / scores["trivial_error"])
-
-
-def test_errors_are_in_pixels_whatever_the_clip_is_measured_in(videos, tmp_path):
-    trivial = [
-        stage(videos, tmp_path, replace(TINY, target=target)).evaluate()["trivial_error"]
-        for target in ("pixel", "clip")
-    ]
-
-    assert trivial[0] == pytest.approx(trivial[1], rel=1e-5)
+    assert scores["error_ratio"] == pytest.approx(scores["error"] / scores["mean_baseline_error"])
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -87,19 +78,6 @@ def test_losses_do_not_depend_on_how_the_batch_is_cut(videos, tmp_path, target):
     for name, value in whole.items():
         mean = sum(half[name] for half in halves) / 2
         torch.testing.assert_close(value, mean)
-
-
-def test_a_clip_target_does_not_change_with_brightness_and_contrast(videos, tmp_path):
-    it = stage(videos, tmp_path, replace(TINY, target="clip"))
-    [batch] = next(it.batches(0))
-    darker = replace(batch, frames=(batch.frames // 2 + 20))
-
-    with torch.no_grad():
-        bright, dark = (
-            float(it.losses(b, torch.Generator())["reconstruction"]) for b in (batch, darker)
-        )
-
-    assert dark == pytest.approx(bright, rel=0.1)
 
 
 @pytest.mark.parametrize("target", TARGETS)

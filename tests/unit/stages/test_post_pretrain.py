@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import shutil
 from dataclasses import asdict, replace
@@ -27,6 +26,7 @@ from internvideo.models import (
 )
 from internvideo.objectives import EvidentialLoss, evidential_loss
 from internvideo.stages import PostPretraining, PostPretrainingStage
+from internvideo.tiny import MaskedFrontEndConfig, build_masked_autoencoder
 from internvideo.training import (
     MixingConfig,
     OptimiserConfig,
@@ -278,11 +278,14 @@ def saved(folder: Path, model: torch.nn.Module, **documents) -> str:
     return str(folder)
 
 
-def pretrained(folder: Path, **changes) -> tuple[str, MaskedAutoencoder]:
+def pretrained(folder: Path, front_end=None, **changes) -> tuple[str, MaskedAutoencoder]:
     encoder = replace(ENCODER_A, final_norm=True, **changes)
-    model = MaskedAutoencoder(encoder, DecoderConfig(width=24, depth=1, num_heads=2))
-    run = {"stage": {"kind": "masked-pretraining", "encoder": asdict(encoder)}}
-    return saved(folder, model, config={"run": run}), model
+    decoder = DecoderConfig(width=24, depth=1, num_heads=2)
+    model = build_masked_autoencoder(encoder, decoder, front_end)
+    of_stage = {"kind": "masked-pretraining", "encoder": asdict(encoder)}
+    if front_end is not None:
+        of_stage["front_end"] = asdict(front_end)
+    return saved(folder, model, config={"run": {"stage": of_stage}}), model
 
 
 def test_an_encoder_starts_from_its_pretraining(videos, tmp_path):
@@ -300,9 +303,9 @@ def test_a_missing_start_is_named_before_any_video_is_opened(tmp_path):
 
 
 def test_an_encoder_of_another_configuration_is_refused_although_its_shapes_fit(videos, tmp_path):
-    path, _ = pretrained(tmp_path / "source", position_base=30.0)
+    path, _ = pretrained(tmp_path / "source", norm_eps=1e-3)
 
-    with pytest.raises(CheckpointError, match=r"has position_base=10000\.0 instead of 30\.0"):
+    with pytest.raises(CheckpointError, match=r"has norm_eps=1e-06 instead of 0\.001"):
         stage(videos, replace(A, initial_weights=path))
 
 
@@ -310,26 +313,45 @@ def test_a_start_is_older_than_a_field_of_the_encoder(videos, tmp_path):
     path, _ = pretrained(tmp_path / "source")
     document = Path(path, "config.json")
     config = json.loads(document.read_text())
-    del config["run"]["stage"]["encoder"]["position_base"]
+    del config["run"]["stage"]["encoder"]["norm_eps"]
     document.write_text(json.dumps(config))
-    encoder = replace(A.model.encoder, position_base=30.0)
+    encoder = replace(A.model.encoder, norm_eps=1e-3)
 
     stage(videos, replace(A, initial_weights=path))  # it was the default then
-    with pytest.raises(CheckpointError, match=r"has position_base=30\.0 instead of 10000\.0"):
+    with pytest.raises(CheckpointError, match=r"has norm_eps=0\.001 instead of 1e-06"):
         stage(
             videos,
             replace(A, model=replace(A.model, encoder=encoder), initial_weights=path),
         )
 
 
-def test_clips_in_other_units_than_in_pretraining_are_warned_of(videos, tmp_path, caplog):
-    path, _ = pretrained(tmp_path / "source")
-    model = replace(A.model, units="clip")
+@pytest.mark.parametrize(
+    ("trained", "message"),
+    [
+        (None, "has front_end={.*} instead of None"),
+        (MaskedFrontEndConfig(position_base=20.0), r"front_end\.position_base=30\.0 instead of 20"),
+    ],
+)
+def test_an_encoder_behind_another_front_end_is_refused(videos, tmp_path, trained, message):
+    path, _ = pretrained(tmp_path / "source", front_end=trained)
+    model = replace(A.model, front_end=MaskedFrontEndConfig())
 
-    with caplog.at_level(logging.WARNING):
+    with pytest.raises(CheckpointError, match=message):
         stage(videos, replace(A, model=model, initial_weights=path))
 
-    assert "learned with model.units='fixed' and not 'clip'" in caplog.text
+
+def test_a_classifier_may_read_more_of_a_clip_than_its_pretraining(videos, tmp_path):
+    front_end = MaskedFrontEndConfig()
+    path, source = pretrained(tmp_path / "source", front_end=front_end)
+    salient = replace(front_end, frame_differences=True, num_salient_tubelets=3)
+    model = replace(A.model, front_end=salient)
+
+    it = stage(videos, replace(A, model=model, initial_weights=path))
+
+    assert torch.equal(
+        it.model.encoder.patch_embed.proj.weight, source.encoder.patch_embed.proj.weight
+    )
+    assert it.config.training_flops_per_clip < replace(A).training_flops_per_clip
 
 
 def test_a_head_brings_its_rows_by_class_name(videos, tmp_path):

@@ -23,11 +23,11 @@ from internvideo.models import (
     UniFormerConfig,
     Viclip,
     ViclipConfig,
-    patchify_frames,
+    gather_tokens,
 )
-from internvideo.objectives import clip_statistics
 from internvideo.tasks import features
 from internvideo.tasks.features import FeatureEncoder, FeatureExtraction
+from internvideo.tiny import MaskedFrontEndConfig
 from internvideo.values import Tubelet
 from internvideo.video.transforms import normalise
 
@@ -56,7 +56,12 @@ def made(kind):
         "masked": lambda: MaskedEncoder(A),
         "autoencoder": lambda: MaskedAutoencoder(A, DecoderConfig(**TINY)),
         "classifier of A": lambda: VideoClassifier(HEADED),
-        "classifier in clip units": lambda: VideoClassifier(replace(HEADED, units="clip")),
+        "classifier behind a front end": lambda: VideoClassifier(
+            replace(HEADED, front_end=MaskedFrontEndConfig())
+        ),
+        "classifier of salient tubelets": lambda: VideoClassifier(
+            replace(HEADED, front_end=MaskedFrontEndConfig(num_salient_tubelets=3))
+        ),
         "classifier of B": lambda: VideoClassifier(
             VideoClassifierConfig(encoder=TOWER, num_classes=3, pooling="query")
         ),
@@ -86,7 +91,7 @@ def targets(folder, files, suffix="safetensors"):
         ("masked", {"mean": (32,), "tokens": (8, 32)}),
         ("autoencoder", {"mean": (32,), "tokens": (8, 32)}),
         ("classifier of A", {"mean": (32,), "tokens": (8, 32), "pooled": (32,)}),
-        ("classifier in clip units", {"mean": (32,), "tokens": (8, 32), "pooled": (32,)}),
+        ("classifier of salient tubelets", {"mean": (32,), "tokens": (8, 32), "pooled": (32,)}),
         (
             "classifier of B",
             {"pooled": (32,), "mean": (32,), "cls": (32,), "tokens": (4, 5, 32)},
@@ -113,9 +118,21 @@ def test_every_encoder_gives_features_of_its_kinds(kind, shapes):
     assert found == shapes
 
 
+def test_tokens_lie_on_the_grid_with_zeros_where_none_is_read():
+    frames = torch.randint(0, 256, (2, 4, 16, 16, 3), dtype=torch.uint8)
+    asked = encoder("classifier of salient tubelets")
+
+    tokens = asked.features(frames, "tokens")
+
+    _, index = asked.model.encoder.patch_embed.select_tubelets(normalise(frames))
+    assert tokens.abs().sum(2).count_nonzero(1).tolist() == [3, 3]
+    read = gather_tokens(tokens, index)
+    torch.testing.assert_close(read, asked.model.encoder(normalise(frames)))
+
+
 def test_what_a_head_receives_is_what_is_pooled():
     frames = torch.randint(0, 256, (2, 4, 16, 16, 3), dtype=torch.uint8)
-    asked = encoder("classifier in clip units")
+    asked = encoder("classifier behind a front end")
     clip = normalise(frames)
 
     pooled = asked.features(frames, "pooled")
@@ -123,17 +140,6 @@ def test_what_a_head_receives_is_what_is_pooled():
 
     assert torch.equal(pooled, asked.model.features(clip))
     assert torch.allclose(from_tokens, pooled, atol=1e-6)
-
-
-def test_pixels_in_units_of_their_clip_are_those_of_pretraining():
-    frames = torch.randint(0, 256, (2, 4, 16, 16, 3), dtype=torch.uint8)
-    asked = encoder(in_clip_units=True)
-    patches = patchify_frames(frames, A.tubelet)
-    mean, deviation = clip_statistics(patches)
-
-    expected = asked.model.encode_patches((patches / 255 - mean) / deviation)
-
-    assert torch.allclose(asked.features(frames, "tokens"), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -163,14 +163,14 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
         fit(tmp_path, config, stage=stage)
 
 
-def test_a_loss_at_the_trivial_level_is_said_in_the_log(tmp_path):
+def test_a_loss_at_the_mean_baseline_is_said_in_the_log(tmp_path):
     frozen = toy_config(optimiser=OptimiserConfig(lr=1e-12, final_lr=1e-12))
     fit(tmp_path, frozen, stage=Toy(frozen))
 
-    assert "trivial level" in (tmp_path / "log.txt").read_text()
+    assert "mean baseline" in (tmp_path / "log.txt").read_text()
 
 
-def test_a_loss_that_falls_is_not_called_trivial(tmp_path):
+def test_a_loss_that_falls_is_not_said_to_be_at_the_baseline(tmp_path):
     config = toy_config(num_steps=60)
     fit(tmp_path, config, stage=Toy(config))
 

@@ -46,7 +46,7 @@ class Toy:
     def losses(self, batch: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         target = batch[:, :4] * 2 - batch[:, 4:]
         error = (self.model(batch) - target).square().mean()
-        return {"square": error, "trivial": target.square().mean()}
+        return {"square": error, "mean_baseline": target.square().mean()}
 
     def evaluate(self) -> dict[str, float]:
         points = torch.ones(2, 8)

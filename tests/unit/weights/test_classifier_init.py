@@ -176,33 +176,3 @@ def test_a_report_names_what_is_new():
     report = initialise_classifier(classifier_a(num_classes=3), classifier_a(5).state_dict())
 
     assert str(report) == "30 tensors loaded, new: head.weight, head.bias"
-
-
-def test_further_channels_keep_their_start():
-    known = classifier_a()
-    encoder = replace(ENCODER_A, final_norm=False, pixel_mean=(0.0,) * 6, pixel_std=(1.0,) * 6)
-    model = VideoClassifier(
-        VideoClassifierConfig(encoder=encoder, num_classes=3, units="clip-and-differences")
-    )
-    own = model.encoder.patch_embed.proj.weight.clone()
-
-    report = initialise_classifier(model, known.state_dict())
-
-    weight = model.encoder.patch_embed.proj.weight
-    assert torch.equal(weight[:, :3], known.encoder.patch_embed.proj.weight)
-    assert torch.equal(weight[:, 3:], own[:, 3:])
-    assert not report.new
-
-
-@pytest.mark.parametrize(
-    ("before", "now", "message"),
-    [
-        (0.5, 0.0, r"2 tensors .* have no place in the model \(encoder\.patch_norm\.weight"),
-        (0.0, 0.5, r"2 tensors of the model are missing .*encoder\.patch_norm\.weight"),
-    ],
-)
-def test_a_norm_of_tubelets_is_neither_lost_nor_left_new(before, now, message):
-    with pytest.raises(CheckpointError, match=message):
-        initialise_classifier(
-            classifier_a(patch_norm=now), classifier_a(patch_norm=before).state_dict()
-        )

@@ -1,0 +1,18 @@
+"""Front ends that let networks of a few million parameters learn from a few hundred videos.
+
+They are ours and in no paper. A model takes one from outside; no published model imports them.
+"""
+
+from internvideo.tiny.masked_front_end import (
+    MaskedFrontEnd,
+    MaskedFrontEndConfig,
+    build_masked_autoencoder,
+    build_masked_encoder,
+)
+
+__all__ = [
+    "MaskedFrontEnd",
+    "MaskedFrontEndConfig",
+    "build_masked_autoencoder",
+    "build_masked_encoder",
+]
