@@ -47,6 +47,7 @@ class Fields(Mapping[str, Any]):
     def __init__(self, values: Mapping[str, Any]) -> None:
         self._values = {name: _fields(value) for name, value in values.items()}
         self._read: set[str] = set()
+        self._settled: set[str] = set()
 
     def __getitem__(self, name: str) -> Any:
         value = self._values[name]
@@ -66,12 +67,14 @@ class Fields(Mapping[str, Any]):
         return repr(self._values)
 
     def without_effect(self, *names: str) -> None:
-        """Count fields as read that change nothing of what the case computes."""
-        self._read.update(names)
+        """Count fields as read, wholly, that change nothing of what the case computes."""
+        self._settled.update(names)
 
     def ignored(self, prefix: str) -> Iterator[str]:
         """Yield paths of what was never read."""
         for name, value in self._values.items():
+            if name in self._settled:
+                continue
             if name in self._read:
                 yield from _ignored(value, f"{prefix}.{name}")
             else:
