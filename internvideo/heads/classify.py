@@ -29,6 +29,7 @@ from internvideo.models import (
     UniFormerOutput,
     attend_once,
 )
+from internvideo.tiny import UniFormerFrontEndConfig, build_uniformer
 
 Units = Literal["fixed", "clip", "differences", "clip-and-differences"]
 
@@ -54,6 +55,7 @@ class VideoClassifierConfig:
     """A linear classifier on an encoder; the defaults are VideoMAE's on ViT-B/16."""
 
     encoder: Encoder = field(default_factory=lambda: MaskedEncoderConfig(final_norm=False))
+    front_end: UniFormerFrontEndConfig | None = None  # of tiny encoders, see internvideo/tiny
     num_classes: int = 400
     # "mean" of A's tokens; "first" of them, the first tubelet, as the released code does without
     # mean pooling (there is no class token); "query", the vector that B pools its tokens to;
@@ -70,6 +72,13 @@ class VideoClassifierConfig:
             raise ConfigError(f"num_classes is {self.num_classes}; a classifier has at least one")
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"dropout is {self.dropout}; give a share from 0 to below 1")
+        if self.front_end is not None:
+            if not isinstance(self.encoder, UniFormerConfig):
+                raise ConfigError(
+                    f"front_end {self.front_end.kind!r} is for encoder B and the encoder is a "
+                    f"{type(self.encoder).__name__}; set front_end to none"
+                )
+            self.front_end.check(self.encoder)
         channels = getattr(self.encoder, "num_channels", 3)
         made = 6 if self.units == "clip-and-differences" else 3
         if self.units != "fixed" and channels != made:
@@ -106,7 +115,7 @@ class VideoClassifier(nn.Module):
         encoder = config.encoder
         width, eps = encoder.width, config.norm_eps or encoder.norm_eps
         if isinstance(encoder, UniFormerConfig):
-            self.encoder: MaskedEncoder | UniFormer = UniFormer(encoder)
+            self.encoder: MaskedEncoder | UniFormer = build_uniformer(encoder, config.front_end)
         else:
             self.encoder = MaskedEncoder(encoder)
             if not encoder.aligned_attention:

@@ -58,7 +58,12 @@ from internvideo.models.tokens import (
     place_tokens,
     unpatchify,
 )
-from internvideo.models.uniformer import UniFormer, UniFormerConfig, UniFormerOutput
+from internvideo.models.uniformer import (
+    EmbeddedPatches,
+    UniFormer,
+    UniFormerConfig,
+    UniFormerOutput,
+)
 from internvideo.models.uniformer_blocks import attend_once
 from internvideo.models.viclip import (
     JointEncoder,
@@ -138,6 +143,7 @@ __all__ = [
     "Coordination",
     "CoordinationConfig",
     "DecoderConfig",
+    "EmbeddedPatches",
     "Family",
     "Fate",
     "FrozenFeatures",

@@ -9,7 +9,6 @@ from internvideo.objectives.contrastive import (
     matched_contrastive_loss,
     queue_contrastive_loss,
     queue_logits,
-    sigmoid_loss,
 )
 from internvideo.objectives.dual_softmax import dual_softmax_loss
 from internvideo.objectives.evidential import (
@@ -29,7 +28,6 @@ from internvideo.objectives.reconstruction import (
     trivial_error,
     unnormalise,
 )
-from internvideo.objectives.words import word_loss, word_rarity
 
 __all__ = [
     "MAX_LOGIT_SCALE",
@@ -53,10 +51,7 @@ __all__ = [
     "queue_contrastive_loss",
     "queue_logits",
     "reconstruction_loss",
-    "sigmoid_loss",
     "standardise",
     "trivial_error",
     "unnormalise",
-    "word_loss",
-    "word_rarity",
 ]

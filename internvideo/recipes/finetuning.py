@@ -39,6 +39,7 @@ from internvideo.recipes.released import cache_folder
 from internvideo.recipes.run import Run
 from internvideo.recipes.tiny_recognition import recognition_tiny_actions_a
 from internvideo.stages import PostPretraining, PostPretrainingStage
+from internvideo.tiny import TinyMultimodalConfig
 from internvideo.training import Memorised, OptimiserConfig, TrainingConfig, memorise
 from internvideo.training.precision import autocast, resolve_precision
 from internvideo.values import ClipBatch
@@ -290,6 +291,14 @@ def _from_start(start: Start, preset: str, num_classes: int) -> PostPretraining:
         video = config.video if isinstance(config, MultimodalEncoderConfig) else config
         model = VideoClassifierConfig(
             encoder=video, num_classes=num_classes, pooling="query", dropout=0.1
+        )
+    elif isinstance(config, TinyMultimodalConfig):
+        model = VideoClassifierConfig(
+            encoder=config.encoder.video,
+            front_end=config.front_end,
+            num_classes=num_classes,
+            pooling="query",
+            dropout=0.1,
         )
     elif isinstance(config, MaskedEncoderConfig | AutoencoderConfig):
         encoder = config.encoder if isinstance(config, AutoencoderConfig) else config

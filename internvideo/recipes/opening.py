@@ -31,6 +31,7 @@ from internvideo.stages import (
 )
 from internvideo.tasks import RecognitionModel, VideoTextModel
 from internvideo.text import Tokenizer
+from internvideo.tiny import TinyMultimodalConfig
 from internvideo.training import load
 from internvideo.video.transforms import CLIP_MEAN, CLIP_STD
 
@@ -167,7 +168,11 @@ def _described(run: Run) -> tuple[str, ModelConfig, Preprocessing]:
             return "masked-autoencoder", config, seen
         case MultimodalPretraining():
             seen = _changed(seen, stage.num_frames, stage.encoder.video.side_px)
-            return "multimodal-encoder", stage.encoder, replace(seen, mean=CLIP_MEAN, std=CLIP_STD)
+            seen = replace(seen, mean=CLIP_MEAN, std=CLIP_STD)
+            if stage.front_end is None:
+                return "multimodal-encoder", stage.encoder, seen
+            tiny = TinyMultimodalConfig(encoder=stage.encoder, front_end=stage.front_end)
+            return "tiny-multimodal-encoder", tiny, seen
         case PostPretraining():
             seen = _changed(seen, stage.clip_frames, stage.model.encoder.side_px)
             mean, std = stage.normalisation

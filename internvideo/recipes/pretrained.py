@@ -48,6 +48,7 @@ from internvideo.models import (
 )
 from internvideo.recipes.run import refuse_unknown
 from internvideo.text import Tokenizer
+from internvideo.tiny import TinyMultimodalConfig, build_multimodal
 from internvideo.values import IMAGENET_MEAN, IMAGENET_STD
 
 
@@ -67,6 +68,7 @@ ModelConfig = (
     | QuestionAnswererConfig
     | UniFormerConfig
     | MultimodalEncoderConfig
+    | TinyMultimodalConfig
     | ViclipConfig
 )
 
@@ -82,6 +84,10 @@ KINDS: dict[str, tuple[type[ModelConfig], Callable[[Any], nn.Module]]] = {
     "question-answerer": (QuestionAnswererConfig, QuestionAnswerer),
     "uniformer": (UniFormerConfig, UniFormer),
     "multimodal-encoder": (MultimodalEncoderConfig, MultimodalEncoder),
+    "tiny-multimodal-encoder": (
+        TinyMultimodalConfig,
+        lambda config: build_multimodal(config.encoder, config.front_end),
+    ),
     "viclip": (ViclipConfig, Viclip),
 }
 

@@ -14,6 +14,7 @@ from internvideo.recipes.masked_pretraining import mae_tiny_actions, mae_tiny_pl
 from internvideo.recipes.multimodal_pretraining import multimodal_tiny_playground
 from internvideo.recipes.run import Run
 from internvideo.stages import MaskedPretraining, MultimodalPretraining, PostPretraining
+from internvideo.tiny import UniFormerFrontEndConfig
 from internvideo.training import OptimiserConfig, TrainingConfig
 
 
@@ -36,7 +37,11 @@ def post_pretrain_tiny_playground_b() -> Run:
     before = multimodal_tiny_playground()
     assert isinstance(before.stage, MultimodalPretraining)
     model = VideoClassifierConfig(
-        encoder=before.stage.encoder.video, num_classes=29, pooling="query", dropout=0.1
+        encoder=before.stage.encoder.video,
+        front_end=before.stage.front_end,
+        num_classes=29,
+        pooling="query",
+        dropout=0.1,
     )
     run = post_pretrain_tiny_playground()
     return replace(
@@ -56,19 +61,20 @@ def recognition_tiny_actions() -> Run:
         depth=3,
         num_heads=3,
         drop_path=0.1,
+        temporal_patch_size=3,
         global_layers=(1, 2),
         num_global_heads=3,
         global_dropout=0.3,
         global_drop_path=0.1,
         num_local=1,
         local_norm="layer",
-        stem_width=24,
-        time_kernel=3,
-        aligned_attention=1.5,
     )
-    # Of 441 clips a network learns the rooms, not what is done in them: so it sees changes alone.
     model = VideoClassifierConfig(
-        encoder=encoder, num_classes=10, pooling="query", units="differences", dropout=0.3
+        encoder=encoder,
+        front_end=UniFormerFrontEndConfig(stem_width=24, frame_differences=True),
+        num_classes=10,
+        pooling="query",
+        dropout=0.3,
     )
     return Run(
         name="recognition_tiny_actions",

@@ -23,6 +23,7 @@ from internvideo.heads import (
 )
 from internvideo.models import (
     StartReport,
+    UniFormerConfig,
     classifier_weights,
     initialise_classifier,
 )
@@ -37,9 +38,6 @@ _FREE = {
     "drop_path",
     "final_norm",
     "num_changing",
-    "num_varying",
-    "least_change",
-    "least_acting",
     "aligned_attention",  # of a start only
     "recompute_activations",
     "global_dropout",
@@ -118,6 +116,12 @@ def _read_rows(path: Path) -> list[int]:
     return rows
 
 
+def _of_weights(front_end: Mapping[str, Any] | None) -> frozenset[tuple[str, Any]]:
+    """What of a front end of encoder B its weights depend on."""
+    free = {"num_salient_patches", "mimetic_init_scale"}
+    return frozenset((name, value) for name, value in (front_end or {}).items() if name not in free)
+
+
 def _check_encoder(document: Any, config: VideoClassifierConfig, path: Path) -> None:
     """Compare with the encoder that was trained: most of its fields leave no trace in shapes."""
     if not isinstance(document, Mapping) or "stage" not in document:
@@ -139,6 +143,12 @@ def _check_encoder(document: Any, config: VideoClassifierConfig, path: Path) -> 
     if unlike:
         raise CheckpointError(
             f"{path}: its encoder is another one than model.encoder, which has {', '.join(unlike)}"
+        )
+    front_ends = model.get("front_end"), config.front_end and asdict(config.front_end)
+    if isinstance(config.encoder, UniFormerConfig) and len({*map(_of_weights, front_ends)}) > 1:
+        raise CheckpointError(
+            f"{path}: its encoder stands behind the front end {front_ends[0]} and not behind "
+            f"model.front_end, {front_ends[1]}; give both the same one"
         )
     units = model.get("units") or ("clip" if stage.get("target") == "clip" else "fixed")
     if units != config.units:

@@ -72,7 +72,7 @@ def _uniformer_config(config: dict[str, Any]) -> UniFormerConfig:
         global_mlp_ratio=config["mlp_factor"],
         num_local=num_local,
         local_reduction=config["dw_reduction"],
-        time_kernel=config["kernel_size"] if config["temporal_downsample"] else 1,
+        temporal_patch_size=config["kernel_size"] if config["temporal_downsample"] else 1,
         frozen_backbone=config["frozen"],
     )
 

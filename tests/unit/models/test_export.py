@@ -31,13 +31,12 @@ from internvideo.models import (
 )
 from internvideo.models import export as exporting
 from internvideo.models.export import METADATA_FILE, SUFFIXES, Input, Part, export_part, parts_of
+from internvideo.tiny import UniFormerFrontEndConfig
 
 SIZE = {"width": 16, "depth": 1, "num_heads": 2}
 A = MaskedEncoderConfig(num_frames=2, side_px=32, final_norm=False, **SIZE)
 B = UniFormerConfig(side_px=32, num_global_heads=2, global_layers=(0,), **SIZE)
 TEXT = TextEncoderConfig(vocabulary_size=9999, context_length=6, **SIZE)
-
-CHANGING = replace(B, stem_width=4, time_kernel=3, time_differences=True, num_changing=2)
 
 ON_A = VideoClassifierConfig(encoder=A, num_classes=5)
 ON_B = VideoClassifierConfig(encoder=B, num_classes=5, pooling="query", dropout=0.5)
@@ -46,14 +45,15 @@ MODELS = {
     "encoder A": lambda: MaskedEncoder(A),
     "classifier on A": lambda: VideoClassifier(ON_A),
     "classifier on B": lambda: VideoClassifier(ON_B),
-    "classifier of changes": lambda: VideoClassifier(
-        replace(ON_B, encoder=replace(B, stem_width=4, time_kernel=3), units="differences")
+    "classifier behind a front end": lambda: VideoClassifier(
+        replace(
+            ON_B,
+            encoder=replace(B, temporal_patch_size=3),
+            front_end=UniFormerFrontEndConfig(stem_width=4, num_salient_patches=2),
+        )
     ),
-    "classifier of some places": lambda: VideoClassifier(
-        replace(ON_B, encoder=replace(B, num_changing=2, least_change=0.5))
-    ),
-    "classifier of looks": lambda: VideoClassifier(
-        replace(ON_B, encoder=replace(CHANGING, least_acting=0.7, global_looks=True))
+    "classifier of frame differences": lambda: VideoClassifier(
+        replace(ON_B, front_end=UniFormerFrontEndConfig(stem_width=4, frame_differences=True))
     ),
     "coordinated": lambda: CoordinatedClassifier(
         CoordinatedClassifierConfig(
@@ -100,8 +100,8 @@ def _outputs(path: Path, inputs: tuple[torch.Tensor, ...]) -> dict[str, torch.Te
         ("encoder A", "encoder", "onnx"),
         ("classifier on A", "classifier", "onnx"),
         ("classifier on B", "classifier", "onnx"),
-        ("classifier of changes", "classifier", "onnx"),
-        ("classifier of some places", "classifier", "onnx"),
+        ("classifier behind a front end", "classifier", "onnx"),
+        ("classifier of frame differences", "classifier", "onnx"),
         ("coordinated", "classifier", "onnx"),
         ("encoder B", "video", "onnx"),
         ("encoder B", "video", "torch"),
