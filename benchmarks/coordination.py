@@ -40,11 +40,10 @@ from internvideo.values import Share
 # results[variant][answer] = accuracies, one for each pair and seed
 Results = dict[str, dict[str, list[float]]]
 
-# What each variant changes of the recipe's coordination; `fusion` and `trains` stand apart.
+# What each variant changes of the recipe's coordination; `trains` stands apart.
 NONE = {"blocks": (), "reversed_module": False}
 VARIANTS: dict[str, dict] = {
     "learned fusion only": {**NONE, "trains": "fusion"},
-    "fusion per class only": {**NONE, "trains": "fusion", "fusion": "per-class"},
     "fusion and classifiers": {**NONE, "trains": "heads"},
     "reversed module only": {"blocks": ()},
     "modules, none reversed": {"reversed_module": False},
@@ -53,8 +52,7 @@ VARIANTS: dict[str, dict] = {
     "one block": {"blocks": 1},
     "half of the blocks": {"blocks": "half"},
     "all blocks": {"blocks": "all", "layers": "depth"},
-    "reading its own slot": {"reads": "slot"},
-    "fusion per class": {"fusion": "per-class"},
+    "reading its own slot": {"scope": "slot"},
 }
 
 
@@ -70,15 +68,14 @@ def widest(run: Run, epochs: int) -> Run:
 def varied(
     pair: CoordinatedClassifierConfig, base: CoordinationConfig, change: dict
 ) -> CoordinatedClassifierConfig:
-    """The pair with one variant's coordination and fusion."""
-    own = {name: value for name, value in change.items() if name not in ("trains", "fusion")}
-    fusion = change.get("fusion", pair.fusion)
-    return replace(pair, coordination=replace(base, **own), fusion=fusion)
+    """The pair with one variant's coordination."""
+    own = {name: value for name, value in change.items() if name != "trains"}
+    return replace(pair, coordination=replace(base, **own))
 
 
 def keep_frozen(stage: CoordinationStage, trains: str) -> None:
     """Leave only the fusion to learn, or it and the classifiers, or it and the modules."""
-    for name, parameter in stage.model.learned():
+    for name, parameter in stage.model.trainable_parameters():
         of_modules = name.startswith("coordination.")
         learns = {
             "fusion": False,

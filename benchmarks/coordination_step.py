@@ -1,6 +1,6 @@
 """One training step of the coordinated pair beside the two frozen forwards that it cannot avoid.
 
-    python benchmarks/coordination_step.py [--blocks 1 2 4] [--reads clip slot]
+    python benchmarks/coordination_step.py [--blocks 1 2 4] [--scopes clip slot]
 
 ViT-B on 16 frames and B/16 on 8 of them, 400 classes. `frozen` is each encoder's own forward,
 without gradients; a step is forward, loss, backward and AdamW, on the same clips. All take turns in
@@ -50,7 +50,7 @@ def training_step(
     labels: Tensor,
     autocast: Callable[[], torch.autocast],
 ) -> Callable[[], None]:
-    learned = [parameter for _, parameter in model.learned()]
+    learned = [parameter for _, parameter in model.trainable_parameters()]
     optimiser = torch.optim.AdamW(learned, lr=5e-5, fused=True)
 
     def step() -> None:
@@ -96,7 +96,7 @@ def kept_mib(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--blocks", nargs="+", type=int, default=[1, 2, 4])
-    parser.add_argument("--reads", nargs="+", default=["clip", "slot"])
+    parser.add_argument("--scopes", nargs="+", default=["clip", "slot"])
     parser.add_argument("--precision", choices=["fp32", "bf16"], default="bf16")
     parser.add_argument("--batch", type=int)
     parser.add_argument("--repeats", type=int, default=5)
@@ -113,12 +113,12 @@ def main() -> None:
     clip = torch.rand(batch, 3, 16, 224, 224, generator=generator).to(device)
     labels = torch.randint(CLASSES, (batch,), generator=generator).to(device)
     models: dict[str, CoordinatedClassifier] = {}
-    for blocks, reads in itertools.product(options.blocks, options.reads):
-        model = pair_of(CoordinationConfig(blocks=blocks, reads=reads)).to(device)
+    for blocks, scope in itertools.product(options.blocks, options.scopes):
+        model = pair_of(CoordinationConfig(blocks=blocks, scope=scope)).to(device)
         for first in itertools.islice(models.values(), 1):  # all share one pair of encoders
             model.masked.encoder = first.masked.encoder
             model.multimodal.encoder = first.multimodal.encoder
-        models[f"{blocks} modules, {reads}"] = model
+        models[f"{blocks} modules, {scope}"] = model
     sides = {"frozen": frozen_forwards(next(iter(models.values())), clip, autocast)} | {
         name: training_step(model, clip, labels, autocast) for name, model in models.items()
     }
@@ -146,7 +146,11 @@ def main() -> None:
         of_processor = statistics.median(processor[name]) / statistics.median(processor["frozen"])
         kept = f"  kept {kept_mib(models[name], clip, autocast):7.0f} MiB" if name in models else ""
         peak = f"  peak {peaks[name]:7.0f} MiB" if peaks else ""
-        learned = sum(p.numel() for _, p in models[name].learned()) / 1e6 if name in models else 0
+        learned = (
+            sum(p.numel() for _, p in models[name].trainable_parameters()) / 1e6
+            if name in models
+            else 0
+        )
         print(
             f"{name:16} {statistics.median(wall[name]):7.3f} s "
             f"({min(wall[name]):.3f}-{max(wall[name]):.3f})  {ratio:.2f}x "

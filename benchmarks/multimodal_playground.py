@@ -30,8 +30,6 @@ from internvideo.tasks import (
 from internvideo.values import Annotations
 
 QUESTIONS = ("motion", "colour", "shape", "opposite")
-# The likeliest word each time, or of 12 captions the best by likelihood and match.
-CAPTIONS = (("captions", 1, False), ("matched_captions", 12, True))
 
 
 def evaluate(model: VideoTextModel, root: Path) -> dict[str, float]:
@@ -74,9 +72,8 @@ def _evaluate(
     scores["zero_shot/top1"] = found.scores["top1"]
     scores["zero_shot/top5"] = found.scores["top5"]
     if model.model.captioner is not None:
-        for kind, model.num_beams, model.matched in CAPTIONS:
-            described = Captioning(viewing=viewing).evaluate(model, labelled, slots=_facts_of)
-            scores |= {f"{kind}/{name}": v for name, v in described.scores.items()}
+        described = Captioning(viewing=viewing).evaluate(model, labelled, slots=_facts_of)
+        scores |= {f"captions/{name}": v for name, v in described.scores.items()}
     return scores
 
 

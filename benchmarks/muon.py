@@ -11,8 +11,8 @@ import torch
 from side_by_side import line, take_turns
 from torch import nn
 
-from internvideo.models import MultimodalEncoder
 from internvideo.recipes import recipe
+from internvideo.tiny import build_multimodal
 from internvideo.training.muon import Muon
 from internvideo.training.optim import build_optimisers
 
@@ -25,7 +25,8 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     run = recipe("multimodal_tiny_playground")
     torch.manual_seed(0)
-    optimisers = build_optimisers(MultimodalEncoder(run.stage.encoder), run.training.optimiser)
+    model = build_multimodal(run.stage.encoder, run.stage.front_end)
+    optimisers = build_optimisers(model, run.training.optimiser)
     (ours,) = (optimiser for optimiser in optimisers if isinstance(optimiser, Muon))
     matrices = [p.detach() for group in ours.param_groups for p in group["params"]]
     sides = {name: [nn.Parameter(m.clone()) for m in matrices] for name in ("torch", "ours")}

@@ -142,17 +142,14 @@ class Model:
         order = probabilities.argsort(descending=True).tolist()
         return [(labels[i], float(probabilities[i])) for i in order]
 
-    def caption(self, video: Video, *, num_beams: int = 1, matched: bool = False) -> str:
-        """Describe a video in a sentence.
-
-        `matched` chooses among `num_beams` captions by how well they match the video as well.
-        """
+    def caption(self, video: Video, *, num_beams: int = 1) -> str:
+        """Describe a video in a sentence, searching with `num_beams`."""
         model = self._video_text("caption")
         if "caption" not in self.abilities:
             raise ConfigError(
                 f"{self.name}: this model has no caption decoder; take one that was trained with it"
             )
-        model.num_beams, model.matched = num_beams, matched
+        model.num_beams = num_beams
         return model.caption(self._clips([video]))[0]
 
     def features(

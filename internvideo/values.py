@@ -179,7 +179,7 @@ class ClipBatch:
     whatever is drawn for a sample after loading (its mask, say) is drawn from it, so that the
     result does not depend on the number of ranks, workers or micro-batches. `captions` holds one
     of each video's sentences: in training one drawn for the epoch, otherwise the first; a record
-    with candidates has its answer for a caption, and the others are its `negatives`.
+    with candidates has its answer for a caption.
     """
 
     frames: UInt8[Tensor, "b t h w 3"]
@@ -187,7 +187,6 @@ class ClipBatch:
     sources: tuple[str, ...]
     labels: Int64[Tensor, " b"] | None = None
     captions: tuple[str, ...] | None = None
-    negatives: tuple[tuple[str, ...], ...] | None = None
 
     def __len__(self) -> int:
         return len(self.frames)

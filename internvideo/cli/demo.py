@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
-    from internvideo.data import VideoData
     from internvideo.runs import Run
     from internvideo.training import TrainingConfig
 
@@ -152,16 +151,9 @@ class Demo:
             if (start := getattr(run.stage, name, None)) is not None
         }
         num_steps = stage.num_steps(self.size, device=self.device)
-
-        def shortened(data: VideoData) -> VideoData:
-            return replace(data, first_steps=data.first_steps * num_steps // run.training.num_steps)
-
-        others = run.other_sources.items()
         return replace(
             run,
             seed=self.seed,
-            data=shortened(run.data),
-            other_sources={n: replace(other, data=shortened(other.data)) for n, other in others},
             stage=replace(run.stage, **starts),
             training=_of_length(run.training, num_steps),
         )

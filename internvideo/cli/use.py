@@ -58,8 +58,6 @@ class Evaluate:
     """Prompt templates of zero-shot recognition."""
     beams: int = 1
     """Captions considered at a time in captioning."""
-    matched: bool = False
-    """Choose among these by how well they match the clip as well (captioning)."""
     batch_size: int = 16
     """Clips at a time."""
     workers: int = 0
@@ -175,8 +173,6 @@ class Predict:
     """Prompt templates of zero-shot recognition."""
     beams: int = 1
     """Captions considered at a time in captioning."""
-    matched: bool = False
-    """Choose among these by how well they match the clip as well (captioning)."""
     crop: float | None = None
     """Share of the short side that is seen; default as the model was evaluated in training."""
     top: int = 5
@@ -256,8 +252,6 @@ def _check_options(options: Evaluate | Predict) -> None:
     if asked and options.task not in CLASSIFYING:
         names = " and ".join(CLASSIFYING)
         raise ConfigError(f"--clips, --crops and --averaged are for {names}; leave them out")
-    if options.matched and options.beams == 1:
-        raise ConfigError("--matched chooses among several captions; give --beams 2 or more")
 
 
 def _model(task: Task, checkpoint: Path, options: Evaluate | Predict) -> Any:
@@ -269,7 +263,7 @@ def _model(task: Task, checkpoint: Path, options: Evaluate | Predict) -> Any:
     if isinstance(task, ActionRecognition | OpenSetRecognition):
         return load_classifier(checkpoint, options.device, averaged=options.averaged)
     model = load_video_text(checkpoint)
-    model.num_beams, model.matched = options.beams, options.matched
+    model.num_beams = options.beams
     with joined(options.device) as process:
         model.model.to(process.device)
     return model

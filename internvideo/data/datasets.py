@@ -12,7 +12,6 @@ from __future__ import annotations
 import inspect
 import logging
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -65,9 +64,7 @@ class VideoData:
     are taken of each decoded window in training. Frames are decoded to `short_side_px` (None: as
     little as the crops need) and, given `cache_mb`, kept in memory, once on a machine. With
     `shards_at_a_time` training goes through so many shards of a set at a time, drawn anew in every
-    epoch, for storage on which reading here and there is slow. In the first `first_steps` steps on
-    these data training draws only those clips that `first_source`, another file of the same format,
-    names as well: easy ones to begin with (Bengio et al. 2009, "Curriculum learning").
+    epoch, for storage on which reading here and there is slow.
 
     A clip is a window of frames `stride_frames` apart ("dense"), or one frame of each of as many
     equal segments of the whole video ("segments"): drawn in training, the middle in evaluation.
@@ -102,8 +99,6 @@ class VideoData:
     max_broken_share: float = 0.5
     num_workers: int = 0
     shards_at_a_time: int | None = None
-    first_source: str | None = None
-    first_steps: int = 0
 
     def __post_init__(self) -> None:
         if self.format not in ANNOTATIONS:
@@ -113,15 +108,10 @@ class VideoData:
             if name not in known:
                 raise unknown_name(f"option of the {self.format} reader", name, known)
         counts = {"stride_frames": 1, "views_per_video": 1}
-        counts |= {"cache_mb": 0, "num_workers": 0, "first_steps": 0}
+        counts |= {"cache_mb": 0, "num_workers": 0}
         for name, least in counts.items():
             if getattr(self, name) < least:
                 raise ConfigError(f"data.{name} is {getattr(self, name)}, expected {least} or more")
-        if self.first_steps and self.first_source is None:
-            raise ConfigError(
-                f"data.first_steps is {self.first_steps}, but data.first_source names no clips to "
-                "draw in them"
-            )
         if self.shards_at_a_time is not None and self.shards_at_a_time < 1:
             raise ConfigError(
                 f"data.shards_at_a_time is {self.shards_at_a_time}, expected 1 or more"
@@ -196,25 +186,6 @@ class VideoData:
             raise unknown_name(f"split of {self.source}", split, splits)
         return annotations.of_split(split)
 
-    def first_of(self, records: Sequence[Record]) -> NDArray[np.int64] | None:
-        """Places among `records` of those that are drawn in the first steps, if there are such."""
-        if self.first_source is None or not self.first_steps:
-            return None
-        otherwise = "give another data.first_source, or data.first_steps=0"
-        if not storage.is_url(self.first_source) and not self._path(self.first_source).exists():
-            raise ConfigError(
-                f"{self.first_source}: there is no such file of clips to draw in the first "
-                f"{self.first_steps} steps; {otherwise}"
-            )
-        clips = {record.clip for record in self._read(self.first_source).records}
-        places = np.flatnonzero([record.clip in clips for record in records])
-        if not len(places):
-            raise ConfigError(
-                f"{self.first_source}: names none of the clips of {self.source} to train on; "
-                f"{otherwise}"
-            )
-        return places
-
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Sample:
@@ -228,7 +199,6 @@ class Sample:
     source: str
     label: int | None
     caption: str | None = None
-    negatives: tuple[str, ...] = ()
     broken: tuple[tuple[str, str], ...] = ()
 
 
@@ -259,12 +229,9 @@ class ClipDataset:
         self.seed = seed
         self.cache = cache
         self.num_views = config.views_per_video if training else 1
-        self.first = config.first_of(self.records) if training else None
         self.shard_numbers = _shard_numbers(self.records) if config.shards_at_a_time else None
         self.is_labelled = all(len(record.labels) == 1 for record in self.records)
         self.is_captioned = all(_sentences(record) for record in self.records)
-        # Wrong captions that every record has.
-        self.num_negatives = min(max(0, len(r.candidates) - 1) for r in self.records)
         if training and config.flip and self.is_labelled:
             _warn_of_sides(self.classes)
 
@@ -297,14 +264,13 @@ class ClipDataset:
                 broken.append((str(record.video), str(error)))
                 continue
             views = torch.stack([self._view(frames, rng) for rng in self._draws(epoch, index)])
-            told = mirrored if is_mirrored else str
+            caption = self._caption(record, epoch, index) if self.is_captioned else None
             return Sample(
                 views=flip(views) if is_mirrored else views,
                 seeds=torch.tensor(seeds),
                 source=str(record.video),
                 label=record.label if self.is_labelled else None,
-                caption=told(self._caption(record, epoch, index)) if self.is_captioned else None,
-                negatives=tuple(told(c) for c in record.candidates if c != record.answer),
+                caption=mirrored(caption) if caption and is_mirrored else caption,
                 broken=tuple(broken),
             )
         if self.training:

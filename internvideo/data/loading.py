@@ -127,23 +127,19 @@ class ClipLoader:
         order = lru_cache(maxsize=2)(self._order)
         per_rank = self._videos // self.share.count
         for step in count(first_step):
-            some = dataset.first if step < dataset.config.first_steps else None
-            size = len(dataset) if some is None else len(some)
             start = step * self._videos + self.share.index * per_rank
             for first in range(start, start + per_rank, self._micro):
-                places = (divmod(place, size) for place in range(first, first + self._micro))
-                yield [
-                    (int(order(epoch, some is not None)[place]), epoch) for epoch, place in places
-                ]
+                places = (
+                    divmod(place, len(dataset)) for place in range(first, first + self._micro)
+                )
+                yield [(int(order(epoch)[place]), epoch) for epoch, place in places]
 
-    def _order(self, epoch: int, is_first: bool) -> NDArray[np.int64]:
-        """Records in the order of an epoch: all, or those of the first steps alone."""
+    def _order(self, epoch: int) -> NDArray[np.int64]:
+        """Records in the order of an epoch."""
         dataset, together = self.dataset, self.dataset.config.shards_at_a_time
         if dataset.shard_numbers is None or together is None:
-            order = permutation(dataset.seed, epoch, len(dataset))
-        else:
-            order = permutation_in_blocks(dataset.seed, epoch, dataset.shard_numbers, together)
-        return order[np.isin(order, dataset.first)] if is_first else order
+            return permutation(dataset.seed, epoch, len(dataset))
+        return permutation_in_blocks(dataset.seed, epoch, dataset.shard_numbers, together)
 
     def _stream(self, work: Iterable[Work]) -> Iterator[ClipBatch]:
         samples = _Samples(self.dataset, max(1, self._options["num_workers"]))
@@ -171,7 +167,6 @@ class ClipLoader:
                 sources=tuple(batch.sources),
                 labels=batch.labels,
                 captions=batch.captions,
-                negatives=batch.negatives,
             )
 
     def _next(self, loaded: Iterator[_Loaded], samples: _Samples) -> _Loaded:
@@ -203,7 +198,6 @@ class _Loaded(NamedTuple):
     labels: Int64[Tensor, " b"] | None = None
     sources: tuple[str, ...] = ()
     captions: tuple[str, ...] | None = None
-    negatives: tuple[tuple[str, ...], ...] | None = None
     broken: tuple[tuple[str, str], ...] = ()
     failure: InternVideoError | None = None
 
@@ -238,11 +232,6 @@ class _Samples:
             labels=torch.tensor(labels, dtype=torch.int64) if self._dataset.is_labelled else None,
             sources=tuple(s.source for s in samples for _ in range(len(s.views))),
             captions=tuple(captions) if self._dataset.is_captioned else None,
-            negatives=(
-                tuple(s.negatives for s in samples for _ in range(len(s.views)))
-                if self._dataset.num_negatives
-                else None
-            ),
             broken=tuple(found for sample in samples for found in sample.broken),
         )
 

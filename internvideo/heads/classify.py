@@ -28,7 +28,12 @@ from internvideo.models import (
     UniFormerOutput,
     attend_once,
 )
-from internvideo.tiny import MaskedFrontEndConfig, build_masked_encoder
+from internvideo.tiny import (
+    MaskedFrontEndConfig,
+    UniFormerFrontEndConfig,
+    build_masked_encoder,
+    build_uniformer,
+)
 
 
 def _family(encoder: Any) -> str:
@@ -49,7 +54,8 @@ class VideoClassifierConfig:
     """A linear classifier on an encoder; the defaults are VideoMAE's on ViT-B/16."""
 
     encoder: Encoder = field(default_factory=lambda: MaskedEncoderConfig(final_norm=False))
-    front_end: MaskedFrontEndConfig | None = None  # of tiny encoders, see internvideo/tiny
+    # Of tiny encoders, see internvideo/tiny.
+    front_end: MaskedFrontEndConfig | UniFormerFrontEndConfig | None = None
     num_classes: int = 400
     # "mean" of A's tokens; "first" of them, the first tubelet, as the released code does without
     # mean pooling (there is no class token); "query", the vector that B pools its tokens to;
@@ -65,10 +71,15 @@ class VideoClassifierConfig:
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"dropout is {self.dropout}; give a share from 0 to below 1")
         if self.front_end is not None:
-            if not isinstance(self.encoder, MaskedEncoderConfig):
+            expected = (
+                UniFormerFrontEndConfig
+                if isinstance(self.encoder, UniFormerConfig)
+                else MaskedFrontEndConfig
+            )
+            if not isinstance(self.front_end, expected):
                 raise ConfigError(
-                    f"front_end {self.front_end.kind!r} is for encoder A and the encoder is a "
-                    f"{type(self.encoder).__name__}; set front_end to none"
+                    f"front_end {self.front_end.kind!r} is for the other encoder, and this one is "
+                    f"a {type(self.encoder).__name__}; set front_end to none"
                 )
             self.front_end.check(self.encoder)
         if isinstance(self.encoder, UniFormerConfig):
@@ -104,7 +115,7 @@ class VideoClassifier(nn.Module):
         encoder = config.encoder
         width, eps = encoder.width, config.norm_eps or encoder.norm_eps
         if isinstance(encoder, UniFormerConfig):
-            self.encoder: MaskedEncoder | UniFormer = UniFormer(encoder)
+            self.encoder: MaskedEncoder | UniFormer = build_uniformer(encoder, config.front_end)
         else:
             self.encoder = build_masked_encoder(encoder, config.front_end)
             if config.front_end is None:

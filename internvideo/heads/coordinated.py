@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -47,7 +47,6 @@ class CoordinatedClassifierConfig:
     masked: VideoClassifierConfig = field(default_factory=VideoClassifierConfig)
     multimodal: VideoClassifierConfig = field(default_factory=_classifier_of_b)
     coordination: CoordinationConfig = field(default_factory=CoordinationConfig)
-    fusion: Literal["scalar", "per-class"] = "scalar"  # alpha and beta: one number, or one a class
     dropout: float = 0.9  # before both linear layers, in place of the classifiers' own
     # What each encoder is used to having subtracted from pixels, and divided by.
     masked_mean: Colour = IMAGENET_MEAN
@@ -65,10 +64,10 @@ class CoordinatedClassifierConfig:
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"dropout is {self.dropout}; give a share from 0 to below 1")
         self.coordination.pairs(*self.encoders)
-        if self.coordination.reads == "slot" and a.num_salient_tubelets:
+        if self.coordination.scope == "slot" and a.num_salient_tubelets:
             raise ConfigError(
-                "reads='slot' needs equally many tokens of A at each moment, but A reads only the "
-                f"{a.num_salient_tubelets} tubelets that change most; take reads='clip'"
+                "scope='slot' needs equally many tokens of A at each moment, but A reads only the "
+                f"{a.num_salient_tubelets} tubelets that change most; take scope='clip'"
             )
 
     @property
@@ -104,8 +103,7 @@ class CoordinatedClassifier(nn.Module):
         self.masked = VideoClassifier(config.masked)
         self.multimodal = VideoClassifier(config.multimodal)
         self.coordination = Coordination(config.coordination, *config.encoders)
-        size = config.num_classes if config.fusion == "per-class" else 1
-        self.alpha, self.beta = nn.Parameter(torch.zeros(size)), nn.Parameter(torch.zeros(size))
+        self.alpha, self.beta = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))
         for classifier in (self.masked, self.multimodal):
             classifier.encoder.requires_grad_(False).eval()
             classifier.dropout.p = config.dropout
@@ -162,7 +160,7 @@ class CoordinatedClassifier(nn.Module):
         b = b.to(a.device)
         return CoordinatedScores(a, b, (0.5 + self.alpha) * a + (0.5 + self.beta) * b)
 
-    def calibrated(self, features: FrozenFeatures) -> Representation:
+    def coordinated_features(self, features: FrozenFeatures) -> Representation:
         """A's tokens after they have read B's, for other heads; zeros where A reads nothing."""
         tokens, grid = self.coordinate(features).tokens, self.config.encoders[0].grid
         on_grid = place_tokens(tokens, features.places, grid.num_tokens)
@@ -172,24 +170,24 @@ class CoordinatedClassifier(nn.Module):
         """See `Coordination.attention_maps`."""
         return self.coordination.attention_maps(*self._encoders, features)
 
-    def openness(self) -> dict[str, Tensor]:
-        """Gates, and the mean share of each branch in the fused score, by name for a journal."""
-        gates = {f"gate/{name}": gate for name, gate in self.coordination.gates().items()}
-        fusion = {"masked": 0.5 + self.alpha.mean(), "multimodal": 0.5 + self.beta.mean()}
+    def gate_values(self) -> dict[str, Tensor]:
+        """Gates, and the share of each branch in the fused score, by name for the run's log."""
+        gates = {f"gate/{name}": gate for name, gate in self.coordination.gate_values().items()}
+        fusion = {"masked": 0.5 + self.alpha[0], "multimodal": 0.5 + self.beta[0]}
         return gates | {f"fusion/{name}": share for name, share in fusion.items()}
 
-    def learned(self) -> Iterator[tuple[str, nn.Parameter]]:
+    def trainable_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """The parameters that training changes, by name."""
         return ((name, p) for name, p in self.named_parameters() if p.requires_grad)
 
-    def place(
+    def to_devices(
         self, *, masked: torch.device | str, multimodal: torch.device | str
     ) -> CoordinatedClassifier:
         """Put the encoders on two devices, each with what stands beside it."""
         self.to(masked)
         self.multimodal.to(multimodal)
-        if self.coordination.last is not None:
-            self.coordination.last.to(multimodal)
+        if self.coordination.reversed_module is not None:
+            self.coordination.reversed_module.to(multimodal)
         return self
 
 

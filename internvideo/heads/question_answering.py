@@ -75,7 +75,7 @@ class QuestionAnswerer(nn.Module):
     ) -> Float[Tensor, "b y"]:
         video, text = self.video(clip), self.text(ids)
         vector = self.norm_post(video.pooled)
-        context = self.captioner.pool(caption_context(video.tokens), vector)
+        context = self.captioner.pool(caption_context(video.tokens))
         read = self.captioner.hidden(text.tokens[:, :-1], context)
         end = ids.argmax(1)
         if bool((end == ids.shape[1] - 1).any()):

@@ -31,6 +31,8 @@ _ABOUT = {
     "vector of a clip.",
     "multimodal-encoder": "Encoder B of InternVideo: a video tower and a text tower that meet in "
     "one space (UniFormerV2 and CLIP's text encoder).",
+    "tiny-multimodal-encoder": "A small network in the shape of InternVideo's encoder B, behind a "
+    "front end of its own: a video tower and a text tower that meet in one space.",
     "viclip": "ViCLIP: a joint space-time video tower and CLIP's text encoder, in one space.",
 }
 
@@ -38,6 +40,7 @@ _USES = {
     "video-classifier": 'print(model.classify("clip.mp4"))',
     "coordinated-classifier": 'print(model.classify("clip.mp4"))',
     "multimodal-encoder": 'print(model.classify("clip.mp4", ["a dog runs", "a cat sleeps"]))',
+    "tiny-multimodal-encoder": 'print(model.classify("clip.mp4", ["a dog runs", "a cat sleeps"]))',
     "viclip": 'print(model.classify("clip.mp4", ["a dog runs", "a cat sleeps"]))',
 }
 

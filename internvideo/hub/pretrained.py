@@ -48,7 +48,12 @@ from internvideo.models import (
     ViclipConfig,
 )
 from internvideo.text import Tokenizer
-from internvideo.tiny import MaskedFrontEndConfig, build_masked_autoencoder
+from internvideo.tiny import (
+    MaskedFrontEndConfig,
+    TinyMultimodalConfig,
+    build_masked_autoencoder,
+    build_multimodal,
+)
 from internvideo.values import IMAGENET_MEAN, IMAGENET_STD
 
 
@@ -69,6 +74,7 @@ ModelConfig = (
     | QuestionAnswererConfig
     | UniFormerConfig
     | MultimodalEncoderConfig
+    | TinyMultimodalConfig
     | ViclipConfig
 )
 
@@ -84,6 +90,10 @@ KINDS: dict[str, tuple[type[ModelConfig], Callable[[Any], nn.Module]]] = {
     "question-answerer": (QuestionAnswererConfig, QuestionAnswerer),
     "uniformer": (UniFormerConfig, UniFormer),
     "multimodal-encoder": (MultimodalEncoderConfig, MultimodalEncoder),
+    "tiny-multimodal-encoder": (
+        TinyMultimodalConfig,
+        lambda config: build_multimodal(config.encoder, config.front_end),
+    ),
     "viclip": (ViclipConfig, Viclip),
 }
 

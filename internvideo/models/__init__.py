@@ -94,6 +94,7 @@ from internvideo.models.tokens import (
     unpatchify,
 )
 from internvideo.models.uniformer import (
+    EmbeddedPatches,
     UniFormer,
     UniFormerConfig,
     UniFormerOutput,
@@ -124,6 +125,7 @@ __all__ = [
     "DECODERS",
     "DecoderConfig",
     "ENCODERS",
+    "EmbeddedPatches",
     "FrozenFeatures",
     "GenerationConfig",
     "JOINT_ENCODERS",

@@ -5,8 +5,7 @@ Source: InternVideo, section 3.1 (a plain decoder of 6 layers, then two linear l
 and its released code, which pools the video by learned queries as CoCa does (`parallel`; official
 parameter names). Shapes: text (b, l, d) without the last position, video tokens (b, m, c), class
 tokens included -> logits (b, l, y); position i scores token i + 1.
-Differs: nothing for `parallel`, but that the one vector of a video may be read beside its tokens.
-Details of `standard` are ours, since the paper gives none.
+Differs: nothing for `parallel`. Details of `standard` are ours, since the paper gives none.
 """
 
 from __future__ import annotations
@@ -30,8 +29,7 @@ class CaptionDecoderConfig:
     """Caption decoder; the defaults are those released beside B/16.
 
     `width` is the text encoder's and `context_width` that of video tokens. With `num_queries` 0 the
-    layers attend to all video tokens instead of pooled ones, as the paper's do. With `reads_vector`
-    they also attend to the one vector that the tower makes of the video.
+    layers attend to all video tokens instead of pooled ones, as the paper's do.
     """
 
     kind: Literal["parallel", "standard"] = "parallel"
@@ -42,7 +40,6 @@ class CaptionDecoderConfig:
     head_width: int = 64
     ff_multiple: int = 4
     num_queries: int = 256
-    reads_vector: bool = False
     vocabulary_size: int = 49408
 
     def __post_init__(self) -> None:
@@ -76,9 +73,6 @@ class CaptionDecoder(nn.Module):
             )
             context_width = width
         self.visual_pooler_norm = nn.LayerNorm(context_width)
-        self.vector_embed: nn.Linear | None = None
-        if config.reads_vector:
-            self.vector_embed = nn.Linear(config.context_width, context_width)
         self.text_norm = nn.LayerNorm(width)
         layer = _LAYERS[config.kind]
         self.multimodal_layers = nn.ModuleList(
@@ -98,36 +92,17 @@ class CaptionDecoder(nn.Module):
                     nn.init.zeros_(module.bias)
 
     def forward(
-        self,
-        text: Float[Tensor, "b l d"],
-        video_tokens: Float[Tensor, "b m video"],
-        vector: Float[Tensor, "b video"] | None = None,
+        self, text: Float[Tensor, "b l d"], video_tokens: Float[Tensor, "b m video"]
     ) -> Float[Tensor, "b l y"]:
         """Score the token after each position of the text encoder's output."""
-        return self.predictor(self.hidden(text, self.pool(video_tokens, vector)))
+        return self.predictor(self.hidden(text, self.pool(video_tokens)))
 
-    def pool(
-        self,
-        video_tokens: Float[Tensor, "b m video"],
-        vector: Float[Tensor, "b video"] | None = None,
-    ) -> Float[Tensor, "b q context"]:
-        """Make the context that `hidden` attends to: the same for all text about a video.
-
-        `vector` is what the tower makes of the video as a whole, normalised; it is read only where
-        the configuration says so.
-        """
-        if self.config.num_queries:
-            queries = self.visual_queries.expand(len(video_tokens), -1, -1)
-            context = self.visual_pooler_norm(self.visual_attn_pooler(queries, video_tokens))
-        else:
-            context = self.visual_pooler_norm(video_tokens)
-        if self.vector_embed is None:
-            return context
-        if vector is None:
-            raise ConfigError(
-                "this caption decoder reads the video's vector besides its tokens; give both"
-            )
-        return torch.cat([self.vector_embed(vector)[:, None], context], dim=1)
+    def pool(self, video_tokens: Float[Tensor, "b m video"]) -> Float[Tensor, "b q context"]:
+        """Make the context that `hidden` attends to: the same for all text about a video."""
+        if not self.config.num_queries:
+            return self.visual_pooler_norm(video_tokens)
+        queries = self.visual_queries.expand(len(video_tokens), -1, -1)
+        return self.visual_pooler_norm(self.visual_attn_pooler(queries, video_tokens))
 
     def hidden(
         self,

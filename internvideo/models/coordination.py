@@ -36,8 +36,6 @@ from internvideo.models.masked_encoder import (
 from internvideo.models.multimodal_encoder import MultimodalEncoder, unit_length
 from internvideo.models.uniformer import UniFormer, UniFormerConfig, UniFormerOutput
 
-LOOKS = -1  # before every layer of B
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CoordinationConfig:
@@ -50,7 +48,7 @@ class CoordinationConfig:
     # layers are; "depth": at the same share of the depth; or one for each block.
     layers: Literal["end", "depth"] | tuple[int, ...] = "end"
     # A token of A reads all of B's tokens ("clip"), or those of its own moment ("slot").
-    reads: Literal["clip", "slot"] = "clip"
+    scope: Literal["clip", "slot"] = "clip"
     reversed_module: bool = True  # B's query token reads A's final tokens
     head_width: int = 64
     mlp_ratio: float = 4.0
@@ -78,11 +76,11 @@ class CoordinationConfig:
                 "token"
             )
         slots = multimodal.num_slots(len(range(0, masked.num_frames, self.frame_step)))
-        if self.reads == "slot" and slots != masked.grid.time:
+        if self.scope == "slot" and slots != masked.grid.time:
             raise ConfigError(
-                f"reads='slot' needs as many temporal slots in both encoders, but A has "
+                f"scope='slot' needs as many temporal slots in both encoders, but A has "
                 f"{masked.grid.time} and B {slots}; change frame_step {self.frame_step} or take "
-                "reads='clip'"
+                "scope='clip'"
             )
         blocks = self._blocks(masked.depth)
         layers = self._layers(blocks, masked.depth, multimodal.depth)
@@ -120,15 +118,15 @@ class FrozenFeatures:
     """What the frozen encoders make of clips, whatever a module has learned.
 
     `tokens` are A's before its block `first_block`, from `places` of its grid; `context` holds B's
-    tokens after each layer that a module, a global block or the pooling reads, besides class tokens
-    those at `context_places` of each frame (None: all), and under `LOOKS` what `global_looks` adds.
+    tokens after each layer that a module, a global block or the pooling reads: class tokens, and
+    the patches that B read, at `patch_index` of its grid (None: all).
     """
 
     tokens: Float[Tensor, "b n d"]
     places: Int64[Tensor, "b n"]
     first_block: int
     context: dict[int, Float[Tensor, "b t m e"]]
-    context_places: Int64[Tensor, "b k"] | None = None
+    patch_index: Int64[Tensor, "b k"] | None = None
 
     def __getitem__(self, clips: slice | Tensor) -> FrozenFeatures:
         """The features of some of the clips."""
@@ -137,21 +135,21 @@ class FrozenFeatures:
             places=self.places[clips],
             first_block=self.first_block,
             context={layer: tokens[clips] for layer, tokens in self.context.items()},
-            context_places=None if self.context_places is None else self.context_places[clips],
+            patch_index=None if self.patch_index is None else self.patch_index[clips],
         )
 
-    def room_for(self, num_clips: int) -> FrozenFeatures:
+    def empty_like(self, num_clips: int) -> FrozenFeatures:
         """Features of so many clips, of the same shapes and not yet filled."""
 
-        def room(tensor: Tensor) -> Tensor:
+        def empty(tensor: Tensor) -> Tensor:
             return tensor.new_empty(num_clips, *tensor.shape[1:])
 
         return FrozenFeatures(
-            tokens=room(self.tokens),
-            places=room(self.places),
+            tokens=empty(self.tokens),
+            places=empty(self.places),
             first_block=self.first_block,
-            context={layer: room(tokens) for layer, tokens in self.context.items()},
-            context_places=None if self.context_places is None else room(self.context_places),
+            context={layer: empty(tokens) for layer, tokens in self.context.items()},
+            patch_index=None if self.patch_index is None else empty(self.patch_index),
         )
 
     def fill(self, start: int, clips: FrozenFeatures) -> None:
@@ -160,7 +158,7 @@ class FrozenFeatures:
             mine[start : start + len(theirs)] = theirs
 
     def _tensors(self) -> list[Tensor]:
-        chosen = [] if self.context_places is None else [self.context_places]
+        chosen = [] if self.patch_index is None else [self.patch_index]
         return [self.tokens, self.places, *self.context.values(), *chosen]
 
 
@@ -212,7 +210,7 @@ class Coordination(nn.Module):
     """The modules between two encoders, which are handed in with each call and stay theirs.
 
     The caller freezes the encoders and keeps them in evaluation mode. They may sit on different
-    devices; `blocks` belong on A's, `last` on B's.
+    devices; `blocks` belong on A's, the `reversed_module` on B's.
     """
 
     def __init__(
@@ -226,7 +224,9 @@ class Coordination(nn.Module):
         self.pairs = config.pairs(masked, multimodal)
         a, b = masked.width, multimodal.width
         self.blocks = nn.ModuleList(CrossModelAttention(a, b, config) for _ in self.pairs)
-        self.last = CrossModelAttention(b, a, config) if config.reversed_module else None
+        self.reversed_module: CrossModelAttention | None = None
+        if config.reversed_module:
+            self.reversed_module = CrossModelAttention(b, a, config)
         self.first_block = self.pairs[0][0] if self.pairs else masked.depth
         self.layers = {layer for _, layer in self.pairs} | {
             *multimodal.global_layers,
@@ -248,21 +248,13 @@ class Coordination(nn.Module):
             index = torch.arange(tokens.shape[1], device=tokens.device).expand(tokens.shape[0], -1)
         for block in masked.blocks[: self.first_block]:
             tokens = block(tokens)
-        context = {}
-        places, change = multimodal.changing(multimodal_clip)
-        states, looks = multimodal.embed(multimodal_clip, places, change)
-        if looks is not None:
-            context[LOOKS] = looks
-        for i, block in enumerate(multimodal.blocks):
-            states = block(states, multimodal.config.grid, places)
-            if i in self.layers:
-                context[i] = states
+        context, patch_index = multimodal.backbone(multimodal_clip, self.layers)
         return FrozenFeatures(
             tokens=tokens,
             places=index,
             first_block=self.first_block,
             context=context,
-            context_places=places,
+            patch_index=patch_index,
         )
 
     def forward(
@@ -283,15 +275,16 @@ class Coordination(nn.Module):
                 tokens = self._read_layer(module, tokens, features.context[layer])
             tokens = run_block(masked.blocks[number], tokens, recompute=recompute)
         tokens = masked.norm(tokens)
-        return CoordinatedOutput(tokens=tokens, multimodal=self._ask(multimodal, features, tokens))
+        output = self._reverse(multimodal, features, tokens)
+        return CoordinatedOutput(tokens=tokens, multimodal=output)
 
-    def gates(self) -> dict[str, Tensor]:
-        """How far each module is open, from 0 (closed) to 1 or -1, by its block of A."""
+    def gate_values(self) -> dict[str, Tensor]:
+        """tanh of the gates of each module, from 0 (closed) to 1 or -1, by its block of A."""
         modules = {
             f"block{block}": m for (block, _), m in zip(self.pairs, self.blocks, strict=True)
         }
-        if self.last is not None:
-            modules["reversed"] = self.last
+        if self.reversed_module is not None:
+            modules["reversed"] = self.reversed_module
         return {
             f"{name}_{part}": torch.tanh(getattr(module, f"{part}_gate"))[0]
             for name, module in modules.items()
@@ -309,7 +302,7 @@ class Coordination(nn.Module):
 
         def keep(block: int, module: CrossModelAttention, inputs: tuple[Tensor, Tensor]) -> None:
             weights = module.weights(*inputs)
-            if self.config.reads == "clip":
+            if self.config.scope == "clip":
                 maps[block] = weights.unflatten(2, (slots, -1))
             else:
                 weights = weights.unflatten(0, (-1, slots))[:, :, :, None]
@@ -331,29 +324,30 @@ class Coordination(nn.Module):
         context: Float[Tensor, "b t m e"],
     ) -> Float[Tensor, "b n d"]:
         context, slots = context.to(tokens.device), context.shape[1]
-        if self.config.reads == "clip":
+        if self.config.scope == "clip":
             return module(tokens, context.flatten(1, 2))
         of_slots = tokens.unflatten(1, (slots, -1)).flatten(0, 1)  # each a sample of its own
         return module(of_slots, context.flatten(0, 1)).unflatten(0, (-1, slots)).flatten(1, 2)
 
-    def _ask(
+    def _reverse(
         self,
         multimodal: UniFormer,
         features: FrozenFeatures,
         masked_tokens: Float[Tensor, "b n d"],
     ) -> UniFormerOutput:
         """Let B's query token read B's tokens, then those of A."""
-        config, context = multimodal.config, features.context
-        final = context[config.depth - 1]
-        assert multimodal.query_token is not None
-        query = multimodal.query_token.expand(final.shape[0], -1)
-        places, looks = features.context_places, context.get(LOOKS)
-        for layer, block in zip(config.global_layers, multimodal.global_blocks, strict=True):
-            query = block(query, context[layer], config.grid, places, looks)
-        if self.last is not None:
-            query = self.last(query[:, None], masked_tokens.to(query.device))[:, 0]
-        pooled = multimodal.pool(query, final)
-        return UniFormerOutput(pooled=pooled, tokens=final, query=query, after={})
+        query = multimodal.read_layers(features.context, features.patch_index)
+        assert query is not None  # `pairs` refuses an encoder B without a query token
+        if self.reversed_module is not None:
+            query = self.reversed_module(query[:, None], masked_tokens.to(query.device))[:, 0]
+        final = features.context[multimodal.config.depth - 1]
+        return UniFormerOutput(
+            pooled=multimodal.pool(query, final),
+            tokens=final,
+            query=query,
+            after={},
+            patch_index=features.patch_index,
+        )
 
 
 def coordinated_embedding(

@@ -11,7 +11,6 @@ from internvideo.models.masked_autoencoder import DecoderConfig
 from internvideo.models.masked_encoder import MaskedEncoderConfig
 from internvideo.models.text_encoder import TextEncoderConfig
 from internvideo.models.uniformer import UniFormerConfig
-from internvideo.models.uniformer_blocks import stem_layers
 
 
 def block_macs(num_tokens: int, width: int, mlp_ratio: float) -> int:
@@ -51,33 +50,35 @@ def autoencoder_macs(
 
 
 def uniformer_macs(
-    config: UniFormerConfig, num_frames: int, *, num_visible: int | None = None
+    config: UniFormerConfig,
+    num_frames: int,
+    *,
+    num_patches: int | None = None,
+    embedding_macs: int | None = None,
 ) -> int:
-    """Forward of encoder B's video tower on `num_visible` patches of each frame.
-
-    None: as many as it reads of a clip by itself.
+    """Forward of encoder B's video tower.
 
     As papers count it, keys and values of global blocks included, which ours never forms: they are
     5 % of B/16.
+
+    Args:
+        config: The tower.
+        num_frames: Frames of a clip.
+        num_patches: Patches that are read of each frame; None: all.
+        embedding_macs: Cost of a patch embedding that was handed in; None: the published one.
     """
     h, w = config.grid
-    k = config.num_places(num_frames) if num_visible is None else num_visible
+    k = h * w if num_patches is None else num_patches
     t, width = config.num_slots(num_frames), config.width
     n = t * (1 + k)
-    embedding = t * k * 3 * config.time_kernel * config.patch_px**2 * width
-    if config.stem_width:
-        side, embedding = config.side_px, 0
-        for narrow, wide, stride in stem_layers(config.stem_width, config.patch_px):
-            side //= stride
-            embedding += num_frames * side**2 * 9 * narrow * wide
-        embedding += t * k * wide * config.time_kernel * width
+    if embedding_macs is None:
+        embedding_macs = t * k * 3 * config.temporal_patch_size * config.patch_px**2 * width
     block = t * block_macs(1 + k, width, config.mlp_ratio)
     reduced = int(width // config.local_reduction)
     local = config.num_local * t * k * (2 * width * reduced + 3 * reduced)
     query = 2 * width**2 + 2 * width * hidden_width(width, config.global_mlp_ratio)
-    values = n * width**2 * (2 if config.global_looks else 1)
-    reader = 27 * t * h * w * width + n * width**2 + values + 2 * n * width + query
-    return embedding + config.depth * (block + local) + len(config.global_layers) * reader
+    reader = 27 * t * h * w * width + 2 * n * width**2 + 2 * n * width + query
+    return embedding_macs + config.depth * (block + local) + len(config.global_layers) * reader
 
 
 def text_macs(config: TextEncoderConfig, num_tokens: int | None = None) -> int:

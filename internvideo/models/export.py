@@ -96,7 +96,7 @@ class _Encoder(nn.Module):
 class _VideoTower(nn.Module):
     def __init__(self, model: MultimodalEncoder | Viclip) -> None:
         super().__init__()
-        self.model = _without(model, "text", "captioner", "word_head")
+        self.model = _without(model, "text", "captioner")
 
     def forward(self, clip: Tensor) -> Tensor:
         return self.model.encode_video(clip).embedding
@@ -105,7 +105,7 @@ class _VideoTower(nn.Module):
 class _TextTower(nn.Module):
     def __init__(self, model: MultimodalEncoder | Viclip) -> None:
         super().__init__()
-        self.model = _without(model, "video", "captioner", "word_head")
+        self.model = _without(model, "video", "captioner")
 
     def forward(self, ids: Tensor) -> Tensor:
         return self.model.encode_text(ids).embedding

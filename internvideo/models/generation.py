@@ -8,7 +8,6 @@ Differs: a finished caption keeps its place among the beams while no better begi
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -18,7 +17,6 @@ from torch import Tensor
 
 from internvideo.errors import ConfigError
 from internvideo.models.caption_decoder import CaptionDecoder
-from internvideo.models.few_rows import FewRows
 from internvideo.models.key_values import KeyValueCache
 from internvideo.models.text_encoder import TextEncoder
 
@@ -62,10 +60,6 @@ class NextToken(Protocol):
         """Row i now goes on from what was row rows[i]; both tell of the same video."""
 
 
-# What else is known of captions found (rows as for `NextToken`, padded), as logarithms.
-Judge = Callable[[Int64[Tensor, "r l"]], Float[Tensor, " r"]]
-
-
 class CaptionScores:
     """`NextToken` of a text encoder and a caption decoder; the video is pooled once."""
 
@@ -75,10 +69,9 @@ class CaptionScores:
         decoder: CaptionDecoder,
         video_tokens: Float[Tensor, "b m video"],
         config: GenerationConfig,
-        vector: Float[Tensor, "b video"] | None = None,
     ) -> None:
         self._text_encoder, self._decoder = text_encoder, decoder
-        context = decoder.pool(video_tokens, vector)
+        context = decoder.pool(video_tokens)
         self._context = context.repeat_interleave(config.num_beams, dim=0)
         self._cache = KeyValueCache() if config.cached else None
         self._num_tokens = config.num_tokens
@@ -103,28 +96,16 @@ def generate(
     decoder: CaptionDecoder,
     video_tokens: Float[Tensor, "b m video"],
     config: GenerationConfig,
-    *,
-    vector: Float[Tensor, "b video"] | None = None,
-    judge: Judge | None = None,
 ) -> Captions:
-    """Write a caption for each video; put the networks into `eval` mode first.
-
-    `vector` (see `CaptionDecoder.pool`) is for decoders that read it; `judge` is that of
-    `beam_search`, and has nothing to choose from with one beam.
-    """
-    if judge is not None and config.num_beams == 1:
-        raise ConfigError("generation: one beam leaves nothing to choose from; raise num_beams")
+    """Write a caption for each video; put the networks into `eval` mode first."""
     if config.max_length > text_encoder.config.context_length:
         raise ConfigError(
             f"generation: max_length {config.max_length} exceeds the text encoder's context of "
             f"{text_encoder.config.context_length} tokens; lower it"
         )
-    next_token = CaptionScores(text_encoder, decoder, video_tokens, config, vector)
-    count, device = len(video_tokens), video_tokens.device
-    with FewRows():
-        if config.num_beams == 1:
-            return greedy_search(next_token, count, config, device=device)
-        return beam_search(next_token, count, config, device=device, judge=judge)
+    next_token = CaptionScores(text_encoder, decoder, video_tokens, config)
+    search = greedy_search if config.num_beams == 1 else beam_search
+    return search(next_token, len(video_tokens), config, device=video_tokens.device)
 
 
 def greedy_search(
@@ -153,13 +134,11 @@ def beam_search(
     config: GenerationConfig,
     *,
     device: torch.device | None = None,
-    judge: Judge | None = None,
 ) -> Captions:
     """Keep the `num_beams` best beginnings of each video; return the best caption of each.
 
     Beginnings are compared by their log-probability divided by (tokens written) ** length_penalty.
-    The search ends early where no unfinished one can still win. With a `judge` all are finished,
-    and the one of the highest log-probability and verdict together is returned.
+    The search ends early where no unfinished one can still win.
     """
     beams = config.num_beams
     ids = torch.full((num_videos * beams, 1), config.start_id, device=device)
@@ -168,9 +147,7 @@ def beam_search(
     length = torch.zeros(num_videos, beams, device=device)
     finished = torch.zeros(num_videos, beams, dtype=torch.bool, device=device)
     first_row = torch.arange(num_videos, device=device)[:, None] * beams
-    while ids.shape[1] < config.max_length and not (
-        _decided(total, length, finished, config) if judge is None else finished.all()
-    ):
+    while ids.shape[1] < config.max_length and not _decided(total, length, finished, config):
         scores, tokens = _best_next(next_token(ids), finished, config)
         width = scores.shape[2]
         scores = scores + total[:, :, None]
@@ -184,12 +161,7 @@ def beam_search(
         rows = (first_row + beam).flatten()
         ids = torch.cat([ids[rows], chosen.flatten()[:, None]], 1)
         next_token.keep_rows(rows)
-    if judge is None:
-        worth = total / length**config.length_penalty
-    else:  # beams are in order of their likelihood: where none has ended, the first is taken
-        worth = total + judge(ids).unflatten(0, total.shape)
-        worth = worth.masked_fill(~finished, float("-inf"))
-    best = worth.argmax(1)
+    best = (total / length**config.length_penalty).argmax(1)
     ids = ids.unflatten(0, (num_videos, beams))[torch.arange(num_videos, device=device), best]
     return Captions(ids=ids, log_probability=total.gather(1, best[:, None])[:, 0])
 
@@ -197,12 +169,13 @@ def beam_search(
 def _decided(total: Tensor, length: Tensor, finished: Tensor, config: GenerationConfig) -> bool:
     """Whether each video has a finished caption that no other beam can overtake.
 
-    The most that a beam can hope for is to add tokens that are certain up to the greatest length.
+    The upper bound of a beam is to add tokens that are certain up to the greatest length.
     """
     nothing = float("-inf")
     best = (total / length**config.length_penalty).masked_fill(~finished, nothing).amax(1)
-    hope = total.masked_fill(finished, nothing).amax(1)
-    return bool((best >= hope / (config.max_length - 1) ** config.length_penalty).all())
+    unfinished = total.masked_fill(finished, nothing).amax(1)
+    upper_bound = unfinished / (config.max_length - 1) ** config.length_penalty
+    return bool((best >= upper_bound).all())
 
 
 def _best_next(

@@ -30,8 +30,6 @@ class MultimodalEncoderConfig:
     text: TextEncoderConfig = field(default_factory=TextEncoderConfig)
     embed_dim: int = 512
     captioner: CaptionDecoderConfig | None = None
-    has_logit_bias: bool = False  # for the sigmoid loss
-    has_word_head: bool = False  # for the loss of words
 
     def __post_init__(self) -> None:
         if self.embed_dim < 1:
@@ -51,11 +49,9 @@ class MultimodalEncoderConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class VideoEmbedding:
-    """A clip in the shared space (length 1), the tower's vector of it, normalised but not yet
-    projected, and the tokens of its last layer."""
+    """A clip in the shared space (length 1), and the tokens of the tower's last layer."""
 
     embedding: Float[Tensor, "b e"]
-    vector: Float[Tensor, "b d"]
     tokens: Float[Tensor, "b t n d"]
 
 
@@ -68,47 +64,31 @@ class TextEmbedding:
 
 
 class MultimodalEncoder(nn.Module):
-    """See the top of this file."""
+    """See the top of this file; `video` may be a tower of that configuration made elsewhere."""
 
-    def __init__(self, config: MultimodalEncoderConfig) -> None:
+    def __init__(self, config: MultimodalEncoderConfig, *, video: UniFormer | None = None) -> None:
         super().__init__()
         self.config = config
-        video, text = config.video.width, config.text.width
-        self.video = UniFormer(config.video)
-        self.norm_post = nn.LayerNorm(video, eps=config.video.norm_eps)
-        self.video_projection = nn.Parameter(torch.randn(video, config.embed_dim) * video**-0.5)
+        width, text = config.video.width, config.text.width
+        self.video = UniFormer(config.video) if video is None else video
+        self.norm_post = nn.LayerNorm(width, eps=config.video.norm_eps)
+        self.video_projection = nn.Parameter(torch.randn(width, config.embed_dim) * width**-0.5)
         self.text = TextEncoder(config.text)
         self.text_projection = nn.Parameter(torch.randn(text, config.embed_dim) * text**-0.5)
         self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
-        self.logit_bias: nn.Parameter | None = None
-        if config.has_logit_bias:  # SigLIP's start, at which the many wrong pairs cost little
-            self.logit_bias = nn.Parameter(torch.tensor(-10.0))
-            nn.init.constant_(self.logit_scale, math.log(10))
-        self.word_head: nn.Linear | None = None
-        if config.has_word_head:
-            self.word_head = nn.Linear(video, config.text.vocabulary_size)
         self.captioner = None if config.captioner is None else CaptionDecoder(config.captioner)
 
     def forward(
-        self,
-        clip: Float[Tensor, "b c t h w"],
-        ids: Int64[Tensor, "b l"],
-        visible_index: Int64[Tensor, "b k"] | None = None,
+        self, clip: Float[Tensor, "b c t h w"], ids: Int64[Tensor, "b l"]
     ) -> tuple[VideoEmbedding, TextEmbedding]:
         """Place clips and texts in the shared space."""
-        return self.encode_video(clip, visible_index), self.encode_text(ids)
+        return self.encode_video(clip), self.encode_text(ids)
 
-    def encode_video(
-        self, clip: Float[Tensor, "b c t h w"], visible_index: Int64[Tensor, "b k"] | None = None
-    ) -> VideoEmbedding:
+    def encode_video(self, clip: Float[Tensor, "b c t h w"]) -> VideoEmbedding:
         """Place clips, or images of one frame, in the shared space."""
-        output = self.video(clip, visible_index)
-        vector = self.norm_post(output.pooled)
-        return VideoEmbedding(
-            embedding=unit_length(vector @ self.video_projection),
-            vector=vector,
-            tokens=output.tokens,
-        )
+        output = self.video(clip)
+        projected = self.project_video(output.pooled)
+        return VideoEmbedding(embedding=unit_length(projected), tokens=output.tokens)
 
     def encode_text(
         self, ids: Int64[Tensor, "b l"], masked: Bool[Tensor, "b l"] | None = None
@@ -119,22 +99,13 @@ class MultimodalEncoder(nn.Module):
             embedding=unit_length(output.pooled @ self.text_projection), tokens=output.tokens
         )
 
-    def describe(
-        self,
-        text_tokens: Float[Tensor, "b l w"],
-        video_tokens: Float[Tensor, "b t n d"],
-        vector: Float[Tensor, "b d"] | None = None,
+    def caption_logits(
+        self, text_tokens: Float[Tensor, "b l w"], video_tokens: Float[Tensor, "b t n d"]
     ) -> Float[Tensor, "b captioned y"]:
         """Score the token after each of a text's tokens but the last, given the clip."""
         if self.captioner is None:
             raise ConfigError("this encoder has no caption decoder; configure captioner=...")
-        return self.captioner(text_tokens[:, :-1], caption_context(video_tokens), vector)
-
-    def name_words(self, vector: Float[Tensor, "b d"]) -> Float[Tensor, "b y"]:
-        """Score each token of the vocabulary by whether captions of the clip have it."""
-        if self.word_head is None:
-            raise ConfigError("this encoder has no word head; configure has_word_head=true")
-        return self.word_head(vector)
+        return self.captioner(text_tokens[:, :-1], caption_context(video_tokens))
 
     def project_video(self, pooled: Float[Tensor, "b d"]) -> Float[Tensor, "b e"]:
         """Take a pooled vector of the video tower into the shared space, at its own length."""

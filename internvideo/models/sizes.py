@@ -58,9 +58,9 @@ _UNIFORMER_LARGE = UniFormerConfig(
     num_global_heads=16,
     global_layers=(20, 21, 22, 23),
 )
-# Something-Something: time is halved, two local branches a block, and more layers are read.
+# Something-Something: time is halved, two local MHRA a block, and more layers are read.
 _LOCAL = {
-    "time_kernel": 3,
+    "temporal_patch_size": 3,
     "num_local": 2,
     "drop_path": 0.2,
     "global_drop_path": 0.4,

@@ -1,7 +1,13 @@
 """Losses: pure functions of tensors, in float32."""
 
-from internvideo.objectives.captioning import captioning_loss, count_targets
-from internvideo.objectives.classification import balanced_class_weights, classification_loss
+from internvideo.objectives.captioning import (
+    captioning_loss,
+    count_targets,
+)
+from internvideo.objectives.classification import (
+    balanced_class_weights,
+    classification_loss,
+)
 from internvideo.objectives.contrastive import (
     MAX_LOGIT_SCALE,
     clamp_logit_scale,
@@ -9,9 +15,10 @@ from internvideo.objectives.contrastive import (
     matched_contrastive_loss,
     queue_contrastive_loss,
     queue_logits,
-    sigmoid_loss,
 )
-from internvideo.objectives.dual_softmax import dual_softmax_loss
+from internvideo.objectives.dual_softmax import (
+    dual_softmax_loss,
+)
 from internvideo.objectives.evidential import (
     Evidence,
     EvidentialLoss,
@@ -37,14 +44,13 @@ from internvideo.objectives.temporal_localization import (
     sigmoid_focal_loss,
     update_normaliser,
 )
-from internvideo.objectives.words import word_loss, word_rarity
 
 __all__ = [
-    "MAX_LOGIT_SCALE",
     "Evidence",
     "EvidentialLoss",
     "LocalizationLoss",
     "LocalizationLosses",
+    "MAX_LOGIT_SCALE",
     "PointTargets",
     "assign_targets",
     "balanced_class_weights",
@@ -67,10 +73,7 @@ __all__ = [
     "queue_logits",
     "reconstruction_loss",
     "sigmoid_focal_loss",
-    "sigmoid_loss",
     "standardise",
     "unnormalise",
     "update_normaliser",
-    "word_loss",
-    "word_rarity",
 ]

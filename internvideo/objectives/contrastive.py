@@ -1,17 +1,14 @@
 """Losses that pull a video and its caption together and every other pair apart.
 
-Sources: CLIP (arXiv:2103.00020, figure 3); InternVideo, section 3.1; SigLIP (arXiv:2303.15343,
-algorithm 1); NegCLIP (arXiv:2210.01936) for changed captions; MoCo (arXiv:1911.05722) for queues;
-the criterion of ViCLIP's released code (`VTC_VTM_Loss`) for captions that several videos share.
+Sources: CLIP (arXiv:2103.00020, figure 3); InternVideo, section 3.1; MoCo (arXiv:1911.05722) for
+queues; the criterion of ViCLIP's released code (`VTC_VTM_Loss`) for captions of several videos.
 Shapes: embeddings (g, e) of the whole batch, of length 1 by the caller's doing; everything in
 float32 whatever the network's precision. `logit_scale` is the logarithm of what multiplies.
 
 Several ranks: each calls with the embeddings of all ranks, gathered so that gradients flow back,
-and `own_rows` as its part of them. It scores its videos against all texts and its texts against all
-videos (b x g numbers, not g x g). The mean over ranks, and the gradients averaged over ranks after
-the gather has summed them, are those of one process with the whole batch.
-Differs: in NegCLIP changed captions join every video's softmax; here a video rejects only its own,
-which needs no gather, and the others' are as easy as any other caption of the batch.
+and `rank_rows` as its part of them. It scores its videos against all texts and its texts against
+all videos (b x g numbers, not g x g). The mean over ranks, and the gradients averaged over ranks
+after the gather has summed them, are those of one process with the whole batch.
 """
 
 from __future__ import annotations
@@ -38,8 +35,7 @@ def contrastive_loss(
     text: Float[Tensor, "g e"],
     logit_scale: Float[Tensor, ""],
     *,
-    own_rows: slice = _ALL,
-    extra_text: Float[Tensor, "b k e"] | None = None,
+    rank_rows: slice = _ALL,
 ) -> Float[Tensor, ""]:
     """Symmetric cross-entropy over all pairs; row i of `video` belongs to row i of `text`.
 
@@ -47,15 +43,10 @@ def contrastive_loss(
         video: Embeddings of the whole batch.
         text: Embeddings of their captions.
         logit_scale: Logarithm of the factor on the cosines.
-        own_rows: The rows of this rank; the result is their mean.
-        extra_text: For each own row k wrong captions, such as the right one with a word changed,
-            that its video has to reject besides the other captions of the batch.
+        rank_rows: The rows of this rank; the result is their mean.
     """
-    to_text, to_video = _logits(video, text, logit_scale, own_rows)
-    if extra_text is not None:
-        extra = _extra_logits(video[own_rows], extra_text, logit_scale)
-        to_text = torch.cat([to_text, extra], dim=1)
-    pairs = torch.arange(len(video), device=video.device)[own_rows]
+    to_text, to_video = _logits(video, text, logit_scale, rank_rows)
+    pairs = torch.arange(len(video), device=video.device)[rank_rows]
     return (F.cross_entropy(to_text, pairs) + F.cross_entropy(to_video, pairs)) / 2
 
 
@@ -65,40 +56,16 @@ def matched_contrastive_loss(
     logit_scale: Float[Tensor, ""],
     ids: Int64[Tensor, " g"],
     *,
-    own_rows: slice = _ALL,
+    rank_rows: slice = _ALL,
 ) -> Float[Tensor, ""]:
     """Symmetric cross-entropy where all rows of equal id belong together, in equal parts.
 
     With distinct ids it is `contrastive_loss`.
     """
-    matched = (ids[own_rows, None] == ids).float()
+    matched = (ids[rank_rows, None] == ids).float()
     targets = matched / matched.sum(1, keepdim=True)
-    to_text, to_video = _logits(video, text, logit_scale, own_rows)
+    to_text, to_video = _logits(video, text, logit_scale, rank_rows)
     return (F.cross_entropy(to_text, targets) + F.cross_entropy(to_video, targets)) / 2
-
-
-def sigmoid_loss(
-    video: Float[Tensor, "g e"],
-    text: Float[Tensor, "g e"],
-    logit_scale: Float[Tensor, ""],
-    bias: Float[Tensor, ""],
-    *,
-    own_rows: slice = _ALL,
-    extra_text: Float[Tensor, "b k e"] | None = None,
-) -> Float[Tensor, ""]:
-    """Judge every pair alone as right or wrong; summed over the pairs of a video, mean over videos.
-
-    Start `logit_scale` at ln 10 and `bias` at -10, so that the many wrong pairs cost little.
-    """
-    logits, _ = _logits(video, text, logit_scale, own_rows)
-    rows = torch.arange(len(logits), device=video.device)
-    signs = torch.full_like(logits, -1)
-    signs[rows, torch.arange(len(video), device=video.device)[own_rows]] = 1
-    costs = -F.logsigmoid(signs * (logits + bias.float())).sum(1)
-    if extra_text is not None:
-        extra = _extra_logits(video[own_rows], extra_text, logit_scale)
-        costs = costs - F.logsigmoid(-(extra + bias.float())).sum(1)
-    return costs.mean()
 
 
 def queue_contrastive_loss(
@@ -135,15 +102,9 @@ def queue_logits(
 
 
 def _logits(
-    video: Tensor, text: Tensor, logit_scale: Tensor, own_rows: slice
+    video: Tensor, text: Tensor, logit_scale: Tensor, rank_rows: slice
 ) -> tuple[Tensor, Tensor]:
     """Score own videos against all texts, and own texts against all videos; each (b, g)."""
     video, text, scale = video.float(), text.float(), logit_scale.float().exp()
     with torch.autocast(video.device.type, enabled=False):  # it would round the products
-        return scale * video[own_rows] @ text.mT, scale * text[own_rows] @ video.mT
-
-
-def _extra_logits(video: Tensor, extra_text: Tensor, logit_scale: Tensor) -> Tensor:
-    with torch.autocast(video.device.type, enabled=False):
-        cosines = torch.einsum("be,bke->bk", video.float(), extra_text.float())
-        return logit_scale.float().exp() * cosines
+        return scale * video[rank_rows] @ text.mT, scale * text[rank_rows] @ video.mT

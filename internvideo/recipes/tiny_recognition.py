@@ -14,6 +14,7 @@ from internvideo.recipes.masked_pretraining import mae_tiny_actions, mae_tiny_pl
 from internvideo.recipes.multimodal_pretraining import multimodal_tiny_playground
 from internvideo.runs.run import Run
 from internvideo.stages import MaskedPretraining, MultimodalPretraining, PostPretraining
+from internvideo.tiny import MaskedFrontEndConfig, UniFormerFrontEndConfig
 from internvideo.training import OptimiserConfig, TrainingConfig
 
 
@@ -36,7 +37,11 @@ def post_pretrain_tiny_playground_b() -> Run:
     before = multimodal_tiny_playground()
     assert isinstance(before.stage, MultimodalPretraining)
     model = VideoClassifierConfig(
-        encoder=before.stage.encoder.video, num_classes=29, pooling="query", dropout=0.1
+        encoder=before.stage.encoder.video,
+        front_end=before.stage.front_end,
+        num_classes=29,
+        pooling="query",
+        dropout=0.1,
     )
     run = post_pretrain_tiny_playground()
     return replace(
@@ -56,18 +61,22 @@ def recognition_tiny_actions() -> Run:
         depth=3,
         num_heads=3,
         drop_path=0.1,
+        temporal_patch_size=3,
         global_layers=(1, 2),
         num_global_heads=3,
         global_dropout=0.3,
         global_drop_path=0.1,
         num_local=1,
         local_norm="layer",
-        stem_width=24,
-        time_kernel=3,
-        aligned_attention=1.5,
     )
     # Of 441 clips a network learns the rooms, not what is done in them: so it sees changes alone.
-    model = VideoClassifierConfig(encoder=encoder, num_classes=10, pooling="query", dropout=0.3)
+    model = VideoClassifierConfig(
+        encoder=encoder,
+        front_end=UniFormerFrontEndConfig(stem_width=24, frame_differences=True),
+        num_classes=10,
+        pooling="query",
+        dropout=0.3,
+    )
     return Run(
         name="recognition_tiny_actions",
         stage=PostPretraining(model=model, num_frames=16, label_smoothing=0.1),
@@ -120,7 +129,8 @@ def _by_saliency(
     What moves is small and grounds are still: a mean over all tubelets drowns it, and of few clips
     a network learns the rooms, not what is done in them.
     """
-    assert isinstance(model.encoder, MaskedEncoderConfig) and model.front_end is not None
+    assert isinstance(model.encoder, MaskedEncoderConfig)
+    assert isinstance(model.front_end, MaskedFrontEndConfig)
     front_end = replace(
         model.front_end, frame_differences=True, num_salient_tubelets=num_salient_tubelets
     )

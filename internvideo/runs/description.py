@@ -14,6 +14,7 @@ from internvideo.stages import (
     MultimodalPretraining,
     PostPretraining,
 )
+from internvideo.tiny import TinyMultimodalConfig
 from internvideo.video.transforms import CLIP_MEAN, CLIP_STD
 
 
@@ -39,11 +40,11 @@ def _described(run: Run) -> tuple[str, ModelConfig, Preprocessing]:
             return "masked-autoencoder", config, preprocessing
         case MultimodalPretraining():
             preprocessing = _changed(preprocessing, stage.num_frames, stage.encoder.video.side_px)
-            return (
-                "multimodal-encoder",
-                stage.encoder,
-                replace(preprocessing, mean=CLIP_MEAN, std=CLIP_STD),
-            )
+            preprocessing = replace(preprocessing, mean=CLIP_MEAN, std=CLIP_STD)
+            if stage.front_end is None:
+                return "multimodal-encoder", stage.encoder, preprocessing
+            tiny = TinyMultimodalConfig(encoder=stage.encoder, front_end=stage.front_end)
+            return "tiny-multimodal-encoder", tiny, preprocessing
         case PostPretraining():
             preprocessing = _changed(preprocessing, stage.clip_frames, stage.model.encoder.side_px)
             mean, std = stage.normalisation

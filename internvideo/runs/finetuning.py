@@ -38,6 +38,7 @@ from internvideo.hub.released import cache_folder
 from internvideo.models import MaskedEncoderConfig, MultimodalEncoderConfig, UniFormerConfig
 from internvideo.runs.run import Run
 from internvideo.stages import PostPretraining, PostPretrainingStage
+from internvideo.tiny import TinyMultimodalConfig
 from internvideo.training import OptimiserConfig, OverfitCheck, TrainingConfig, overfit_check
 from internvideo.training.precision import autocast, resolve_precision
 from internvideo.values import ClipBatch
@@ -291,6 +292,14 @@ def _from_start(start: Start, preset: str, num_classes: int) -> PostPretraining:
         video = config.video if isinstance(config, MultimodalEncoderConfig) else config
         model = VideoClassifierConfig(
             encoder=video, num_classes=num_classes, pooling="query", dropout=0.1
+        )
+    elif isinstance(config, TinyMultimodalConfig):
+        model = VideoClassifierConfig(
+            encoder=config.encoder.video,
+            front_end=config.front_end,
+            num_classes=num_classes,
+            pooling="query",
+            dropout=0.1,
         )
     elif isinstance(config, MaskedEncoderConfig | AutoencoderConfig):
         encoder = config.encoder if isinstance(config, AutoencoderConfig) else config

@@ -33,9 +33,10 @@ from internvideo.heads import (
     rows_of_classes,
 )
 from internvideo.metrics import ranks
-from internvideo.models import FrozenFeatures, encoder_macs, uniformer_macs
+from internvideo.models import FrozenFeatures, encoder_macs
 from internvideo.objectives import classification_loss
 from internvideo.stages.kept_features import FeatureBatch, KeptFeatures
+from internvideo.tiny import front_end_macs
 from internvideo.training import TrainingConfig, gather_objects, in_step
 from internvideo.values import ClipBatch, Share, TokenGrid
 
@@ -92,7 +93,8 @@ class CoordinationTraining:
         """Of one forward through each frozen encoder; what the modules add is not counted."""
         a, b = self.pair.encoders
         frames = len(range(0, self.clip_frames, self.pair.coordination.frame_step))
-        return 2.0 * (encoder_macs(a) + uniformer_macs(b, frames))
+        video = front_end_macs(b, self.pair.multimodal.front_end, frames)
+        return 2.0 * (encoder_macs(a) + video)
 
     @property
     def num_parameters(self) -> int:
@@ -192,8 +194,8 @@ class CoordinationStage:
         batch = batch if isinstance(batch, FeatureBatch) else self._read(batch)
         fused = self.model.score(batch.features).fused
         loss = classification_loss(fused, batch.labels, label_smoothing=self.config.label_smoothing)
-        openness = {name: value.detach() for name, value in self.model.openness().items()}
-        return {"classification": loss, **openness}
+        gates = {name: value.detach() for name, value in self.model.gate_values().items()}
+        return {"classification": loss, **gates}
 
     def evaluate(self) -> dict[str, float]:
         """Accuracy of every answer on all held-back videos; one not decoded is never right."""
@@ -316,7 +318,7 @@ class CoordinationStage:
         moments = places // (a.grid.height * a.grid.width)
         asked = [shares[moments == i].sum(2) for i in range(a.grid.time)]
         heat = torch.zeros(patches.shape[1], rows * columns)
-        read = features.context_places
+        read = features.patch_index
         heat[:, slice(None) if read is None else read[0].cpu()] = patches[asking]
         heat = heat / heat.max()
         return Reading(

@@ -49,7 +49,7 @@ class KeptFeatures:
         at = 0
         for part in parts:
             if not at:
-                self.features = part.features.room_for(num_clips)
+                self.features = part.features.empty_like(num_clips)
                 self.labels = part.labels.new_empty(num_clips)
             self.features.fill(at, part.features)
             self.labels[at : at + len(part)] = part.labels

@@ -23,12 +23,7 @@ from internvideo.data import FIRST, Source, VideoData, open_data
 from internvideo.errors import ConfigError
 from internvideo.heads import VideoClassifier, VideoClassifierConfig
 from internvideo.metrics import ranks
-from internvideo.models import (
-    UniFormerConfig,
-    encoder_macs,
-    training_flops,
-    uniformer_macs,
-)
+from internvideo.models import UniFormerConfig, encoder_macs, training_flops
 from internvideo.objectives import (
     EvidentialLoss,
     balanced_class_weights,
@@ -36,6 +31,7 @@ from internvideo.objectives import (
     evidential_loss,
 )
 from internvideo.stages.starting import read_start, start_classifier
+from internvideo.tiny import front_end_macs
 from internvideo.training import (
     MixingConfig,
     TrainingConfig,
@@ -142,7 +138,7 @@ class PostPretraining:
         """Of training all blocks; frozen ones cost a third."""
         encoder = self.model.encoder
         macs = (
-            uniformer_macs(encoder, self.clip_frames)
+            front_end_macs(encoder, self.model.front_end, self.clip_frames)
             if isinstance(encoder, UniFormerConfig)
             else encoder_macs(encoder, self.model.num_salient_tubelets or None)
         )

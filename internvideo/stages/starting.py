@@ -37,18 +37,16 @@ _FREE = {
     "side_px",
     "drop_path",
     "final_norm",
-    "num_changing",
-    "num_varying",
-    "least_change",
-    "least_acting",
-    "aligned_attention",  # of a start only
     "recompute_activations",
     "global_dropout",
     "global_drop_path",
     "frozen_backbone",
 }
-# And of a front end's.
-_FREE_OF_FRONT_ENDS = {"frame_differences", "num_salient_tubelets", "mimetic_init_scale"}
+# And of a front end's, by its kind.
+_FREE_OF_FRONT_ENDS = {
+    "masked-front-end": {"frame_differences", "num_salient_tubelets", "mimetic_init_scale"},
+    "uniformer-front-end": {"num_salient_patches", "mimetic_init_scale"},
+}
 # Weights of a front end that masked pretraining, which sees no whole clips, does not have.
 _NEW_TO_PRETRAINING = r"^encoder\.patch_embed\.difference_proj\."
 
@@ -154,5 +152,5 @@ def _unlike_front_ends(trained: Any, config: VideoClassifierConfig) -> list[str]
     return [
         f"front_end.{name}={value} instead of {trained.get(name)}"
         for name, value in ours.items()
-        if name not in _FREE_OF_FRONT_ENDS and trained.get(name) != value
+        if name not in _FREE_OF_FRONT_ENDS[ours["kind"]] and trained.get(name) != value
     ]

@@ -87,8 +87,8 @@ def readouts(model: nn.Module) -> dict[str, Readout]:
             return {**readouts(model.encoder), "pooled": model.features}
         case CoordinatedClassifier():  # A's tokens after they have read B's
             return {
-                "mean": lambda clip: model.calibrated(model.read(clip)).pooled,
-                "tokens": lambda clip: model.calibrated(model.read(clip)).tokens,
+                "mean": lambda clip: model.coordinated_features(model.read(clip)).pooled,
+                "tokens": lambda clip: model.coordinated_features(model.read(clip)).tokens,
             }
         case MultimodalEncoder() | Viclip():
             embedding: Readout = lambda clip: model.encode_video(clip).embedding  # noqa: E731

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from internvideo.errors import ConfigError
@@ -30,8 +30,7 @@ class VideoTextModel:
 
     `crop` is the share of a video's short side that it is used to see. Sentences longer than the
     text tower's context are cut. Captions are searched for with `num_beams`; 1 takes the likeliest
-    word each time. With `matched` the decoder's logarithm and the towers' (their scaled cosine with
-    the clip) are added, and the best of these captions by both is taken.
+    word each time.
     """
 
     def __init__(
@@ -42,13 +41,12 @@ class VideoTextModel:
         num_frames: int,
         crop: float = 224 / 256,
         num_beams: int = 1,
-        matched: bool = False,
         mean: tuple[float, float, float] = CLIP_MEAN,
         std: tuple[float, float, float] = CLIP_STD,
     ) -> None:
         self.model, self.tokenizer = model.eval(), tokenizer
         self.num_frames, self.crop = num_frames, crop
-        self.num_beams, self.matched = num_beams, matched
+        self.num_beams = num_beams
         self.mean, self.std = mean, std
 
     @property
@@ -89,20 +87,7 @@ class VideoTextModel:
             num_tokens=tokenizer.vocabulary_size,
         )
         video = model.encode_video(self._clip(frames))
-        clips = video.embedding.repeat_interleave(self.num_beams, dim=0)
-
-        def closeness(ids: Int64[Tensor, "r l"]) -> Float[Tensor, " r"]:
-            cosines = (clips * model.encode_text(ids).embedding).sum(1)
-            return model.logit_scale.exp() * cosines
-
-        written = generate(
-            model.text,
-            model.captioner,
-            caption_context(video.tokens),
-            config,
-            vector=video.vector,
-            judge=closeness if self.matched else None,
-        )
+        written = generate(model.text, model.captioner, caption_context(video.tokens), config)
         return [tokenizer.decode(ids) for ids in written.ids]
 
     def _clip(self, frames: UInt8[Tensor, "b t h w 3"]) -> Float[Tensor, "b 3 t h w"]:

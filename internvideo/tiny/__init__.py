@@ -9,10 +9,24 @@ from internvideo.tiny.masked_front_end import (
     build_masked_autoencoder,
     build_masked_encoder,
 )
+from internvideo.tiny.uniformer_front_end import (
+    TinyMultimodalConfig,
+    UniFormerFrontEnd,
+    UniFormerFrontEndConfig,
+    build_multimodal,
+    build_uniformer,
+    front_end_macs,
+)
 
 __all__ = [
     "MaskedFrontEnd",
     "MaskedFrontEndConfig",
+    "TinyMultimodalConfig",
+    "UniFormerFrontEnd",
+    "UniFormerFrontEndConfig",
     "build_masked_autoencoder",
     "build_masked_encoder",
+    "build_multimodal",
+    "build_uniformer",
+    "front_end_macs",
 ]

@@ -99,7 +99,6 @@ def infer_uniformer(state: Mapping[str, Tensor], start: str) -> UniFormerConfig:
             "num_local": 1 + (f"{start}blocks.0.local2.down.weight" in state),
             "local_reduction": usual if int(width / usual) == reduced else width / reduced,
             "local_norm": "batch" if f"{branch}.norm.running_mean" in state else "layer",
-            "local_in_space": state[f"{branch}.time.weight"].shape[-1] > 1,
         }
     global_ratio = 4.0
     if num_global:
@@ -114,7 +113,7 @@ def infer_uniformer(state: Mapping[str, Tensor], start: str) -> UniFormerConfig:
         num_global_heads=_heads(width),
         global_layers=tuple(range(depth - num_global, depth)),
         global_mlp_ratio=global_ratio,
-        time_kernel=kernel.shape[2] if kernel.ndim == 5 else 1,
+        temporal_patch_size=kernel.shape[2] if kernel.ndim == 5 else 1,
         frozen_backbone=num_global > 0 and f"{start}balance" not in state,
         **local,
     )
@@ -133,8 +132,6 @@ def infer_multimodal_encoder(state: Mapping[str, Tensor]) -> MultimodalEncoderCo
         text=text,
         embed_dim=text.width if projection is None else projection.shape[1],
         captioner=_captioner_config(state, text),
-        has_logit_bias="logit_bias" in state,
-        has_word_head="word_head.weight" in state,
     )
 
 
@@ -199,7 +196,6 @@ def _captioner_config(
         head_width=head_width,
         ff_multiple=state[f"{first}.1.fn.ff.2.weight"].shape[1] // text.width,
         num_queries=0 if queries is None else len(queries),
-        reads_vector="captioner.vector_embed.weight" in state,
         vocabulary_size=text.vocabulary_size,
     )
 

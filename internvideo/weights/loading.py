@@ -22,8 +22,8 @@ from internvideo.weights.clip_layouts import OPENAI_CLIP
 
 # What encoder B has and CLIP has not.
 NEW_TO_CLIP = (
-    r"(global_blocks\.|query_token$|balance$|mask_token$|logit_bias$|time_positions$"
-    r"|captioner\.|word_head\.|\.local\d\.)"
+    r"(global_blocks\.|query_token$|balance$|mask_token$|time_positions$"
+    r"|captioner\.|\.local\d\.)"
 )
 
 

@@ -37,6 +37,19 @@ def test_no_forbidden_library_is_imported():
     assert not found, "\n".join(found)
 
 
+def test_no_published_model_imports_the_front_ends_of_tiny_runs():
+    found = [
+        f"{path.relative_to(PACKAGE)}, line {line}: {name}"
+        for folder in ("models", "objectives")
+        for path in (PACKAGE / folder).rglob("*.py")
+        for line, name in imported_modules(path.read_text(), _module(path))
+        if name.split(".")[:2] == [NAME, "tiny"]
+    ]
+
+    assert not found, "\n".join(found)
+    assert all("tiny" not in ARROWS[folder] for folder in ("models", "objectives"))
+
+
 def test_the_table_has_no_cycle():
     inner = {k: v - {k} for k, v in ARROWS.items() if k not in {"cli", "web"} and k[0] != "_"}
 
@@ -58,6 +71,8 @@ def test_the_table_has_no_cycle():
         ("models.tokens", "import_module('internvideo.data')"),
         ("models.__init__", "from ..training import loop"),
         ("models.tokens", "import internvideo"),
+        ("models.uniformer", "from internvideo.tiny import UniFormerFrontEnd"),
+        ("objectives.contrastive", "from internvideo import tiny"),
         ("data.loading", "from internvideo.models import sizes"),
         ("training.loop", "from internvideo.objectives import reconstruction_loss"),
         ("stages.mae", "from internvideo.stages.coordinate import Coordination"),

@@ -13,7 +13,6 @@ import torch
 
 import internvideo.playground
 from internvideo.cli import demo, main
-from internvideo.recipes import recipe
 from internvideo.stages import PostPretrainingStage
 
 _CUT_OFF = "post_pretrain_tiny_playground_b"
@@ -105,19 +104,6 @@ def test_each_stage_starts_from_the_demo_s_own_runs(told):
     assert config["stage"]["masked"] == str(told.out / "post_pretrain_tiny_playground")
     assert config["stage"]["multimodal"] == str(told.out / _CUT_OFF)
     assert config["seed"] == 1
-
-
-def test_the_first_steps_are_as_large_a_part_as_in_the_recipe(told):
-    whole = recipe("multimodal_tiny_playground")
-
-    run = demo.Demo(out=told.out, size="demo")._run_of(demo.PLAN[1])
-
-    num_steps = run.training.num_steps
-    for cut, data in (
-        (run.data, whole.data),
-        (run.other_sources["images"].data, whole.other_sources["images"].data),
-    ):
-        assert 0 < cut.first_steps == data.first_steps * num_steps // whole.training.num_steps
 
 
 def test_results_name_all_models_that_have_a_value(told):

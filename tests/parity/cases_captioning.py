@@ -64,7 +64,7 @@ def check_caption(case: Case) -> None:
 
     video = model.video(case.tensor("inputs/video").transpose(1, 2))
     text = model.text(ids)
-    logits = model.describe(text.tokens, video.tokens)
+    logits = model.caption_logits(text.tokens, video.tokens)
     video_features = model.project_video(video.pooled)
     text_features = text.pooled @ model.text_projection
     videos, texts = unit_length(video_features), unit_length(text_features)
@@ -153,7 +153,7 @@ class Coca(nn.Module):
         pooled = self.img_attn_pool_norm(self.img_attn_pool(queries, image_tokens))
         return pooled[:, 0], pooled[:, 1:]
 
-    def describe(self, text_tokens: Tensor, image_tokens: Tensor) -> Tensor:
+    def caption_logits(self, text_tokens: Tensor, image_tokens: Tensor) -> Tensor:
         for layer in self.multimodal_layers:
             text_tokens = layer(text_tokens, image_tokens)
         return self.to_logits(text_tokens)
@@ -167,8 +167,8 @@ def check_coca(case: Case) -> None:
 
     text_embed, text_tokens = model.embed_text(ids[:, :-1])
     image_embed, pooled = model.embed_image(case.tensor("inputs/image_tokens"))
-    logits = model.describe(model.embed_text(ids)[1], pooled)
-    caption = captioning_loss(model.describe(text_tokens, pooled), ids, ids == 0)
+    logits = model.caption_logits(model.embed_text(ids)[1], pooled)
+    caption = captioning_loss(model.caption_logits(text_tokens, pooled), ids, ids == 0)
     pairs = contrastive_loss(image_embed, text_embed, model.temperature[0])
 
     case.close("text_embed", text_embed)

@@ -83,7 +83,7 @@ def _uniformer_config(case: Case) -> UniFormerConfig:
         global_dropout=global_dropout,
         num_local=num_local,
         local_reduction=config["dw_reduction"],
-        time_kernel=config["kernel_size"] if config["temporal_downsample"] else 1,
+        temporal_patch_size=config["kernel_size"] if config["temporal_downsample"] else 1,
         frozen_backbone=config["frozen"],
     )
 

@@ -30,16 +30,15 @@ SIZES = st.fixed_dictionaries(
         "depths": st.tuples(st.integers(1, 3), st.integers(1, 3)),
         "first_global": st.integers(0, 2),
         "side_of_b": st.sampled_from([16, 24]),
-        "time_kernel": st.sampled_from([1, 3]),
+        "temporal_patch_size": st.sampled_from([1, 3]),
         "num_local": st.integers(0, 1),
         "frozen_backbone": st.booleans(),
         "num_classes": st.integers(2, 5),
         "poolings": st.sampled_from([("mean", "query"), ("attentive", "attentive")]),
         "blocks": st.sampled_from([1, "half", "all", ()]),
         "layers": st.sampled_from(["end", "depth"]),
-        "reads": st.sampled_from(["clip", "slot"]),
+        "scope": st.sampled_from(["clip", "slot"]),
         "reversed_module": st.booleans(),
-        "fusion": st.sampled_from(["scalar", "per-class"]),
     }
 )
 
@@ -65,7 +64,7 @@ def config_of(sizes: dict) -> CoordinatedClassifierConfig:
         num_heads=4,
         global_layers=tuple(range(min(sizes["first_global"], depth_b - 1), depth_b)),
         num_global_heads=2,
-        time_kernel=sizes["time_kernel"],
+        temporal_patch_size=sizes["temporal_patch_size"],
         num_local=sizes["num_local"],
         drop_path=0.2,
         frozen_backbone=sizes["frozen_backbone"],
@@ -79,12 +78,11 @@ def config_of(sizes: dict) -> CoordinatedClassifierConfig:
         coordination=CoordinationConfig(
             blocks=sizes["blocks"],
             layers=sizes["layers"],
-            reads=sizes["reads"] if agree else "clip",
+            scope=sizes["scope"] if agree else "clip",
             reversed_module=sizes["reversed_module"],
             head_width=8,
             frame_step=sizes["frame_step"],
         ),
-        fusion=sizes["fusion"],
     )
 
 
@@ -159,7 +157,7 @@ def test_gradients_exist_exactly_on_what_should_train(sizes: dict):
         for name, _ in model.named_parameters()
         if ".encoder." not in name or name == "multimodal.encoder.query_token"
     }
-    assert with_gradient == expected == {name for name, _ in model.learned()}
+    assert with_gradient == expected == {name for name, _ in model.trainable_parameters()}
 
 
 @some_pairs
@@ -203,7 +201,7 @@ def test_the_order_of_b_s_tokens_means_nothing_to_a(sizes: dict, seed: int):
     features = model.read(clip_for(config))
     context = {}
     for layer, tokens in features.context.items():
-        if config.coordination.reads == "clip":
+        if config.coordination.scope == "clip":
             flat = tokens.flatten(1, 2)
             order = torch.randperm(flat.shape[1], generator=seeded(seed))
             context[layer] = flat[:, order].view_as(tokens)
@@ -309,6 +307,6 @@ def test_the_encoders_may_sit_on_two_devices():
     expected = model(clip)
 
     for masked, multimodal in (("cuda", "cpu"), ("cpu", "cuda")):
-        model.place(masked=masked, multimodal=multimodal)
+        model.to_devices(masked=masked, multimodal=multimodal)
         got = model(clip.to(masked))
         torch.testing.assert_close(got.cpu(), expected, atol=1e-3, rtol=1e-3)

@@ -190,12 +190,3 @@ def test_an_untrained_model_writes_only_words_it_knows(capsys, tmp_path, videos,
     assert main(["predict", "captioning", *options]) == 0
 
     assert capsys.readouterr().out.endswith("\n")
-
-
-def test_choosing_among_captions_takes_several(capsys, tmp_path, videos):
-    model = multimodal(tmp_path, CAPTIONER, **WORDS)
-    options = ["captioning", str(videos / "a.mp4"), "--model", str(model), "--matched"]
-
-    assert main(["predict", *options]) == 2
-    assert "give --beams 2 or more" in capsys.readouterr().err
-    assert main(["predict", *options, "--beams", "2"]) == 0

@@ -43,21 +43,6 @@ def test_a_split_of_none_is_everything(tiny_data):
     assert len(data.select(data.read(), training=True).records) == 10
 
 
-def test_a_first_source_names_clips_to_train_on(tiny_videos, tiny_data, tmp_path):
-    easy = tmp_path / "easy.csv"
-    easy.write_text("path,label\nvideo 9.mp4,odd\n")  # one to evaluate on
-    data = replace(tiny_data, root=str(tiny_videos), first_source=str(easy), first_steps=3)
-
-    with pytest.raises(ConfigError, match=r"easy.csv: names none of the clips of .* to train on"):
-        dataset(data)
-    with pytest.raises(ConfigError, match=r"none.csv: there is no such file .* in the first 3"):
-        dataset(replace(data, first_source="none.csv"))
-    assert dataset(data, training=False).first is None
-    assert dataset(replace(data, first_steps=0)).first is None
-    with pytest.raises(ConfigError, match="first_steps is 3, but"):
-        replace(data, first_source=None)
-
-
 def test_an_unknown_split_names_those_there_are(tiny_data):
     data = replace(tiny_data, train_split="trian")
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import replace
 from itertools import islice
-from pathlib import Path
 
 import pytest
 import torch
@@ -29,25 +27,6 @@ def test_a_step_is_the_next_piece_of_the_epochs_in_a_row():
 
     row = [(int(i), epoch) for epoch in range(3) for i in permutation(0, epoch, 5)]
     assert seen == [(f"{i}.mp4", expected_seed(i, epoch)) for i, epoch in row]
-
-
-def test_the_first_steps_draw_only_what_the_first_source_names(tiny_videos, tmp_path):
-    easy = tmp_path / "easy.csv"
-    easy.write_text("path,label,split\nvideo 1.mp4,odd,train\nvideo 6.mp4,even,train\n")
-    plain = VideoData(source="videos.csv", root=str(tiny_videos), stride_frames=1)
-    data = replace(plain, first_source=str(easy), first_steps=3)
-
-    def steps(data, first_step=0):
-        records = data.select(data.read(), training=True)
-        dataset = ClipDataset(records, data, num_frames=1, side_px=8, training=True)
-        batches = first_steps(ClipLoader(dataset, batch_size=2), 6 - first_step, first_step)
-        return [[Path(source).stem for source in batch.sources] for (batch,) in batches]
-
-    seen = steps(data)
-
-    assert [sorted(step) for step in seen[:3]] == [["video 1", "video 6"]] * 3
-    assert seen[3:] == steps(plain)[3:]
-    assert steps(data, first_step=2) == seen[2:]
 
 
 def test_views_of_a_video_lie_side_by_side_and_count_as_clips():
@@ -109,16 +88,13 @@ def test_a_clip_comes_with_one_of_its_own_captions_drawn_anew_in_every_epoch():
     assert [b.captions for (b,) in first_steps(loader, 2, first_step=6)] == seen[6:]
 
 
-def test_a_question_gives_its_answer_as_caption_and_the_others_as_negatives():
+def test_a_question_gives_its_answer_as_caption():
     loader = ClipLoader(Numbered(2, asks=("right", "wrong", "false")), batch_size=2)
 
     ((batch,),) = first_steps(loader, 1)
 
-    for number, caption, negatives in zip(
-        batch.frames[:, 0, 0, 0, 0].tolist(), batch.captions, batch.negatives, strict=True
-    ):
-        assert caption == f"right {number}"
-        assert negatives == (f"wrong {number}", f"false {number}")
+    numbers = batch.frames[:, 0, 0, 0, 0].tolist()
+    assert batch.captions == tuple(f"right {number}" for number in numbers)
 
 
 class Sided(Numbered):
@@ -136,14 +112,12 @@ def test_a_mirrored_clip_and_what_is_said_of_it_name_the_same_side():
     batches = [batch for step in first_steps(loader, 4) for batch in step]
 
     dark = [
-        (tuple(frame[0, 0, :, 0].tolist()), caption.split()[0], wrong.split()[0])
+        (tuple(frame[0, 0, :, 0].tolist()), caption.split()[0])
         for batch in batches
-        for frame, caption, (wrong,) in zip(
-            batch.frames, batch.captions, batch.negatives, strict=True
-        )
+        for frame, caption in zip(batch.frames, batch.captions, strict=True)
     ]
-    mirrored = ((255, 0), "right", "Left")
-    assert set(dark) == {((0, 255), "left", "Right"), mirrored}
+    mirrored = ((255, 0), "right")
+    assert set(dark) == {((0, 255), "left"), mirrored}
     assert 16 <= dark.count(mirrored) <= 48
     assert all(one == other for one, other in zip(dark[::2], dark[1::2], strict=True))
 

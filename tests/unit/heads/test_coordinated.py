@@ -49,7 +49,7 @@ def _accuracy_after_training(config: CoordinatedClassifierConfig, num_steps: int
     torch.manual_seed(0)
     model = CoordinatedClassifier(config).train()
     features, labels = _one_bit_each(64, seed=0)
-    optimiser = torch.optim.AdamW([p for _, p in model.learned()], lr=1e-2)
+    optimiser = torch.optim.AdamW([p for _, p in model.trainable_parameters()], lr=1e-2)
     for _ in range(num_steps):
         optimiser.zero_grad()
         classification_loss(model.score(features).fused, labels).backward()
@@ -69,11 +69,11 @@ def test_modules_learn_what_no_sum_of_two_scores_can_tell():
     assert _accuracy_after_training(without) < 0.8
 
 
-def test_calibrated_tokens_lie_on_the_grid_of_a():
+def test_coordinated_tokens_lie_on_the_grid_of_a():
     model = CoordinatedClassifier(CONFIG).eval()
     clip = torch.rand(2, 3, 8, 16, 16)
 
-    found = model.calibrated(model.read(clip))
+    found = model.coordinated_features(model.read(clip))
 
     assert found.tokens.shape == (2, 16, 24) and found.grid == A.grid
     torch.testing.assert_close(found.pooled, found.tokens.mean(1))
@@ -85,7 +85,7 @@ def test_salient_tubelets_lie_at_their_positions():
     model, clip = CoordinatedClassifier(pair).eval(), torch.rand(2, 3, 8, 16, 16)
     features = model.read(clip)
 
-    found = model.calibrated(features).tokens
+    found = model.coordinated_features(features).tokens
 
     assert features.tokens.shape[1] == features.places.shape[1] == 5
     empty = (found == 0).all(2)
@@ -103,8 +103,8 @@ def test_slots_need_equally_many_tokens_of_each():
         replace(CONFIG, masked=few, coordination=slots)
 
 
-def test_openness_names_gates_and_shares():
-    names = list(CoordinatedClassifier(CONFIG).openness())
+def test_gate_values_name_gates_and_shares():
+    names = list(CoordinatedClassifier(CONFIG).gate_values())
 
     assert names[:2] == ["gate/block2_attn", "gate/block2_mlp"]
     assert names[-2:] == ["fusion/masked", "fusion/multimodal"]

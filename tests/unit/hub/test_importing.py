@@ -98,7 +98,7 @@ def _made(what: str) -> tuple[nn.Module, dict[str, Tensor]]:
         model = _classifier(layer_scale_init=0.1, positions="learned")
         return model, _videomae(model)
     if what.startswith("uniformerv2"):
-        video = replace(B, num_local=2, time_kernel=3) if "local" in what else B
+        video = replace(B, num_local=2, temporal_patch_size=3) if "local" in what else B
         config = VideoClassifierConfig(encoder=video, num_classes=5, pooling="query")
         model = VideoClassifier(config)
         return model, UNIFORMER_V2_CLASSIFIER.write(model.state_dict())

@@ -11,9 +11,9 @@ from internvideo.models import (
     FrozenFeatures,
     MaskedEncoder,
     MaskedEncoderConfig,
-    UniFormer,
     UniFormerConfig,
 )
+from internvideo.tiny import UniFormerFrontEndConfig, build_uniformer
 from internvideo.values import Tubelet
 
 A = MaskedEncoderConfig(
@@ -52,9 +52,11 @@ class Pair:
         config: CoordinationConfig | None = None,
         a: MaskedEncoderConfig = A,
         b: UniFormerConfig = B,
+        front_end: UniFormerFrontEndConfig | None = None,
     ) -> None:
         config = config or CoordinationConfig(head_width=8)
-        self.masked, self.multimodal = noisy(MaskedEncoder(a)), noisy(UniFormer(b))
+        self.masked = noisy(MaskedEncoder(a))
+        self.multimodal = noisy(build_uniformer(b, front_end))
         self.modules = noisy(Coordination(config, a, b))
 
     def clips(self, b: int = 2, seed: int = 0) -> tuple[Tensor, Tensor]:

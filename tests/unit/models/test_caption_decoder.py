@@ -210,33 +210,3 @@ def test_what_is_not_allowed_is_not_attended_to():
 def test_an_impossible_decoder_is_refused(change, message):
     with pytest.raises(ConfigError, match=message):
         replace(TINY, **change)
-
-
-@pytest.mark.parametrize("num_queries", [0, 5])
-@torch.no_grad()
-def test_a_video_s_vector_is_read_beside_its_tokens(num_queries):
-    decoder = _decoder(replace(TINY, num_queries=num_queries, reads_vector=True))
-    text, video = _inputs()
-    vector = torch.randn(2, TINY.context_width, generator=torch.Generator().manual_seed(2))
-
-    before, after = decoder(text, video, vector), decoder(text, video, vector.flip(0))
-
-    assert decoder.pool(video, vector).shape[1] == (num_queries or video.shape[1]) + 1
-    assert (before - after).abs().amax((1, 2)).min() > 1e-3
-
-
-@torch.no_grad()
-def test_a_vector_changes_nothing_where_it_is_not_read():
-    decoder = _decoder(TINY)
-    text, video = _inputs()
-
-    assert torch.equal(
-        decoder(text, video, torch.ones(2, TINY.context_width)), decoder(text, video)
-    )
-
-
-def test_a_missing_vector_is_refused():
-    decoder = _decoder(replace(TINY, reads_vector=True))
-
-    with pytest.raises(ConfigError, match="reads the video's vector besides its tokens"):
-        decoder(*_inputs())

@@ -20,10 +20,12 @@ from internvideo.models import (
     coordinated_embedding,
 )
 from internvideo.models.coordination import CrossModelAttention
+from internvideo.tiny import UniFormerFrontEndConfig
 from tests.unit.models.pair import A, B, Pair, noisy
 
 CONFIG = CoordinationConfig(head_width=8)
 ALL = replace(CONFIG, blocks="all", layers="depth")
+FRONT_END = UniFormerFrontEndConfig(stem_width=4, num_salient_patches=2)
 
 
 def _obvious_module(module: CrossModelAttention, tokens: Tensor, context: Tensor) -> Tensor:
@@ -54,9 +56,9 @@ def test_a_module_is_gated_attention_and_feed_forward():
     torch.testing.assert_close(module(tokens, context), expected)
 
 
-def test_without_the_reversed_module_a_query_that_reads_looks_is_that_of_b_alone():
-    b = replace(B, stem_width=4, time_kernel=3, time_differences=True, global_looks=True)
-    pair = Pair(CoordinationConfig(head_width=8, reversed_module=False, reads="clip"), b=b)
+def test_without_the_reversed_module_the_video_token_is_that_of_b_alone():
+    b = replace(B, temporal_patch_size=3)
+    pair = Pair(CoordinationConfig(head_width=8, reversed_module=False), b=b, front_end=FRONT_END)
 
     _, pooled = pair(pair.read())
 
@@ -84,7 +86,7 @@ def test_the_pair_is_the_modules_among_the_blocks():
     query = b.query_token.expand(2, -1)
     for block, layer in zip(b.global_blocks, B.global_layers, strict=True):
         query = block(query, after[layer], B.grid)
-    query = modules.last(query[:, None], tokens)[:, 0]
+    query = modules.reversed_module(query[:, None], tokens)[:, 0]
 
     got_tokens, got_pooled = pair(pair.read())
 
@@ -93,7 +95,7 @@ def test_the_pair_is_the_modules_among_the_blocks():
 
 
 def test_reading_a_slot_is_reading_its_frame_alone():
-    pair = Pair(replace(CONFIG, reads="slot", blocks=(3,)))
+    pair = Pair(replace(CONFIG, scope="slot", blocks=(3,)))
     features = pair.read()
     module, context = pair.modules.blocks[0], features.context[2]
 
@@ -112,8 +114,8 @@ def test_features_that_begin_earlier_and_hold_more_give_the_same():
     torch.testing.assert_close(got, expected)
 
 
-def test_a_tower_that_reads_what_changes_is_read_at_those_places():
-    pair = Pair(b=replace(B, num_changing=2))
+def test_a_tower_that_reads_salient_patches_is_read_at_their_positions():
+    pair = Pair(front_end=FRONT_END)
     pair.close()
     clip, frames = pair.clips()
 
@@ -123,9 +125,9 @@ def test_a_tower_that_reads_what_changes_is_read_at_those_places():
     torch.testing.assert_close(pooled, pair.multimodal(frames).pooled)
 
 
-@pytest.mark.parametrize("num_changing", [0, 2])
-def test_features_of_some_clips_are_those_clips(num_changing):
-    pair = Pair(b=replace(B, num_changing=num_changing))
+@pytest.mark.parametrize("front_end", [None, FRONT_END])
+def test_features_of_some_clips_are_those_clips(front_end):
+    pair = Pair(front_end=front_end)
     some = torch.tensor([2, 0])
 
     expected = [part[some] for part in pair(pair.read(3))]
@@ -153,14 +155,14 @@ def test_recomputed_activations_give_the_same_gradients():
 def test_output_projections_do_not_start_at_zero():
     modules = Coordination(CONFIG, A, B)
 
-    for module in [*modules.blocks, modules.last]:
+    for module in [*modules.blocks, modules.reversed_module]:
         assert module.attn.to_out.weight.abs().min() > 0
         assert module.mlp.fc2.weight.abs().min() > 0
         assert module.attn_gate == module.mlp_gate == 0
 
 
 def test_gates_are_named_for_their_blocks():
-    gates = Coordination(CONFIG, A, B).gates()
+    gates = Coordination(CONFIG, A, B).gate_values()
 
     assert list(gates) == [
         "block2_attn",
@@ -172,16 +174,16 @@ def test_gates_are_named_for_their_blocks():
     ]
 
 
-@pytest.mark.parametrize("reads", ["clip", "slot"])
-def test_attention_maps_are_shares_of_all_that_is_read(reads: str):
-    pair = Pair(replace(CONFIG, reads=reads))
+@pytest.mark.parametrize("scope", ["clip", "slot"])
+def test_attention_maps_are_shares_of_all_that_is_read(scope: str):
+    pair = Pair(replace(CONFIG, scope=scope))
 
     maps = pair.modules.attention_maps(pair.masked, pair.multimodal, pair.read())
 
     assert list(maps) == [2, 3]
     assert maps[2].shape == (2, 16, 4, 5)
     torch.testing.assert_close(maps[3].sum((2, 3)), torch.ones(2, 16))
-    if reads == "slot":
+    if scope == "slot":
         own_slot = maps[2].sum(3).unflatten(1, (4, 4)).diagonal(dim1=1, dim2=3)
         torch.testing.assert_close(own_slot, torch.ones_like(own_slot))
 
@@ -236,7 +238,7 @@ def test_the_paper_s_pair_reads_the_global_layers():
         ({"layers": (0, 3)}, r"coordination.layers: 3 is not from 0 to 2"),
         ({"blocks": (3, 2)}, r"blocks \(3, 2\) must increase and have one layer each"),
         ({"layers": (1,)}, r"must increase and have one layer each, not \(1,\)"),
-        ({"reads": "slot", "frame_step": 1}, r"A has 4 and B 8; change frame_step 1 or take reads"),
+        ({"scope": "slot", "frame_step": 1}, r"A has 4 and B 8; change frame_step 1 or take scope"),
     ],
 )
 def test_an_impossible_pairing_is_refused(change: dict, message: str):

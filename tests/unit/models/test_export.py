@@ -31,14 +31,12 @@ from internvideo.models import (
 )
 from internvideo.models import export as exporting
 from internvideo.models.export import METADATA_FILE, SUFFIXES, Input, Part, export_part, parts_of
-from internvideo.tiny import MaskedFrontEndConfig
+from internvideo.tiny import MaskedFrontEndConfig, UniFormerFrontEndConfig
 
 SIZE = {"width": 16, "depth": 1, "num_heads": 2}
 A = MaskedEncoderConfig(num_frames=2, side_px=32, final_norm=False, **SIZE)
 B = UniFormerConfig(side_px=32, num_global_heads=2, global_layers=(0,), **SIZE)
 TEXT = TextEncoderConfig(vocabulary_size=9999, context_length=6, **SIZE)
-
-CHANGING = replace(B, stem_width=4, time_kernel=3, time_differences=True, num_changing=2)
 
 FRONT_END = MaskedFrontEndConfig(frame_differences=True, num_salient_tubelets=2)
 
@@ -52,11 +50,15 @@ MODELS = {
     "classifier on A behind a front end": lambda: VideoClassifier(
         replace(ON_A, front_end=FRONT_END, pooling="attentive")
     ),
-    "classifier of some places": lambda: VideoClassifier(
-        replace(ON_B, encoder=replace(B, num_changing=2, least_change=0.5))
+    "classifier on B behind a front end": lambda: VideoClassifier(
+        replace(
+            ON_B,
+            encoder=replace(B, temporal_patch_size=3),
+            front_end=UniFormerFrontEndConfig(stem_width=4, num_salient_patches=2),
+        )
     ),
-    "classifier of looks": lambda: VideoClassifier(
-        replace(ON_B, encoder=replace(CHANGING, least_acting=0.7, global_looks=True))
+    "classifier of frame differences": lambda: VideoClassifier(
+        replace(ON_B, front_end=UniFormerFrontEndConfig(stem_width=4, frame_differences=True))
     ),
     "coordinated": lambda: CoordinatedClassifier(
         CoordinatedClassifierConfig(
@@ -104,7 +106,8 @@ def _outputs(path: Path, inputs: tuple[torch.Tensor, ...]) -> dict[str, torch.Te
         ("classifier on A", "classifier", "onnx"),
         ("classifier on B", "classifier", "onnx"),
         ("classifier on A behind a front end", "classifier", "onnx"),
-        ("classifier of some places", "classifier", "onnx"),
+        ("classifier on B behind a front end", "classifier", "onnx"),
+        ("classifier of frame differences", "classifier", "onnx"),
         ("coordinated", "classifier", "onnx"),
         ("encoder B", "video", "onnx"),
         ("encoder B", "video", "torch"),

@@ -29,9 +29,7 @@ CONFIG = GenerationConfig(start_id=START, end_id=END, max_length=12)
 KINDS = {"parallel": 5, "standard": 0}  # and how many queries pool the video
 
 
-def _networks(
-    kind: str = "parallel", *, reads_vector: bool = False
-) -> tuple[TextEncoder, CaptionDecoder]:
+def _networks(kind: str = "parallel") -> tuple[TextEncoder, CaptionDecoder]:
     torch.manual_seed(0)
     text = TextEncoder(
         TextEncoderConfig(vocabulary_size=WORDS, context_length=12, width=32, depth=2, num_heads=4)
@@ -45,7 +43,6 @@ def _networks(
             num_heads=4,
             head_width=8,
             num_queries=KINDS[kind],
-            reads_vector=reads_vector,
             vocabulary_size=WORDS,
         )
     )
@@ -122,19 +119,6 @@ def test_the_cache_changes_no_caption(kind, num_beams):
 
     assert torch.equal(cached.ids, uncached.ids)
     torch.testing.assert_close(cached.log_probability, uncached.log_probability, rtol=0, atol=1e-4)
-
-
-@pytest.mark.parametrize("num_beams", [1, 4])
-def test_a_video_s_vector_is_written_from_with_and_without_a_cache(num_beams):
-    networks, config = _networks(reads_vector=True), replace(CONFIG, num_beams=num_beams)
-    vector = torch.randn(3, 24, generator=torch.Generator().manual_seed(3)).double()
-
-    cached = generate(*networks, _video(), config, vector=vector)
-    uncached = generate(*networks, _video(), replace(config, cached=False), vector=vector)
-    other = generate(*networks, _video(), config, vector=vector.flip(0))
-
-    assert torch.equal(cached.ids, uncached.ids)
-    assert (cached.log_probability - other.log_probability).abs().max() > 0.01
 
 
 @pytest.mark.parametrize("num_beams", [1, 4])
@@ -220,30 +204,6 @@ def test_a_beam_finds_a_better_caption_behind_a_worse_first_word():
     assert beam.ids[0, :3].tolist() == [0, 2, 4]
     assert greedy.ids[0, 1] == 1
     assert beam.log_probability > greedy.log_probability
-
-
-def test_what_a_judge_says_of_captions_that_have_ended_is_added():
-    scores = torch.full((5, 5), -20.0)
-    scores[0, 1], scores[0, 2], scores[0, 3] = 1.0, 0.5, 0.0
-    scores[1, 4] = scores[2, 4] = 0.0
-    scores[3, 3] = 0.0  # never ends
-    config = GenerationConfig(
-        start_id=0, end_id=4, padding_id=4, max_length=6, num_beams=3, length_penalty=0.0
-    )
-
-    likeliest = beam_search(Table(scores), 2, config)
-    chosen = beam_search(Table(scores), 2, config, judge=lambda ids: 9 * ids[:, 1].float())
-
-    assert likeliest.ids[:, 1].tolist() == [1, 1]
-    assert chosen.ids[:, :3].tolist() == [[0, 2, 4]] * 2
-    log_probability = scores[0].log_softmax(0)[2] + scores[2].log_softmax(0)[4]
-    torch.testing.assert_close(chosen.log_probability, log_probability.expand(2))
-
-
-def test_a_judge_with_nothing_to_choose_from_is_refused():
-    text, decoder = _networks()
-    with pytest.raises(ConfigError, match="raise num_beams"):
-        generate(text, decoder, _video(), CONFIG, judge=lambda ids: ids[:, 0].float())
 
 
 @pytest.mark.parametrize("num_beams", [1, 3])

@@ -92,7 +92,7 @@ def test_the_caption_decoder_scores_all_tokens_but_the_first():
     model = MultimodalEncoder(replace(TINY, captioner=CAPTIONER))
     video, text = model(_clip(2), IDS)
 
-    assert model.describe(text.tokens, video.tokens).shape == (2, 4, 50)
+    assert model.caption_logits(text.tokens, video.tokens).shape == (2, 4, 50)
 
 
 def test_the_caption_decoder_reads_space_before_time():
@@ -101,11 +101,11 @@ def test_the_caption_decoder_reads_space_before_time():
     assert caption_context(tokens).flatten().tolist() == [0, 3, 1, 4, 2, 5]
 
 
-def test_describing_without_a_caption_decoder_is_refused():
+def test_captioning_without_a_caption_decoder_is_refused():
     model = MultimodalEncoder(TINY)
 
     with pytest.raises(ConfigError, match=r"configure captioner=\.\.\."):
-        model.describe(torch.zeros(1, 3, 16), torch.zeros(1, 2, 17, 32))
+        model.caption_logits(torch.zeros(1, 3, 16), torch.zeros(1, 2, 17, 32))
 
 
 @pytest.mark.parametrize("field", ["width", "context_width", "vocabulary_size"])

@@ -154,34 +154,10 @@ def test_forward_cost_of_uniformer(size: str, num_frames: int, giga: int):
     assert round(uniformer_macs(UNIFORMERS[size], num_frames) / 1e9) == giga
 
 
-def test_hiding_patches_saves_cost():
+def test_reading_half_of_the_patches_saves_cost():
     whole = uniformer_macs(UNIFORMERS["base"], 8)
 
-    assert 0.4 < uniformer_macs(UNIFORMERS["base"], 8, num_visible=98) / whole < 0.5
-
-
-def test_reading_what_changes_alone_saves_as_much_and_images_cost_the_same():
-    whole = UNIFORMERS["base"]
-    few = replace(whole, num_changing=98)
-
-    assert uniformer_macs(few, 8) == uniformer_macs(whole, 8, num_visible=98)
-    assert uniformer_macs(few, 1) == uniformer_macs(whole, 1)
-
-
-def test_a_stem_costs_its_convolutions_instead_of_the_patch_embedding():
-    plain = replace(UNIFORMERS["base"], side_px=32, patch_px=8)
-    stem = replace(plain, stem_width=4)
-    # 3 -> 4 at 16 x 16, 4 -> 8 and 8 -> 8 at 8 x 8, 8 -> 16 at 4 x 4 places; then 16 -> 768.
-    of_frame = 9 * (16**2 * 12 + 8**2 * (32 + 64) + 4**2 * 128) + 4**2 * 16 * 768
-    saved = 2 * 4**2 * 3 * 8**2 * 768
-    assert uniformer_macs(stem, 2) == uniformer_macs(plain, 2) + 2 * of_frame - saved
-
-
-def test_looks_cost_global_blocks_a_third_product_of_all_tokens():
-    plain = UNIFORMERS["base"]
-    more = len(plain.global_layers) * 8 * (1 + 14 * 14) * 768**2
-
-    assert uniformer_macs(replace(plain, global_looks=True), 8) == uniformer_macs(plain, 8) + more
+    assert 0.4 < uniformer_macs(UNIFORMERS["base"], 8, num_patches=98) / whole < 0.5
 
 
 def test_a_shorter_text_costs_less():

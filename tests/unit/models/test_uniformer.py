@@ -11,13 +11,8 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from internvideo.errors import ConfigError
-from internvideo.models import UniFormer, UniFormerConfig
-from internvideo.models.uniformer_blocks import (
-    Convolution,
-    GlobalBlock,
-    LocalBranch,
-    convolve_on_grid,
-)
+from internvideo.models import EmbeddedPatches, UniFormer, UniFormerConfig
+from internvideo.models.uniformer_blocks import GlobalBlock, LocalMHRA, convolve_on_grid
 
 TINY = UniFormerConfig(
     side_px=32,
@@ -28,9 +23,7 @@ TINY = UniFormerConfig(
     global_layers=(1, 2),
     num_global_heads=2,
 )
-LOCAL = replace(TINY, num_local=2, time_kernel=3)
-STEM = replace(LOCAL, stem_width=4)
-IN_SPACE = replace(LOCAL, local_in_space=True)
+LOCAL = replace(TINY, num_local=2, temporal_patch_size=3)
 
 
 def _seeded(module: nn.Module) -> nn.Module:
@@ -86,28 +79,8 @@ def test_a_global_block_is_the_published_one_with_its_gradients(t: int):
     )
 
 
-def test_values_of_a_global_block_are_also_of_looks_and_keys_are_not():
-    block = _seeded(GlobalBlock(32, 4, 64, reads_looks=True)).double()
-    generator = torch.Generator().manual_seed(0)
-    tokens, looks = torch.randn(2, 2, 3, 17, 32, dtype=torch.float64, generator=generator)
-    query = torch.randn(2, 32, dtype=torch.float64, generator=generator)
-    plain = block.positions(rearrange(tokens[:, :, 1:], "b t (h w) d -> b d t h w", h=4))
-    patches = tokens[:, :, 1:] + rearrange(plain, "b d t h w -> b t (h w) d")
-    context = block.norm_context(torch.cat([tokens[:, :, :1], patches], dim=2).flatten(1, 2))
-    q, _, _ = block.attn.qkv(block.norm1(query)).view(2, 3, 4, 8).unbind(1)
-    _, k, v = block.attn.qkv(context).view(2, -1, 3, 4, 8).unbind(2)
-    v = v + block.looks(looks.flatten(1, 2)).view(2, -1, 4, 8)
-    weights = torch.einsum("bae,bnae->ban", q * 8**-0.5, k).softmax(-1)
-    attended = query + block.attn.proj(torch.einsum("ban,bnae->bae", weights, v).flatten(1))
-
-    got = block(query, tokens, (4, 4), None, looks)
-
-    torch.testing.assert_close(got, attended + block.mlp(block.norm2(attended)))
-
-
-@pytest.mark.parametrize("in_space", [False, True])
-def test_a_local_branch_is_the_published_convolutions(in_space):
-    branch = _seeded(LocalBranch(32, 21, in_space=in_space))
+def test_a_local_mhra_is_the_published_convolutions():
+    branch = _seeded(LocalMHRA(32, 21))
     branch.norm.running_mean.normal_(generator=torch.Generator().manual_seed(0))
     tokens = torch.randn(2, 5, 16, 32, generator=torch.Generator().manual_seed(0))
 
@@ -117,32 +90,101 @@ def test_a_local_branch_is_the_published_convolutions(in_space):
     x = branch.time(x)
     x = F.conv3d(x, branch.up.weight[:, :, None, None, None], branch.up.bias)
 
-    expected = rearrange(x, "b d t h w -> b t (h w) d")
-    torch.testing.assert_close(branch(tokens, (4, 4)), expected)
+    torch.testing.assert_close(branch(tokens), rearrange(x, "b d t h w -> b t (h w) d"))
 
 
-@pytest.mark.parametrize("config", [TINY, LOCAL, IN_SPACE])
-def test_naming_all_places_as_visible_changes_nothing(config: UniFormerConfig):
-    model, clip = _seeded(UniFormer(config)), _clip()
+@pytest.mark.parametrize("config", [TINY, LOCAL])
+def test_the_patch_embedding_is_the_published_convolution(config: UniFormerConfig):
+    model, clip = _seeded(UniFormer(config)), _clip(t=5)
+    embed = model.patch_embed
+
+    expected = F.conv3d(clip, embed.weight, stride=embed.stride, padding=embed.padding)
+
+    patches = embed(clip).patches
+    torch.testing.assert_close(patches, rearrange(expected, "b d t h w -> b t (h w) d"))
+
+
+class _SomePatches(nn.Module):
+    """The published patch embedding, of which only some patches are read."""
+
+    def __init__(self, whole: nn.Module, index: Tensor) -> None:
+        super().__init__()
+        self.whole, self.index = whole, index
+
+    def forward(self, clip: Tensor) -> EmbeddedPatches:
+        patches = self.whole(clip).patches
+        where = self.index[:, None, :, None].expand(-1, patches.shape[1], -1, patches.shape[3])
+        return EmbeddedPatches(patches=patches.gather(2, where), index=self.index)
+
+
+def _reading(config: UniFormerConfig, index: Tensor) -> UniFormer:
+    """A seeded tower behind an embedding that was handed in."""
+    model = _seeded(UniFormer(config))
+    model.patch_embed = _SomePatches(model.patch_embed, index)
+    return model
+
+
+@pytest.mark.parametrize("config", [TINY, LOCAL])
+def test_an_embedding_handed_in_that_reads_all_patches_changes_nothing(config: UniFormerConfig):
+    whole, clip = _seeded(UniFormer(config)), _clip()
     everything = torch.arange(16).expand(2, -1)
 
-    whole, named = model(clip), model(clip, everything)
+    output = _reading(config, everything)(clip)
 
-    torch.testing.assert_close(named.pooled, whole.pooled)
-    torch.testing.assert_close(named.tokens, whole.tokens)
+    torch.testing.assert_close(output.pooled, whole(clip).pooled)
+    torch.testing.assert_close(output.tokens, whole(clip).tokens)
 
 
-@pytest.mark.parametrize("config", [TINY, LOCAL, IN_SPACE])
-def test_what_hides_at_dropped_places_changes_nothing(config: UniFormerConfig):
-    model, clip, visible = _seeded(UniFormer(config)), _clip(), _places(2, 6)
-    shown = torch.zeros(2, 16).scatter(1, visible, 1.0)
+@pytest.mark.parametrize("config", [TINY, LOCAL])
+def test_patches_that_are_not_read_change_nothing(config: UniFormerConfig):
+    clip, index = _clip(), _places(2, 6)
+    model = _reading(config, index)
+    shown = torch.zeros(2, 16).scatter(1, index, 1.0)
     shown = F.interpolate(shown.view(2, 1, 4, 4), scale_factor=8)[:, :, None].bool()
 
-    output = model(clip, visible)
-    changed = model(torch.where(shown, clip, -clip), visible)
+    output = model(clip)
 
     assert output.tokens.shape[2] == 7
-    assert torch.equal(changed.pooled, output.pooled)
+    assert torch.equal(model(torch.where(shown, clip, -clip)).pooled, output.pooled)
+
+
+def test_tokens_on_the_grid_are_zero_where_no_patch_is_read():
+    clip, index = _clip(), _places(2, 6)
+    model = _reading(TINY, index)
+    output = model(clip)
+
+    on_grid = model.on_grid(clip)
+
+    assert torch.equal(on_grid[:, :, 0], output.tokens[:, :, 0])
+    for i in range(2):
+        assert torch.equal(on_grid[i, :, 1 + index[i]], output.tokens[i, :, 1:])
+    assert on_grid[:, :, 1:].abs().sum(3).count_nonzero() == 2 * 4 * 6
+
+
+def test_an_embedding_handed_in_may_say_where_class_tokens_start():
+    class Started(nn.Module):
+        def forward(self, clip: Tensor) -> EmbeddedPatches:
+            patches = torch.zeros(2, 4, 16, 32)
+            return EmbeddedPatches(patches=patches, class_start=torch.full((2, 4, 1, 32), 3.0))
+
+    model = UniFormer(TINY, patch_embed=Started())
+    model.norm_pre = nn.Identity()
+
+    tokens, _ = model.embed(_clip())
+
+    expected = (3 + model.class_token + model.positions[0]).expand(2, 4, -1)
+    torch.testing.assert_close(tokens[:, :, 0], expected)
+
+
+def test_the_forward_is_backbone_then_global_blocks_then_pooling():
+    model, clip = _seeded(UniFormer(LOCAL)), _clip()
+    output = model(clip)
+
+    after, index = model.backbone(clip, {1, 2})
+    query = model.read_layers(after, index)
+
+    assert list(after) == [1, 2]
+    assert torch.equal(model.pool(query, after[2]), output.pooled)
 
 
 def test_a_dropped_place_is_a_zero_to_the_convolution():
@@ -159,159 +201,6 @@ def test_a_dropped_place_is_a_zero_to_the_convolution():
 
     got = convolve_on_grid(patches, block.positions, (4, 4), visible)
     torch.testing.assert_close(got, expected)
-
-
-@pytest.mark.parametrize("config", [LOCAL, STEM])
-def test_what_stands_still_in_a_clip_is_read_as_in_an_image(config: UniFormerConfig):
-    model = _seeded(UniFormer(replace(config, time_differences=True)))
-    image = _clip(t=1)
-
-    of_clip, _ = model.embed(image.expand(-1, -1, 4, -1, -1))
-
-    torch.testing.assert_close(of_clip[:, 1:], model.embed(image)[0])
-
-
-def test_other_frames_are_read_as_differences_to_their_own():
-    model, plain = (_seeded(UniFormer(replace(LOCAL, time_differences=on))) for on in (True, False))
-    before, own, after = model.patch_embed.weight.detach().unbind(2)
-    with torch.no_grad():
-        plain.patch_embed.weight.copy_(torch.stack([before, own - before - after, after], 2))
-
-    torch.testing.assert_close(model.embed(_clip(t=4))[0], plain.embed(_clip(t=4))[0])
-
-
-def test_a_class_token_starts_at_the_maxima_of_looks_and_of_differences_apart():
-    model, clip = _seeded(UniFormer(replace(STEM, time_differences=True))), _clip(t=4)
-    model.norm_pre = nn.Identity()
-    looks = torch.stack([model.embed(clip[:, :, i : i + 1])[0][:, 0] for i in (0, 2)], 1)
-
-    tokens, _ = model.embed(clip)
-
-    differences = (tokens - looks)[:, :, 1:].amax(2)
-    torch.testing.assert_close(tokens[:, :, 0], looks[:, :, 0] + differences)
-
-
-@pytest.mark.parametrize("config", [LOCAL, STEM])
-def test_looks_of_a_clip_are_those_of_its_frames_as_images(config: UniFormerConfig):
-    model = _seeded(UniFormer(replace(config, time_differences=True, global_looks=True)))
-    clip = _clip(t=4)
-
-    _, looks = model.embed(clip)
-
-    images = [model.embed(clip[:, :, i : i + 1])[1][:, 0] for i in (0, 2)]
-    torch.testing.assert_close(looks, torch.stack(images, 1))
-    assert torch.equal(looks[:, :, 0], looks[:, :, 1:].amax(2))
-
-
-@pytest.mark.parametrize("config", [LOCAL, STEM])
-def test_what_changes_alone_is_read(config: UniFormerConfig):
-    whole = _seeded(UniFormer(config))
-    model = UniFormer(replace(config, num_changing=3))
-    model.load_state_dict(whole.state_dict())
-    clip = _clip()
-    clip[:, :, 1:] = clip[:, :, :1]
-    moving = torch.tensor([[0, 5, 14], [3, 4, 7]])
-    for i, places in enumerate(moving.tolist()):
-        for place in places:
-            row, column = 8 * (place // 4), 8 * (place % 4)
-            clip[i, :, 2, row : row + 8, column : column + 8] += 1
-    model.eval()
-
-    output, expected = model(clip), whole(clip, moving)
-
-    assert torch.equal(output.pooled, expected.pooled)
-    on_grid = model.on_grid(clip)
-    assert on_grid.shape == (2, 2, 17, 32)
-    assert torch.equal(on_grid[:, :, 0], output.tokens[:, :, 0])
-    for i in range(2):
-        assert torch.equal(on_grid[i, :, 1 + moving[i]], output.tokens[i, :, 1:])
-    assert on_grid[:, :, 1:].abs().sum(3).count_nonzero() == 2 * 2 * 3
-
-
-def _clip_of_three_changes() -> torch.Tensor:
-    """A clip of which places 6 and 12 change, and place 0 a sixteenth as much."""
-    clip = _clip(b=1)
-    clip[:, :, 1:] = clip[:, :, :1]
-    clip[:, :, 2, 8:16, 16:24] += 2
-    clip[:, :, 2, 24:, :8] += 2
-    clip[:, :, 2, :8, :8] += 0.5
-    return clip
-
-
-def test_what_changes_too_little_is_blank():
-    whole = _seeded(UniFormer(STEM))
-    model = _seeded(UniFormer(replace(STEM, num_changing=3, least_change=0.5)))
-    clip = _clip_of_three_changes()
-
-    places, change = model.changing(clip)
-    (tokens, _), (seen, _) = model.embed(clip, places, change), whole.embed(clip, places[:, 1:])
-
-    assert places.tolist() == [[0, 6, 12]]
-    assert change.max() == 1 and (change < 0.5).tolist() == [[True, False, False]]
-    torch.testing.assert_close(tokens[:, :, [0, 2, 3]], seen)
-    blank = model.norm_pre(model.positions[1])
-    torch.testing.assert_close(tokens[:, :, 1], blank.expand(1, 2, -1))
-
-
-def test_what_acts_too_little_lends_a_class_token_its_differences_alone():
-    config = replace(STEM, time_differences=True)
-    whole = _seeded(UniFormer(config))
-    model = _seeded(UniFormer(replace(config, num_changing=3, least_acting=0.5)))
-    clip = _clip_of_three_changes()
-    places, change = model.changing(clip)
-    for tower in (model, whole):
-        tower.norm_pre = nn.Identity()
-        tower.positions.data[1:] = 0
-    frames = [clip[:, :, i : i + 1] for i in (0, 2)]
-    looks = torch.stack([whole.embed(frame, places)[0][:, 0] for frame in frames], 1)
-    start = whole.class_token + whole.positions[0]
-
-    (tokens, _), (seen, _) = model.embed(clip, places, change), whole.embed(clip, places)
-
-    assert torch.equal(tokens[:, :, 1:], seen[:, :, 1:])
-    differences = (seen - looks)[:, :, 1:]
-    torch.testing.assert_close(
-        tokens[:, :, 0], start + looks[:, :, 2:].amax(2) + differences.amax(2)
-    )
-    assert not torch.allclose(tokens[:, :, 0], seen[:, :, 0])
-
-
-def test_nothing_is_blank_where_nothing_changes():
-    config = replace(STEM, time_differences=True, num_changing=3)
-    model, strict = (
-        _seeded(UniFormer(replace(config, least_change=least, least_acting=least)))
-        for least in (0.0, 0.5)
-    )
-    still = torch.zeros(1, 3, 4, 32, 32)
-
-    assert torch.equal(strict(still).tokens, model(still).tokens)
-
-
-def test_an_image_is_read_whole_without_a_number_of_its_own():
-    model = _seeded(UniFormer(replace(TINY, num_changing=3)))
-    assert isinstance(model, UniFormer)
-    image = _clip(t=1)
-
-    assert model(image).tokens.shape == (2, 1, 17, 32)
-    assert torch.equal(model.on_grid(image), model(image).tokens)
-
-
-@pytest.mark.parametrize("config", [LOCAL, STEM])
-def test_of_an_image_what_varies_most_within_is_read(config: UniFormerConfig):
-    whole = _seeded(UniFormer(config))
-    model = _seeded(UniFormer(replace(config, num_varying=2)))
-    image = torch.rand(2, 3, 1, 1, 1) + 0.01 * _clip(t=1)
-    varied = torch.tensor([[0, 14], [3, 7]])
-    for i, places in enumerate(varied.tolist()):
-        for place in places:
-            row, column = 8 * (place // 4), 8 * (place % 4)
-            image[i, :, 0, row : row + 8, column : column + 4] += 1
-
-    output, expected = model(image), whole(image, varied)
-
-    assert torch.equal(output.pooled, expected.pooled)
-    assert model.on_grid(image)[:, :, 1:].abs().sum(3).count_nonzero() == 2 * 2
-    assert torch.equal(model(_clip()).pooled, whole(_clip()).pooled)
 
 
 def test_permuting_the_batch_permutes_the_output():
@@ -345,33 +234,6 @@ def test_only_the_last_layers_of_global_blocks_learn_in_the_first_step():
 
     parts = {name.split(".", 1)[1] for name in moved}
     assert parts == {"attn.proj.weight", "attn.proj.bias", "mlp.fc2.bias"}
-
-
-def test_a_stem_gives_one_place_for_each_patch_and_starts_class_tokens_at_the_maximum():
-    model = _seeded(UniFormer(STEM))
-    assert isinstance(model, UniFormer)
-    model.norm_pre = nn.Identity()  # what comes before it is looked at
-    tokens, _ = model.embed(_clip(t=4))
-    assert tokens.shape == (2, 2, 1 + 16, 32)
-    contents = tokens[:, :, 1:] - model.positions[1:]
-    classes = tokens[:, :, 0] - model.class_token - model.positions[0]
-    torch.testing.assert_close(classes, contents.amax(2), atol=1e-6, rtol=1e-5)
-
-
-def test_a_stem_s_matrix_is_a_convolution_with_its_start():
-    torch.manual_seed(0)
-    ours, maps = Convolution(4, 6, 2), torch.randn(2, 4, 8, 8)
-    torch.manual_seed(0)
-    usual = nn.Conv2d(4, 6, 3, 2, padding=1)
-
-    torch.testing.assert_close(ours(maps), usual(maps))
-
-
-def test_a_stem_keeps_samples_apart():
-    model = UniFormer(STEM).train()
-    clip = _clip()
-    apart = torch.cat([model(clip[:1]).pooled, model(clip[1:]).pooled])
-    torch.testing.assert_close(model(clip).pooled, apart, atol=1e-5, rtol=1e-5)
 
 
 def test_tokens_after_chosen_layers_are_returned():
@@ -428,14 +290,7 @@ def test_halving_time_keeps_the_odd_frame(num_frames: int, slots: int):
         ("global_layers", (2, 1), "are not increasing layers between 0 and 2"),
         ("global_layers", (3,), "are not increasing layers between 0 and 2"),
         ("num_local", 3, "num_local 3 is not 0, 1 or 2"),
-        ("time_kernel", 2, "time_kernel 2 is not odd and positive"),
-        ("time_differences", True, "time_differences needs other frames"),
-        ("num_changing", 17, "num_changing is 17; a frame has 16 places"),
-        ("num_varying", -1, "num_varying is -1; a frame has 16 places"),
-        ("least_change", 1.5, "least_change is 1.5; it is a share"),
-        ("least_change", 0.5, "least_change tells places apart that num_changing chose"),
-        ("least_acting", -0.1, "least_acting is -0.1; it is a share"),
-        ("stem_width", -1, "stem_width is -1; it must not be negative"),
+        ("temporal_patch_size", 2, "temporal_patch_size 2 is not odd and positive"),
     ],
 )
 def test_an_impossible_configuration_is_refused(field: str, value: object, message: str):
@@ -446,13 +301,3 @@ def test_an_impossible_configuration_is_refused(field: str, value: object, messa
 def test_frames_of_another_size_are_refused():
     with pytest.raises(ConfigError, match=r"frames of \(32, 48\) pixels.*made for 32 x 32"):
         UniFormer(TINY)(torch.zeros(1, 3, 1, 32, 48))
-
-
-def test_a_stem_needs_patches_that_halving_reaches():
-    with pytest.raises(ConfigError, match="patch_px 12 with a stem"):
-        replace(STEM, side_px=48, patch_px=12)
-
-
-def test_looks_of_what_acts_need_a_maximum_of_looks():
-    with pytest.raises(ConfigError, match="least_acting is about the maximum of a frame's own"):
-        replace(STEM, num_changing=3, least_acting=0.1)

@@ -314,7 +314,7 @@ def test_kept_features_are_those_of_their_parts_whatever_the_parts():
     kept = KeptFeatures(parts, 5, batch_size=2, seed=0)
 
     torch.testing.assert_close(kept.labels, labels)
-    for name in ("tokens", "places", "context", "context_places"):
+    for name in ("tokens", "places", "context", "patch_index"):
         mine, theirs = getattr(kept.features, name), getattr(features, name)
         torch.testing.assert_close(mine, theirs, rtol=0, atol=0)
 

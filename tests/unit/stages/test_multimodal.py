@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +25,7 @@ from internvideo.models import (
     UniFormerConfig,
 )
 from internvideo.stages import MultimodalPretraining, MultimodalPretrainingStage
+from internvideo.tiny import UniFormerFrontEndConfig
 from internvideo.training import Process, TrainingConfig, joined
 from internvideo.training.parallel import wrap
 from internvideo.values import Share
@@ -50,7 +50,6 @@ TINY = MultimodalPretraining(
             vocabulary_size=VOCABULARY, context_length=CONTEXT, width=32, depth=1, num_heads=2
         ),
         embed_dim=16,
-        has_word_head=True,
         captioner=CaptionDecoderConfig(
             width=32,
             context_width=32,
@@ -63,27 +62,30 @@ TINY = MultimodalPretraining(
     ),
     num_frames=2,
     vocabulary="own",
-    num_negatives=2,
 )
-SIGMOID = replace(TINY, objective="sigmoid", encoder=replace(TINY.encoder, has_logit_bias=True))
+FRONTED = replace(
+    TINY,
+    front_end=UniFormerFrontEndConfig(stem_width=4, num_salient_patches=2),
+    encoder=replace(TINY.encoder, video=replace(TINY.encoder.video, temporal_patch_size=3)),
+)
 WORDS = ("one", "two words", "three words here", "now there are four")
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
-    """Eight videos with a right and two wrong captions of unequal lengths, four images with one."""
+    """Eight videos with captions of unequal lengths, four images."""
     folder = tmp_path_factory.mktemp("captioned")
     rng = np.random.default_rng(0)
-    questions, texts = [], []
+    videos, texts = [], []
     for number in range(8):
         frames = torch.from_numpy(rng.integers(0, 255, (4, 16, 16, 3), dtype=np.uint8))
         write_video(folder / f"{number}.mp4", frames, 4)
-        options = [f"{WORDS[(number + k) % 4]} {number}" for k in range(3)]
-        questions.append({"clip_name": str(number), "options": options, "answer": 0})
+        one, other = (f"{WORDS[(number + k) % 4]} {number}" for k in range(2))
+        videos.append({"caption": [one], "image_root": ".", "filename": f"{number}.mp4"})
         if number < 4:
             Image.fromarray(frames[0].numpy()).save(folder / f"{number}.png")
-            texts.append({"caption": [options[1]], "image_root": ".", "filename": f"{number}.png"})
-    for name, rows in (("train", questions), ("val", questions[:5]), ("images", texts)):
+            texts.append({"caption": [other], "image_root": ".", "filename": f"{number}.png"})
+    for name, rows in (("train", videos), ("val", videos[:5]), ("images", texts)):
         lines = "".join(json.dumps(row) + "\n" for row in rows)
         (folder / f"{name}.jsonl").write_text(lines)
     return folder
@@ -98,7 +100,7 @@ def make_stage(
         VideoData(
             source="train.jsonl",
             eval_source="val.jsonl",
-            format="msr-vtt-choice",
+            format="image-text-list",
             root=str(data),
             sampling="segments",
             **options.pop("video", {}),
@@ -147,17 +149,21 @@ def assert_same_step(one, other) -> None:
     assert one[0].keys() == other[0].keys() and one[1].keys() == other[1].keys()
     for mine, theirs in zip(one, other, strict=True):
         for name, value in mine.items():
-            torch.testing.assert_close(value, theirs[name], atol=1e-5, rtol=1e-5, msg=name)
+            atol = 1e-5 * max(1.0, float(value.abs().max()))  # sums of a stem's gradients are long
+            torch.testing.assert_close(
+                value, theirs[name], atol=atol, rtol=1e-5, msg=lambda said, n=name: f"{n}: {said}"
+            )
 
 
 NO_DROPOUT = replace(TINY.encoder.video, global_dropout=0.0)
 
 
 def without_dropout(config: MultimodalPretraining) -> MultimodalPretraining:
-    return replace(config, encoder=replace(config.encoder, video=NO_DROPOUT))
+    video = replace(config.encoder.video, global_dropout=0.0)
+    return replace(config, encoder=replace(config.encoder, video=video))
 
 
-@pytest.mark.parametrize("config", [TINY, SIGMOID], ids=["softmax", "sigmoid"])
+@pytest.mark.parametrize("config", [TINY, FRONTED], ids=["published", "front-end"])
 @pytest.mark.parametrize("parts", [2, 4])
 def test_cached_gradients_are_those_of_the_whole_batch(data, config, parts):
     whole = make_stage(data, without_dropout(config))
@@ -190,7 +196,7 @@ def make_first_embedding(data: Path) -> torch.Tensor:
     stage.model.eval()
     [batch, _] = next(iter(stage.batches(0)))
     with torch.no_grad():
-        return stage._embed(stage._work(batch))[0].embedding
+        return stage._embed(stage._micro_batch(batch))[0].embedding
 
 
 def _rank(rank: int, count: int, data: str, out: str, port: int, config, parts: int) -> None:
@@ -222,7 +228,7 @@ def _mean(value: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(
-    ("config", "parts"), [(TINY, 1), (SIGMOID, 2)], ids=["softmax", "sigmoid-cached"]
+    ("config", "parts"), [(TINY, 1), (FRONTED, 2)], ids=["whole", "front-end-cached"]
 )
 def test_two_ranks_equal_one_on_videos_images_and_in_evaluation(
     data, tmp_path, free_port, config, parts
@@ -239,8 +245,8 @@ def test_two_ranks_equal_one_on_videos_images_and_in_evaluation(
     multiprocessing.spawn(_rank, arguments, nprocs=2)
 
     steps, two_scores = torch.load(out)
-    assert set(steps[0][0]) == {"contrastive", "captioning", "words"}
-    assert set(steps[1][0]) == {"image_contrastive", "image_captioning", "image_words"}
+    assert set(steps[0][0]) == {"contrastive", "captioning"}
+    assert set(steps[1][0]) == {"image_contrastive", "image_captioning"}
     for ours, theirs in zip(expected, steps, strict=True):
         assert_same_step(ours, theirs)
     # Five held-back clips: one rank has two of them, the other three.
@@ -269,37 +275,6 @@ def clip_weights() -> dict[str, torch.Tensor]:
     return OPENAI_CLIP.write(MultimodalEncoder(config).state_dict())
 
 
-def test_words_are_counted_in_all_captions_trained_on(data):
-    stage = make_stage(data, others=images(data))
-    ids = stage.tokenizer.encode("four")
-
-    # Two of eight videos and one of four images are said to be "now there are four".
-    assert stage.rarity is not None
-    assert stage.rarity[ids].tolist() == pytest.approx([math.log(12 / 4)] * len(ids))
-    assert stage.rarity[[stage.tokenizer.start_id, stage.tokenizer.end_id]].tolist() == [0, 0]
-
-
-def test_a_word_head_without_weight_rests(data):
-    stage = make_stage(data, replace(TINY, words_weight=0.0))
-
-    losses, gradients = step(stage)
-
-    assert set(losses) == {"contrastive", "captioning"}
-    assert not any(name.startswith("word_head") for name in gradients)
-
-
-def test_dropped_patches_are_drawn_for_each_clip_from_its_seed(data):
-    stage = make_stage(data, replace(TINY, visible_share=0.5))
-
-    [work] = stage.prepare(next(iter(stage.batches(0))))
-    [again] = stage.prepare(next(iter(stage.batches(0))))
-
-    assert work.visible_index.shape == (8, 2)
-    assert torch.equal(work.visible_index, again.visible_index)
-    assert len({tuple(row) for row in work.visible_index.tolist()}) > 1
-    assert torch.isfinite(stage.losses(work, torch.Generator())["contrastive"])
-
-
 def test_captions_that_are_too_long_are_cut_counted_and_told(data, caplog):
     short = replace(TINY.encoder, text=replace(TINY.encoder.text, context_length=4))
     stage = make_stage(data, replace(TINY, encoder=short))
@@ -315,15 +290,10 @@ def test_captions_that_are_too_long_are_cut_counted_and_told(data, caplog):
     ("changes", "message"),
     [
         ({"freeze_text": True}, "would keep a text tower that has learned nothing"),
-        ({"objective": "sigmoid"}, "needs encoder.has_logit_bias=true"),
-        ({"visible_share": 0.0}, "not above 0 and at most 1"),
-        ({"num_frames": 0}, "num_frames 0 must be positive"),
+        ({"num_frames": 0}, "num_frames is 0; a clip has at least one frame"),
         (
-            {
-                "visible_share": 0.5,
-                "encoder": replace(TINY.encoder, video=replace(TINY.encoder.video, num_changing=2)),
-            },
-            r"draws places, and encoder.video chooses them \(num_changing 2, num_varying 0\)",
+            {"front_end": UniFormerFrontEndConfig(num_salient_patches=5)},
+            r"front_end\.num_salient_patches is 5; a frame has 4 patches",
         ),
     ],
 )
@@ -337,11 +307,6 @@ def test_batch_statistics_and_micro_batches_do_not_go_together(data):
 
     with pytest.raises(ConfigError, match="local_norm='layer' or accumulation=1"):
         make_stage(data, replace(TINY, encoder=replace(TINY.encoder, video=video)), parts=2)
-
-
-def test_records_with_too_few_wrong_captions_are_named(data):
-    with pytest.raises(ConfigError, match=r"only 2 wrong captions, stage\.num_negatives is 3"):
-        make_stage(data, replace(TINY, num_negatives=3))
 
 
 def test_a_vocabulary_of_the_wrong_size_is_named(data):

@@ -70,7 +70,7 @@ def make_stage(
     data: VideoData, folder: Path, *, share: Share | None = None, **others: Source
 ) -> MultimodalPretrainingStage:
     return MultimodalPretrainingStage(
-        replace(TINY, num_negatives=0),
+        TINY,
         data,
         TrainingConfig(num_steps=2, batch_size=8),
         seed=0,

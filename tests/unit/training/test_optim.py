@@ -8,6 +8,7 @@ import torch
 from internvideo.errors import ConfigError
 from internvideo.heads import VideoClassifier, VideoClassifierConfig
 from internvideo.models import MaskedEncoderConfig, UniFormerConfig
+from internvideo.tiny import UniFormerFrontEndConfig
 from internvideo.training.optim import (
     OptimiserConfig,
     build_optimisers,
@@ -35,18 +36,25 @@ ENCODER_B = UniFormerConfig(
     global_layers=(1, 2),
     num_global_heads=2,
     num_local=1,
-    stem_width=2,
 )
 
 
-@pytest.mark.parametrize(("encoder", "pooling"), [(ENCODER_A, "mean"), (ENCODER_B, "query")])
-def test_every_parameter_of_a_classifier_stands_where_it_is_computed(encoder, pooling):
+@pytest.mark.parametrize(
+    ("encoder", "pooling", "front_end"),
+    [
+        (ENCODER_A, "mean", None),
+        (ENCODER_B, "query", None),
+        (ENCODER_B, "query", UniFormerFrontEndConfig(stem_width=2)),
+    ],
+)
+def test_every_parameter_of_a_classifier_stands_where_it_is_computed(encoder, pooling, front_end):
     with torch.device("meta"):
-        config = VideoClassifierConfig(encoder=encoder, num_classes=2, pooling=pooling)
+        config = VideoClassifierConfig(
+            encoder=encoder, num_classes=2, pooling=pooling, front_end=front_end
+        )
         model = VideoClassifier(config)
     before_blocks = {
         "encoder.patch_embed",
-        "encoder.stem",
         "encoder.pos_embed",
         "encoder.class_token",
         "encoder.positions",

@@ -69,7 +69,7 @@ def test_reading_undoes_writing(layout):
         )
         model: nn.Module = Viclip(ViclipConfig(video=video, text=TEXT, embed_dim=24))
     elif layout is UNIFORMER_V2:
-        model = UniFormer(replace(VIDEO, num_local=2, time_kernel=3))
+        model = UniFormer(replace(VIDEO, num_local=2, temporal_patch_size=3))
     else:
         model = MultimodalEncoder(TINY if layout is INTERNVIDEO_MM else CLIP)
     state = model.state_dict()
@@ -95,7 +95,7 @@ def test_the_prefix_of_released_files_is_removed(layout, prefix: str):
 def test_starting_from_clip_reports_what_became_of_each_tensor(clip_state):
     config = replace(
         TINY,
-        video=replace(VIDEO, side_px=48, time_kernel=3),
+        video=replace(VIDEO, side_px=48, temporal_patch_size=3),
         text=replace(TINY.text, context_length=8),
     )
     model = MultimodalEncoder(config)
@@ -111,7 +111,7 @@ def test_starting_from_clip_reports_what_became_of_each_tensor(clip_state):
 
 
 def test_a_kernel_is_inflated_to_the_central_frame(clip_state):
-    model = UniFormer(replace(VIDEO, time_kernel=3))
+    model = UniFormer(replace(VIDEO, temporal_patch_size=3))
 
     initialise_from_clip(model, clip_state)
 

@@ -1,4 +1,4 @@
-"""How well clips and their captions find each other, counted over held-back clips."""
+"""Retrieval among held-back clips and their captions, and how well captions are predicted."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from internvideo.metrics import retrieval_metrics
-from internvideo.models import VideoEmbedding
-from internvideo.stages.gradient_cache import Texts, Work
+from internvideo.models import TextEmbedding, VideoEmbedding
+from internvideo.stages.gradient_cache import MicroBatch
 
 logger = logging.getLogger(__name__)
 
@@ -25,34 +25,31 @@ class EvaluatedClip:
     caption: str
     video: Float[Tensor, " e"]
     text: Float[Tensor, " e"]
-    is_right: bool | None
     caption_cost: float | None
     num_targets: int
 
 
 def evaluated_clips(
-    work: Work, video: VideoEmbedding, text: Texts, logits: Float[Tensor, "b l y"] | None
+    part: MicroBatch,
+    video: VideoEmbedding,
+    text: TextEmbedding,
+    logits: Float[Tensor, "b l y"] | None,
 ) -> list[EvaluatedClip]:
     """Take apart what the network made of a micro-batch; `logits` are of the next tokens."""
-    right, costs = None, None
-    if text.extra is not None:
-        own = (video.embedding * text.embedding).sum(1)
-        others = torch.einsum("be,bke->bk", video.embedding, text.extra)
-        right = (own[:, None] > others).all(1)
+    costs = None
     if logits is not None:
-        targets = work.ids[:, 1:].masked_fill(work.padded[:, 1:], -100)
+        targets = part.ids[:, 1:].masked_fill(part.padded[:, 1:], -100)
         costs = F.cross_entropy(logits.float().mT, targets, reduction="none").sum(1)
-    assert work.batch.captions is not None
+    assert part.batch.captions is not None
     return [
         EvaluatedClip(
             caption=caption,
             video=video.embedding[i].cpu(),
             text=text.embedding[i].cpu(),
-            is_right=None if right is None else bool(right[i]),
             caption_cost=None if costs is None else float(costs[i]),
-            num_targets=int((~work.padded[i, 1:]).sum()),
+            num_targets=int((~part.padded[i, 1:]).sum()),
         )
-        for i, caption in enumerate(work.batch.captions)
+        for i, caption in enumerate(part.batch.captions)
     ]
 
 
@@ -68,8 +65,6 @@ def clip_scores(clips: Sequence[EvaluatedClip], logit_scale: Float[Tensor, ""]) 
     scale = logit_scale.detach().exp().cpu().float()
     scores = retrieval_metrics(scale * texts @ videos.T, torch.arange(len(different)))
     result = {name: scores[name] for name in ("t2v/r1", "t2v/r5", "t2v/median_rank", "v2t/r1")}
-    if clips[0].is_right is not None:
-        result["choice"] = sum(bool(clip.is_right) for clip in clips) / len(clips)
     if clips[0].caption_cost is not None:
         tokens = sum(clip.num_targets for clip in clips)
         result["captioning"] = sum(clip.caption_cost or 0.0 for clip in clips) / tokens
