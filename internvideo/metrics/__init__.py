@@ -4,6 +4,7 @@ from internvideo.metrics.captioning import bleu, cider_d, words
 from internvideo.metrics.classification import (
     choice_scores,
     confusion_matrix,
+    mean_average_precision,
     mean_class_accuracy,
     merge_views,
     prompt_probabilities,
@@ -33,6 +34,7 @@ __all__ = [
     "cider_d",
     "confusion_matrix",
     "dual_softmax",
+    "mean_average_precision",
     "mean_class_accuracy",
     "merge_views",
     "negative_energy",

@@ -1,7 +1,11 @@
 """Losses: pure functions of tensors, in float32."""
 
 from internvideo.objectives.captioning import captioning_loss, count_targets
-from internvideo.objectives.classification import balanced_class_weights, classification_loss
+from internvideo.objectives.classification import (
+    balanced_class_weights,
+    classification_loss,
+    multi_label_loss,
+)
 from internvideo.objectives.contrastive import (
     MAX_LOGIT_SCALE,
     clamp_logit_scale,
@@ -48,6 +52,7 @@ __all__ = [
     "evidential_terms",
     "evidential_uncertainty",
     "matched_contrastive_loss",
+    "multi_label_loss",
     "per_sample_error",
     "pixel_targets",
     "queue_contrastive_loss",
