@@ -26,7 +26,11 @@ from internvideo.models.generation import (
 )
 from internvideo.models.key_values import KeyValueCache
 from internvideo.models.layers import Attention, Block, Mlp
-from internvideo.models.masked_autoencoder import DecoderConfig, MaskedAutoencoder
+from internvideo.models.masked_autoencoder import (
+    AutoencoderConfig,
+    DecoderConfig,
+    MaskedAutoencoder,
+)
 from internvideo.models.masked_encoder import MaskedEncoder, MaskedEncoderConfig
 from internvideo.models.masking import MASKS, MaskingConfig, TokenSplit, split_of, split_tokens
 from internvideo.models.multimodal_encoder import (
@@ -109,6 +113,7 @@ from internvideo.models.weights import (
 )
 
 __all__ = [
+    "AutoencoderConfig",
     "CLIPS",
     "DECODERS",
     "ENCODERS",

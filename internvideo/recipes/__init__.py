@@ -9,12 +9,11 @@ from internvideo.recipes.coordination import coordinate_huge_k710, coordinate_ti
 from internvideo.recipes.execute import execute
 from internvideo.recipes.export import export_model
 from internvideo.recipes.finetuning import (
-    PRESETS,
     choose_preset,
+    finetuning_guide,
     finetuning_run,
     measure_cost,
-    memorise_few,
-    open_start,
+    open_source,
 )
 from internvideo.recipes.hub import card_of, push_to_hub
 from internvideo.recipes.importing import Imported, Wanted, import_weights
@@ -106,7 +105,6 @@ def recipe(name: str) -> Run:
 
 
 __all__ = [
-    "PRESETS",
     "RECIPES",
     "Imported",
     "Preprocessing",
@@ -117,6 +115,7 @@ __all__ = [
     "choose_preset",
     "execute",
     "export_model",
+    "finetuning_guide",
     "finetuning_run",
     "from_document",
     "from_pretrained",
@@ -127,9 +126,8 @@ __all__ = [
     "load_recogniser",
     "load_video_text",
     "measure_cost",
-    "memorise_few",
     "nested",
-    "open_start",
+    "open_source",
     "override",
     "push_to_hub",
     "read_run",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 from torch import nn
@@ -13,26 +12,16 @@ from internvideo.heads import CoordinatedClassifier, VideoClassifier
 from internvideo.models import MultimodalEncoder, Viclip
 from internvideo.recipes.importing import import_weights
 from internvideo.recipes.pretrained import (
-    AutoencoderConfig,
-    ModelConfig,
-    Preprocessing,
     Pretrained,
     build_model,
     is_saved_model,
     read_saved_model,
 )
 from internvideo.recipes.released import from_pretrained
-from internvideo.recipes.run import Run, from_document
-from internvideo.stages import (
-    CoordinationTraining,
-    MaskedPretraining,
-    MultimodalPretraining,
-    PostPretraining,
-)
+from internvideo.recipes.run import from_document
 from internvideo.tasks import RecognitionModel, VideoTextModel
 from internvideo.text import Tokenizer
 from internvideo.training import load
-from internvideo.video.transforms import CLIP_MEAN, CLIP_STD
 
 
 def load_pretrained(source: str | Path, *, averaged: bool = False) -> Pretrained:
@@ -97,7 +86,7 @@ def load_recogniser(source: str | Path, *, averaged: bool = False) -> Recognitio
     if not isinstance(found.model, CoordinatedClassifier | VideoClassifier):
         raise CheckpointError(
             f"{source}: holds a {found.kind} model, which knows no classes; take the checkpoint "
-            "of a post-pretraining or coordination run"
+            "of an action-recognition or coordination run"
         )
     if not found.classes:
         raise CheckpointError(f"{source}: no labels.json, without which scores have no names")
@@ -133,8 +122,8 @@ def _of_run(folder: Path, averaged: bool) -> Pretrained:
     weights = loaded.ema if averaged else loaded.model
     if weights is None:
         raise CheckpointError(f"{folder}: this run kept no moving average; use averaged=False")
-    kind, config, preprocessing = _described(run)
-    model = build_model(kind, config)
+    stage = run.stage
+    model = build_model(stage.model_kind, stage.model_config)
     try:
         model.load_state_dict(dict(weights))
     except RuntimeError as error:
@@ -142,42 +131,10 @@ def _of_run(folder: Path, averaged: bool) -> Pretrained:
     tokenizer = documents.get("tokenizer")
     return Pretrained(
         model=model.eval(),
-        kind=kind,
-        config=config,
-        preprocessing=preprocessing,
+        kind=stage.model_kind,
+        config=stage.model_config,
+        preprocessing=stage.preprocessing(run.data),
         classes=tuple(documents.get("labels") or ()),
         tokenizer=Tokenizer.from_document(tokenizer) if tokenizer else None,
         provenance=documents.get("provenance") or {},
     )
-
-
-def _described(run: Run) -> tuple[str, ModelConfig, Preprocessing]:
-    """What a run trains: kind and configuration of the model, and how it sees clips."""
-    stage, data = run.stage, run.data
-    seen = Preprocessing(
-        crop=data.eval_crop, sampling=data.sampling, stride_frames=data.stride_frames
-    )
-    match stage:
-        case MaskedPretraining():
-            encoder = stage.encoder
-            seen = _changed(seen, encoder.num_frames, encoder.side_px)
-            seen = replace(seen, mean=encoder.pixel_mean, std=encoder.pixel_std)
-            seen = replace(seen, in_clip_units=stage.target == "clip")
-            config = AutoencoderConfig(encoder=encoder, decoder=stage.decoder)
-            return "masked-autoencoder", config, seen
-        case MultimodalPretraining():
-            seen = _changed(seen, stage.num_frames, stage.encoder.video.side_px)
-            return "multimodal-encoder", stage.encoder, replace(seen, mean=CLIP_MEAN, std=CLIP_STD)
-        case PostPretraining():
-            seen = _changed(seen, stage.clip_frames, stage.model.encoder.side_px)
-            mean, std = stage.normalisation
-            return "video-classifier", stage.model, replace(seen, mean=mean, std=std)
-        case CoordinationTraining():
-            seen = _changed(seen, stage.clip_frames, stage.pair.encoders[0].side_px)
-            # It takes pixels in [0, 1], and gives each encoder what that is used to.
-            seen = replace(seen, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
-            return "coordinated-classifier", stage.pair, seen
-
-
-def _changed(seen: Preprocessing, num_frames: int, side_px: int) -> Preprocessing:
-    return replace(seen, num_frames=num_frames, side_px=side_px)

@@ -17,7 +17,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from pydantic import TypeAdapter, ValidationError
@@ -35,7 +35,7 @@ from internvideo.heads import (
     VideoClassifierConfig,
 )
 from internvideo.models import (
-    DecoderConfig,
+    AutoencoderConfig,
     MaskedAutoencoder,
     MaskedEncoder,
     MaskedEncoderConfig,
@@ -48,16 +48,7 @@ from internvideo.models import (
 )
 from internvideo.recipes.run import refuse_unknown
 from internvideo.text import Tokenizer
-from internvideo.values import IMAGENET_MEAN, IMAGENET_STD
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AutoencoderConfig:
-    """Encoder A with the decoder of its pretraining."""
-
-    encoder: MaskedEncoderConfig = field(default_factory=MaskedEncoderConfig)
-    decoder: DecoderConfig = field(default_factory=DecoderConfig)
-
+from internvideo.values import Preprocessing
 
 ModelConfig = (
     MaskedEncoderConfig
@@ -84,33 +75,6 @@ KINDS: dict[str, tuple[type[ModelConfig], Callable[[Any], nn.Module]]] = {
     "multimodal-encoder": (MultimodalEncoderConfig, MultimodalEncoder),
     "viclip": (ViclipConfig, Viclip),
 }
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Preprocessing:
-    """What clips a model was made for: how frames are taken, cut out and normalised.
-
-    `crop` is the share of the short side that the model sees.
-    """
-
-    num_frames: int = 16
-    side_px: int = 224
-    mean: tuple[float, float, float] = IMAGENET_MEAN
-    std: tuple[float, float, float] = IMAGENET_STD
-    crop: float = 1.0
-    sampling: Literal["dense", "segments"] = "dense"
-    stride_frames: int = 4
-    # Pixels are measured from their clip's mean colour in its own deviation, not by mean and std
-    # (target "clip" of masked pretraining).
-    in_clip_units: bool = False
-
-    def __post_init__(self) -> None:
-        if min(self.num_frames, self.side_px, self.stride_frames) < 1 or not 0 < self.crop <= 1:
-            raise ConfigError(
-                f"preprocessing takes {self.num_frames} frames, {self.stride_frames} apart, of "
-                f"{self.side_px} px from {self.crop} of the short side; all are positive and the "
-                "crop at most 1"
-            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -14,7 +14,7 @@ from internvideo.data import VideoData
 from internvideo.heads import VideoClassifierConfig
 from internvideo.models import ENCODERS, UNIFORMERS
 from internvideo.recipes.run import Run
-from internvideo.stages import PostPretraining
+from internvideo.tasks import ActionRecognitionTraining
 from internvideo.training import MixingConfig, OptimiserConfig, TrainingConfig
 from internvideo.video.augment import AugmentConfig
 
@@ -222,7 +222,7 @@ def _videomae(
     encoder = replace(ENCODERS[size], final_norm=False, drop_path=drop_path)
     return Run(
         name=name,
-        stage=PostPretraining(
+        stage=ActionRecognitionTraining(
             model=VideoClassifierConfig(
                 encoder=encoder, num_classes=corpus.num_classes, dropout=dropout
             ),
@@ -264,7 +264,7 @@ def _uniformer(
     clip = {"base": "ViT-B-16.pt", "large": "ViT-L-14.pt"}[size]
     return Run(
         name=name,
-        stage=PostPretraining(
+        stage=ActionRecognitionTraining(
             model=VideoClassifierConfig(
                 encoder=UNIFORMERS[size],
                 num_classes=corpus.num_classes,

@@ -8,18 +8,18 @@ sample's own seed, so they do not depend on ranks, workers or micro-batches.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from einops import rearrange
 from jaxtyping import Float, Shaped, UInt8
 from torch import Tensor
 
-from internvideo.data import Source, VideoData, open_data
+from internvideo.data import ClipRequest, RunContext, VideoData, open_data
 from internvideo.models import (
+    AutoencoderConfig,
     DecoderConfig,
     MaskedAutoencoder,
     MaskedEncoderConfig,
@@ -34,7 +34,7 @@ from internvideo.models import (
 )
 from internvideo.objectives import clip_statistics, per_sample_error, pixel_targets, trivial_error
 from internvideo.training import TrainingConfig, in_step, sum_over_ranks
-from internvideo.values import ClipBatch, Share, TokenGrid
+from internvideo.values import ClipBatch, Preprocessing, TokenGrid
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +42,8 @@ logger = logging.getLogger(__name__)
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MaskedPretraining:
     """What is trained and on which task; the defaults are ViT-B's published ones."""
+
+    model_kind: ClassVar[str] = "masked-autoencoder"
 
     kind: Literal["masked-pretraining"] = "masked-pretraining"
     encoder: MaskedEncoderConfig = field(default_factory=MaskedEncoderConfig)
@@ -71,6 +73,21 @@ class MaskedPretraining:
         return float(training_flops(macs))
 
     @property
+    def model_config(self) -> AutoencoderConfig:
+        """What is saved; `model_kind` is its name."""
+        return AutoencoderConfig(encoder=self.encoder, decoder=self.decoder)
+
+    def preprocessing(self, data: VideoData) -> Preprocessing:
+        """How the model sees clips, in training and afterwards."""
+        return data.preprocessing(
+            num_frames=self.encoder.num_frames,
+            side_px=self.encoder.side_px,
+            mean=self.encoder.pixel_mean,
+            std=self.encoder.pixel_std,
+            in_clip_units=self.target == "clip",
+        )
+
+    @property
     def num_parameters(self) -> int:
         with torch.device("meta"):
             model = MaskedAutoencoder(self.encoder, self.decoder)
@@ -97,30 +114,22 @@ class MaskedPretrainingStage:
         config: MaskedPretraining,
         data: VideoData,
         training: TrainingConfig,
-        *,
-        seed: int,
-        share: Share,
-        device: torch.device,
-        folder: Path,
-        others: Mapping[str, Source] | None = None,
+        context: RunContext,
     ) -> None:
-        self.config, self.device = config, device
-        torch.manual_seed(seed)
-        self.model = MaskedAutoencoder(config.encoder, config.decoder).to(device)
+        self.config, self.device = config, context.device
+        torch.manual_seed(context.seed)
+        self.model = MaskedAutoencoder(config.encoder, config.decoder).to(context.device)
         self.loss_weights = {"reconstruction": 1.0}
         self.videos_per_step = training.batch_size // data.views_per_video
         self.training_flops_per_clip = config.training_flops_per_clip
         self._data = open_data(
-            data,
-            others=others,
-            num_frames=config.encoder.num_frames,
-            side_px=config.encoder.side_px,
-            batch_size=training.batch_size,
-            accumulation=training.accumulation,
-            share=share,
-            seed=seed,
-            pin_memory=device.type == "cuda",
-            broken_file=folder / "broken.jsonl",
+            ClipRequest(
+                videos=data,
+                preprocessing=config.preprocessing(data),
+                batch_size=training.batch_size,
+                accumulation=training.accumulation,
+            ),
+            context,
         )
 
     def batches(self, first_step: int) -> Iterator[Sequence[ClipBatch]]:
@@ -144,7 +153,7 @@ class MaskedPretrainingStage:
         Errors are those of pixels in [0, 1], unless tubelets were standardised.
         """
         sums = torch.zeros(3, dtype=torch.float64, device=self.device)
-        for batch, counted in in_step(self._data.held_back.once(), self.device):
+        for batch, counted in in_step(self._data.held_out.once(), self.device):
             if counted:
                 error, trivial = self._errors(self._task(batch))
                 clips = error.new_tensor(len(batch))
@@ -176,7 +185,7 @@ class MaskedPretrainingStage:
         """Rebuild the first held-back clips; visible tubelets are shown as they are."""
         self.model.eval()
         rebuilt: list[RebuiltClip] = []
-        for batch in self._data.held_back.once():
+        for batch in self._data.held_out.once():
             rebuilt += self._rebuild(batch)
             if len(rebuilt) >= count:
                 break

@@ -15,17 +15,17 @@ second pass, micro-batch by micro-batch, so that memory no longer bounds the bat
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from internvideo.data import FIRST, Source, VideoData, open_data
+from internvideo.data import FIRST, ClipRequest, RunContext, VideoData, open_data
 from internvideo.errors import ConfigError
 from internvideo.models import (
     MultimodalEncoder,
@@ -56,7 +56,7 @@ from internvideo.training import (
     read_weights,
     sum_over_ranks,
 )
-from internvideo.values import Annotations, ClipBatch, Share, TokenGrid
+from internvideo.values import Annotations, ClipBatch, Preprocessing, TokenGrid
 from internvideo.video.transforms import CLIP_MEAN, CLIP_STD, normalise
 
 logger = logging.getLogger(__name__)
@@ -73,6 +73,8 @@ class MultimodalPretraining:
     `num_negatives` wrong captions of each clip (data with candidates) join its contrastive loss.
     With `visible_share` below 1 each clip shows only so many of its places, drawn anew every time.
     """
+
+    model_kind: ClassVar[str] = "multimodal-encoder"
 
     kind: Literal["multimodal-pretraining"] = "multimodal-pretraining"
     encoder: MultimodalEncoderConfig = field(default_factory=MultimodalEncoderConfig)
@@ -132,6 +134,20 @@ class MultimodalPretraining:
         return float(training_flops(macs))
 
     @property
+    def model_config(self) -> MultimodalEncoderConfig:
+        """What is saved; `model_kind` is its name."""
+        return self.encoder
+
+    def preprocessing(self, data: VideoData) -> Preprocessing:
+        """How the model sees clips, in training and afterwards."""
+        return data.preprocessing(
+            num_frames=self.num_frames,
+            side_px=self.encoder.video.side_px,
+            mean=CLIP_MEAN,
+            std=CLIP_STD,
+        )
+
+    @property
     def num_parameters(self) -> int:
         with torch.device("meta"):
             model = MultimodalEncoder(self.encoder)
@@ -146,12 +162,7 @@ class MultimodalPretrainingStage:
         config: MultimodalPretraining,
         data: VideoData,
         training: TrainingConfig,
-        *,
-        seed: int,
-        share: Share,
-        device: torch.device,
-        folder: Path,
-        others: Mapping[str, Source] | None = None,
+        context: RunContext,
     ) -> None:
         if training.parallel == "fsdp":
             raise ConfigError(
@@ -163,7 +174,7 @@ class MultimodalPretrainingStage:
                 "encoder.video.local_norm='batch' makes a clip's embedding depend on its "
                 "micro-batch; use local_norm='layer' or accumulation=1"
             )
-        self.config, self.device, self.share = config, device, share
+        self.config, self.device, self.share = config, context.device, context.share
         self.loss_weights = {
             f"{prefix}{name}": weight
             for prefix in ("", "image_")
@@ -175,24 +186,21 @@ class MultimodalPretrainingStage:
             if weight
         }
         self.videos_per_step = training.batch_size // data.views_per_video
-        self.training_flops_per_clip = None if others else config.training_flops_per_clip
+        self.training_flops_per_clip = None if context.others else config.training_flops_per_clip
         self.data = open_data(
-            data,
-            others=others,
-            num_frames=config.num_frames,
-            side_px=config.encoder.video.side_px,
-            batch_size=training.batch_size,
-            accumulation=training.accumulation,
-            share=share,
-            seed=seed,
-            pin_memory=device.type == "cuda",
-            broken_file=folder / "broken.jsonl",
+            ClipRequest(
+                videos=data,
+                preprocessing=config.preprocessing(data),
+                batch_size=training.batch_size,
+                accumulation=training.accumulation,
+            ),
+            context,
         )
         self._check_captions()
         self.tokenizer = self._make_tokenizer()
-        self.rarity = self._rarity().to(device) if "words" in self.loss_weights else None
-        torch.manual_seed(seed)
-        self.model = _make_model(config).to(device)
+        self.rarity = self._rarity().to(self.device) if "words" in self.loss_weights else None
+        torch.manual_seed(context.seed)
+        self.model = _make_model(config).to(self.device)
         self.num_cut = 0
 
     def batches(self, first_step: int) -> Iterator[Sequence[ClipBatch]]:
@@ -240,7 +248,7 @@ class MultimodalPretrainingStage:
         `captioning` the loss of a token.
         """
         found: list[EvaluatedClip] = []
-        for batch, counted in in_step(self.data.held_back.once(), self.device):
+        for batch, counted in in_step(self.data.held_out.once(), self.device):
             evaluated = self._evaluated(batch)  # also where only other ranks still have clips
             found += evaluated if counted else []
         clips = [clip for part in gather_objects(found) for clip in part]
@@ -248,7 +256,7 @@ class MultimodalPretrainingStage:
 
     def examples(self, count: int) -> Annotations:
         """Held-back clips for a report, all with different captions, evenly from among them."""
-        dataset = self.data.held_back.dataset
+        dataset = self.data.held_out.dataset
         different = {dataset.captions_of(i)[0]: i for i in range(len(dataset))}
         step = max(1, len(different) // count)
         chosen = list(different.items())[::step][:count]

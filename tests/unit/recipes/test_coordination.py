@@ -15,7 +15,8 @@ from internvideo.errors import CheckpointError, ConfigError
 from internvideo.heads import CoordinatedClassifierConfig, VideoClassifierConfig
 from internvideo.models import CoordinationConfig
 from internvideo.recipes import Run, load_model, load_recogniser, recipe
-from internvideo.stages import CoordinationTraining, PostPretraining
+from internvideo.stages import CoordinationTraining
+from internvideo.tasks import ActionRecognitionTraining
 from internvideo.training import TrainingConfig
 from internvideo.video import write_video
 from tests.unit.models.pair import A, B
@@ -39,11 +40,15 @@ def runs(tmp_path_factory) -> Path:
         "b": VideoClassifierConfig(encoder=B, num_classes=2, pooling="query", init_scale=1.0),
     }
     for name, model in models.items():
-        train_and_report(run_of(root, PostPretraining(model=model)), root / name, device="cpu")
+        train_and_report(
+            run_of(root, ActionRecognitionTraining(model=model)), root / name, device="cpu"
+        )
     return root
 
 
-def run_of(root: Path, stage: PostPretraining | CoordinationTraining, name: str = "tiny") -> Run:
+def run_of(
+    root: Path, stage: ActionRecognitionTraining | CoordinationTraining, name: str = "tiny"
+) -> Run:
     return Run(
         name=name,
         stage=stage,
