@@ -98,7 +98,7 @@ def accuracies(stage: CoordinationStage, chosen: Tensor) -> dict[str, float]:
 
 def chosen_clips(stage: CoordinationStage, only: str | None) -> Tensor:
     """Which held-back clips count: all, or those with a value in a column of the manifest."""
-    dataset = stage.data.held_back.dataset
+    dataset = stage.data.held_out.dataset
     if only is None:
         return torch.ones(len(stage.labels), dtype=torch.bool)
     if len(dataset) != len(stage.labels):

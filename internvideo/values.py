@@ -6,9 +6,12 @@ columns, c colour channels, n tubelet tokens (time-major), k visible and m maske
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
+import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
@@ -84,6 +87,69 @@ class Clip:
     frames: UInt8[Tensor, "t h w 3"]
     timestamps_s: Float[Tensor, " t"]
     source: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Preprocessing:
+    """What clips a model was made for: how frames are sampled, cropped and normalised.
+
+    `crop` is the share of the short side that the model sees. The stage that trains the model, its
+    saved folder and the tasks that use it all read this one description.
+    """
+
+    num_frames: int = 16
+    side_px: int = 224
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    crop: float = 1.0
+    sampling: Literal["dense", "segments"] = "dense"
+    stride_frames: int = 4
+
+    def __post_init__(self) -> None:
+        if min(self.num_frames, self.side_px, self.stride_frames) < 1 or not 0 < self.crop <= 1:
+            raise ConfigError(
+                f"preprocessing takes {self.num_frames} frames, {self.stride_frames} apart, of "
+                f"{self.side_px} px from {self.crop} of the short side; all are positive and the "
+                "crop at most 1"
+            )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class View:
+    """How a clip was cut out of its video: what targets in seconds and in pixels depend on.
+
+    `timestamps_s` are those of its frames, in the video's own time; `crop_xyxy` is the crop in
+    fractions of the frame, before the clip was mirrored. Distortions of colour and shape
+    (`AugmentConfig`) are not part of it.
+    """
+
+    timestamps_s: Float[Tensor, " t"]
+    crop_xyxy: tuple[float, float, float, float]
+    mirrored: bool = False
+
+    @property
+    def start_s(self) -> float:
+        """Time of the earliest frame."""
+        return float(self.timestamps_s.min())
+
+    @property
+    def end_s(self) -> float:
+        """Time of the latest frame."""
+        return float(self.timestamps_s.max())
+
+    def boxes(self, xyxy: Float[Tensor, "s 4"]) -> Float[Tensor, "s 4"]:
+        """Move boxes from fractions of the frame to fractions of the view.
+
+        What lies outside the crop is cut off; a box without any part inside has no area.
+        """
+        left, top, right, bottom = self.crop_xyxy
+        corner = xyxy.new_tensor([left, top, left, top])
+        size = xyxy.new_tensor([right - left, bottom - top] * 2)
+        inside = ((xyxy - corner) / size).clamp(0, 1)
+        if not self.mirrored:
+            return inside
+        x1, y1, x2, y2 = inside.unbind(1)
+        return torch.stack([1 - x2, y1, 1 - x1, y2], dim=1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -177,19 +243,40 @@ class ClipBatch:
 
     `seeds[i]` belongs to sample i alone and is a function of (run seed, epoch, sample, view):
     whatever is drawn for a sample after loading (its mask, say) is drawn from it, so that the
-    result does not depend on the number of ranks, workers or micro-batches. `captions` holds one
-    of each video's sentences: in training one drawn for the epoch, otherwise the first; a record
-    with candidates has its answer for a caption.
+    result does not depend on the number of ranks, workers or micro-batches. `targets` are what the
+    stage or task that asked for the data makes of each record and view (`data.Targets`), by name;
+    each tensor has b rows. `captions` holds one of each video's sentences: in training one drawn
+    for the epoch, otherwise the first; a record with candidates has its answer for a caption.
     """
 
     frames: UInt8[Tensor, "b t h w 3"]
     seeds: Int64[Tensor, " b"]
     sources: tuple[str, ...]
-    labels: Int64[Tensor, " b"] | None = None
+    targets: Mapping[str, Tensor] = field(default_factory=dict)
     captions: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.frames)
+
+    def to(self, device: torch.device) -> ClipBatch:
+        """Move frames and targets; seeds stay on the processor, where things are drawn from them.
+
+        From pinned memory the copies do not wait for one another.
+        """
+        return replace(
+            self,
+            frames=self.frames.to(device, non_blocking=True),
+            targets={k: v.to(device, non_blocking=True) for k, v in self.targets.items()},
+        )
+
+    def pin_memory(self) -> ClipBatch:
+        """Copy into memory from which a CUDA device can read; torch's loader calls it."""
+        return replace(
+            self,
+            frames=self.frames.pin_memory(),
+            seeds=self.seeds.pin_memory(),
+            targets={name: target.pin_memory() for name, target in self.targets.items()},
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,10 +1,12 @@
-"""`internvideo finetune`: from one's own labelled videos to a classifier, checked on the way."""
+"""`internvideo finetune`: from one's own annotated videos to a model, checked on the way.
+
+The flow is the same for every task; what a task brings is its `FinetuningGuide`.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 import shlex
 import sys
@@ -17,24 +19,22 @@ from tyro.conf import UseAppendAction, arg
 from internvideo.errors import ConfigError, TrainingError
 
 if TYPE_CHECKING:
-    from internvideo.data import LabelledVideos
     from internvideo.report import Page, Section
     from internvideo.runs import Run
-    from internvideo.tasks import ActionRecognitionResult
+    from internvideo.tasks.shared import FinetuningGuide, Validation
     from internvideo.training import Outcome
 
 logger = logging.getLogger(__name__)
 
 _SAMPLE = 200  # videos decoded beforehand
-_MOST_PAIRS = 3  # confused pairs in the terminal; the page has more
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finetune:
     """Teach a model your own classes: checks the videos, chooses how to train, trains, reports.
 
-    The data are a csv with the columns path and label (and split, if you have one), or a folder
-    with one folder of videos for each class.
+    For action recognition the data are a csv with the columns path and label (and split, if you
+    have one), or a folder with one folder of videos for each class.
 
     Example: internvideo finetune --data videos/ --from videomae-base-hybrid --out runs/mine
     """
@@ -43,6 +43,8 @@ class Finetune:
     """Folder of the run."""
     data: Path | None = None
     """A csv, or a folder of class folders."""
+    task: str = "action-recognition"
+    """What the model learns to do: a name from `internvideo list tasks`."""
     from_: Annotated[str | None, arg(name="from", metavar="MODEL")] = None
     """What to start from: a run, a checkpoint, a saved model, a name from `internvideo weights
     list`; without it a tiny network is trained from scratch."""
@@ -112,27 +114,27 @@ class Finetune:
     def _planned(self) -> tuple[Run, dict[str, Any]]:
         """Look at the videos, choose, and write down what was chosen."""
         from internvideo.cli.terminal import progress
-        from internvideo.data import check_labelled, read_labelled, save_labelled
         from internvideo.recipes import recipe
         from internvideo.runs import (
-            PRESETS,
             choose_preset,
+            finetuning_guide,
             finetuning_run,
-            open_start,
+            open_source,
             override,
         )
         from internvideo.training.journal import replace_text
 
+        guide = finetuning_guide(self.task)
         if self.data is None:
             raise ConfigError(f"{self.out}: holds no run to resume; give --data to begin one")
         has_start = self.from_ is not None
-        choose_preset(self.preset, 0, has_start=has_start)  # fails before anything is decoded
-        annotations = read_labelled(self.data, root=self.root, columns=self.columns)
-        start = recipe("recognition_tiny_actions_a")
-        if self.from_ is not None:
-            start = open_start(self.from_, self.out)
+        choose_preset(
+            guide, self.preset, 0, has_start=has_start
+        )  # fails before anything is decoded
+        annotations = guide.read(self.data, root=self.root, columns=self.columns)
+        source = None if self.from_ is None else open_source(self.from_, self.out)
         with progress("checking videos") as tell:
-            videos = check_labelled(
+            videos = guide.check(
                 annotations,
                 held_back_share=self.held_back,
                 decoded={"sample": _SAMPLE, "all": None, "none": 0}[self.check],
@@ -142,23 +144,31 @@ class Finetune:
             )
         for warning in videos.warnings:
             logger.warning("%s", warning)
-        self._say(_described(videos))
+        self._say(guide.summary(videos))
         self.out.mkdir(parents=True, exist_ok=True)
         manifest = self.out.absolute() / "videos.csv"
-        videos = save_labelled(videos, manifest)
-        choice = choose_preset(self.preset, videos.num_videos("train"), has_start=has_start)
+        videos = guide.save(videos, manifest)
+        num_train = videos.num_videos("train")
+        choice = choose_preset(guide, self.preset, num_train, has_start=has_start)
         run = finetuning_run(
-            videos, manifest, preset=choice.preset, start=start, num_steps=self.steps
+            guide,
+            videos,
+            manifest,
+            preset=choice.preset,
+            scratch=recipe(guide.scratch_recipe),
+            source=source,
+            num_steps=self.steps,
         )
         run = override(run, (f"seed={self.seed}", *self.set))
         told = {
+            "task": self.task,
             "out": str(self.out),
             "data": str(self.data),
             "from": self.from_,
             "preset": choice.preset,
             "why": choice.why,
             "classes": list(videos.annotations.classes),
-            "num_train": videos.num_videos("train"),
+            "num_train": num_train,
             "num_val": videos.num_videos("val"),
             "num_test": videos.num_videos("test"),
             "num_decoded": videos.num_decoded,
@@ -166,8 +176,8 @@ class Finetune:
             "warnings": list(videos.warnings),
             "num_parameters": run.stage.num_parameters,
         }
-        self._say(_starting(run, self.from_))
-        self._say(f"preset {choice.preset} ({choice.why}): {PRESETS[choice.preset].what}")
+        self._say(_starting(run, self.from_, guide))
+        self._say(f"preset {choice.preset} ({choice.why}): {guide.presets[choice.preset].what}")
         replace_text(self.out / "finetune.json", json.dumps(told, indent=2, ensure_ascii=False))
         return run, told
 
@@ -187,7 +197,8 @@ class Finetune:
             raise ConfigError(f"{self.out}: holds a run, but none of finetune; use train --resume")
         return (
             from_document(document["run"], where=str(path)),
-            json.loads(told_path.read_text(encoding="utf-8")),
+            # Runs from before there were other tasks do not name theirs.
+            {"task": "action-recognition", **json.loads(told_path.read_text(encoding="utf-8"))},
         )
 
     def _train(
@@ -195,33 +206,23 @@ class Finetune:
     ) -> tuple[Outcome, dict[str, Any]]:
         from internvideo.cli.terminal import progress
         from internvideo.runs import (
+            build_stage,
             checkpoint_documents,
+            finetuning_guide,
             measure_cost,
-            overfit_few_clips,
             to_document,
         )
-        from internvideo.stages import PostPretraining, PostPretrainingStage
+        from internvideo.stages import FinetuneStage
         from internvideo.training import joined, train
         from internvideo.training.journal import replace_text
 
-        assert isinstance(run.stage, PostPretraining)
         with joined(self.device) as process, progress("training", plain_lines=False) as tell:
-            stage = PostPretrainingStage(
-                run.stage,
-                run.data,
-                run.training,
-                seed=run.seed,
-                share=process.share,
-                device=process.device,
-                folder=self.out,
-            )
+            run, stage = build_stage(run, self.out, process)
+            assert isinstance(stage, FinetuneStage)
             if not begun:
                 if not self.skip_memorising:
-                    check = overfit_few_clips(stage, run.training)
-                    told["overfit_check"] = {
-                        **asdict(check),
-                        "succeeded": check.succeeded,
-                    }
+                    check = finetuning_guide(told["task"]).overfit(stage, run.training)
+                    told["overfit_check"] = {**asdict(check), "succeeded": check.succeeded}
                     if check.succeeded:
                         self._say(str(check))
                     else:
@@ -250,33 +251,30 @@ class Finetune:
         return outcome, told
 
     def _finish(self, run: Run, told: dict[str, Any]) -> dict[str, Any]:
-        """Name the held-back videos with what was saved, write the page, tell what comes next."""
-        from internvideo.cli.recognition import load_classifier
+        """Validate what was saved, write the page, tell what comes next."""
         from internvideo.cli.terminal import progress
-        from internvideo.data import read_labelled
+        from internvideo.recipes import finetuning_guide, load_pretrained
         from internvideo.report import write_run_report
-        from internvideo.tasks import ActionRecognition
+        from internvideo.tasks import TASKS
+        from internvideo.training import joined
 
         averaged = run.training.ema_decay is not None
-        model = load_classifier(self.out, self.device, averaged=averaged)
-        manifest = self.out / "videos.csv"
-        held_back = read_labelled(manifest).of_split("val")
+        guide = finetuning_guide(told["task"])
+        pretrained = load_pretrained(self.out, averaged=averaged)
+        with joined(self.device) as process:
+            pretrained.model.to(process.device)
+        held_out = guide.read(self.out / "videos.csv").of_split("val")
         with progress("validating") as tell:
-            result = ActionRecognition(viewing=model.viewing).evaluate(
-                model, held_back, progress=tell
-            )
-        validation = _validation(result)
-        self._say(_validated(validation))
-        pairs = _confused(result)
-        for pair in pairs:
-            self._say(f"  {pair['class']} called {pair['answer']}: {pair['times']}")
-        write_run_report(self.out, sections=_sections(told, validation, result))
-        commands = _next(self.out, held_back.records[0].video, told, averaged=averaged)
+            validation = guide.validate(TASKS[told["task"]], pretrained, held_out, progress=tell)
+        for line in validation.lines:
+            self._say(line)
+        write_run_report(self.out, sections=_sections(told, validation))
+        commands = _next(self.out, held_out.records[0].video, told, averaged=averaged)
         self._say(f"open {self.out / 'report.html'}")
         self._say("next:\n" + "\n".join(f"  {command}" for command in commands))
         return {
-            "validation": validation,
-            "confused": pairs,
+            "validation": validation.scores,
+            **validation.details,
             "report": str(self.out / "report.html"),
             "next": commands,
         }
@@ -285,73 +283,21 @@ class Finetune:
         print(line, file=sys.stderr if self.json else sys.stdout, flush=True)
 
 
-def _described(videos: LabelledVideos) -> str:
-    counts = [count for count in videos.class_counts("train").values() if count]
-    parts = {name: videos.num_videos(name) for name in ("train", "val", "test")}
-    test = f", {parts['test']} to test on (not looked at)" if parts["test"] else ""
-    return (
-        f"{sum(parts.values())} videos of {len(counts)} classes: {parts['train']} to train on "
-        f"({min(counts)} to {max(counts)} a class), {parts['val']} to validate on{test}; "
-        f"{videos.num_decoded} were decoded beforehand"
-    )
-
-
-def _starting(run: Run, name: str | None) -> str:
-    from internvideo.stages import PostPretraining
-
-    stage = run.stage
-    assert isinstance(stage, PostPretraining)
-    what = f"{name}" if name else "from scratch (no --from), the tiny encoder A"
+def _starting(run: Run, name: str | None, guide: FinetuningGuide) -> str:
+    what = f"{name}" if name else f"from scratch (no --from), {guide.scratch_name}"
     flips = "" if run.data.flip else "; not flipped, as class names hold left or right"
+    seen = run.stage.preprocessing(run.data)
     return (
-        f"start: {what}, {stage.num_parameters / 1e6:.2g} M parameters, clips of "
-        f"{stage.clip_frames} frames of {stage.model.encoder.side_px} px, "
-        + ("one of each segment" if run.data.sampling == "segments" else "")
-        + (f"{run.data.stride_frames} apart" if run.data.sampling == "dense" else "")
+        f"start: {what}, {run.stage.num_parameters / 1e6:.2g} M parameters, clips of "
+        f"{seen.num_frames} frames of {seen.side_px} px, "
+        + ("one of each segment" if seen.sampling == "segments" else "")
+        + (f"{seen.stride_frames} apart" if seen.sampling == "dense" else "")
         + flips
     )
 
 
-def _validation(result: ActionRecognitionResult) -> dict[str, Any]:
-    """Accuracy on how many of how many, its standard error, and what needs no model."""
-    total, right = result.num_total, int(result.confusion.diagonal().sum())
-    # With one right and one wrong video more, so that few videos all right are not certain.
-    share = (right + 1) / (total + 2)
-    return {
-        **result.scores,
-        "num_right": right,
-        "num_evaluated": result.num_evaluated,
-        "num_total": total,
-        "standard_error": math.sqrt(share * (1 - share) / total),
-        "most_frequent_class": int(result.labels.bincount().max()) / total,
-    }
-
-
-def _validated(found: dict[str, Any]) -> str:
-    unseen = found["num_total"] - found["num_evaluated"]
-    failed = f", of which {unseen} could not be decoded" if unseen else ""
-    return (
-        f"validation accuracy {found['top1']:.2f} ({found['num_right']} of {found['num_total']} "
-        f"videos right{failed}; standard error {found['standard_error']:.2f}; always answering "
-        f"the most frequent class: {found['most_frequent_class']:.2f})"
-    )
-
-
-def _confused(result: ActionRecognitionResult) -> list[dict[str, Any]]:
-    from internvideo.report.recognition import confused_pairs
-
-    names = result.classes
-    return [
-        {"class": names[truth], "answer": names[answer], "times": times}
-        for truth, answer, times in confused_pairs(result.confusion)[:_MOST_PAIRS]
-    ]
-
-
-def _sections(
-    told: dict[str, Any], validation: dict[str, Any], result: ActionRecognitionResult
-) -> list[Section]:
-    """What was chosen and why, and how the held-back videos were named."""
-    from internvideo.report import add_recognition
+def _sections(told: dict[str, Any], validation: Validation) -> list[Section]:
+    """What was chosen and why, and how the held-back videos fared."""
 
     def add_choice(page: Page) -> None:
         page.section("What was chosen")
@@ -360,21 +306,20 @@ def _sections(
         for warning in told["warnings"]:
             page.warning(warning)
 
-    def add_named(page: Page) -> None:
+    def add_validation(page: Page) -> None:
         page.section("Held-back videos")
-        page.text(_validated(validation))
-        add_recognition(page, result)
+        validation.add_to(page)
 
-    return [add_choice, add_named]
+    return [add_choice, add_validation]
 
 
 def _next(out: Path, video: Path, told: dict[str, Any], *, averaged: bool) -> list[str]:
     """Commands that use what was trained."""
     averaged_too = ("--averaged",) if averaged else ()
     split = "test" if told["num_test"] else "val"
-    asked = ("--task", "action-recognition", "--data", out / "videos.csv", "--split", split)
+    asked = ("--task", told["task"], "--data", out / "videos.csv", "--split", split)
     return [
-        _command("predict", "action-recognition", video, "--model", out, *averaged_too),
+        _command("predict", told["task"], video, "--model", out, *averaged_too),
         _command("evaluate", out, *asked, *averaged_too),
     ]
 

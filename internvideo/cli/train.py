@@ -134,7 +134,7 @@ def _found_and_described(stage: MultimodalPretrainingStage) -> list[Section]:
     from internvideo.tasks import Captioning, Retrieval, VideoTextModel, Viewing
 
     model = VideoTextModel(stage.model, stage.tokenizer, num_frames=stage.config.num_frames)
-    data = stage.data.held_back.dataset.config
+    data = stage.data.held_out.dataset.config
     viewing = Viewing(sampling=data.sampling, stride_frames=data.stride_frames, crop=data.eval_crop)
     examples = stage.examples(_EXAMPLES)
     if not examples.records:

@@ -12,7 +12,6 @@ from internvideo.data.class_maps import (
     unite_classes,
 )
 from internvideo.data.datasets import ClipDataset, Sample, VideoData
-from internvideo.data.draws import sample_seed
 from internvideo.data.feature_files import (
     FeatureFormat,
     FeatureType,
@@ -32,11 +31,20 @@ from internvideo.data.kinetics710 import (
 )
 from internvideo.data.labelled import LabelledVideos, check_labelled, read_labelled, save_labelled
 from internvideo.data.loading import ClipLoader
-from internvideo.data.mixture import MixedLoader, Turns
-from internvideo.data.opening import FIRST, OpenedData, Source, open_data
+from internvideo.data.mixture import MixedLoader, SourceSchedule
+from internvideo.data.opening import (
+    FIRST,
+    ClipRequest,
+    OpenedData,
+    RunContext,
+    Source,
+    open_data,
+)
 from internvideo.data.shard_writer import ShardSummary, write_shards
 from internvideo.data.shards import index_shards
 from internvideo.data.sides import sided_classes
+from internvideo.data.stateless_rng import sample_seed
+from internvideo.data.targets import MultiLabelTarget, Targets, label_target
 from internvideo.data.views import ViewDataset, ViewPlan
 from internvideo.data.windows import (
     WindowConfig,
@@ -56,17 +64,21 @@ __all__ = [
     "ClassMaps",
     "ClipDataset",
     "ClipLoader",
+    "ClipRequest",
     "FeatureFormat",
     "FeatureType",
     "FrameCache",
     "Kinetics710",
     "LabelledVideos",
     "MixedLoader",
+    "MultiLabelTarget",
     "OpenedData",
+    "RunContext",
     "Sample",
     "ShardSummary",
     "Source",
-    "Turns",
+    "Targets",
+    "SourceSchedule",
     "VideoData",
     "ViewDataset",
     "ViewPlan",
@@ -82,6 +94,7 @@ __all__ = [
     "find_vintage",
     "index_shards",
     "is_complete",
+    "label_target",
     "manifest_from_folder",
     "open_data",
     "read_class_maps",

@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 import torch.distributed as dist
-from jaxtyping import UInt8
+from jaxtyping import Float64, UInt8
 from torch import Tensor
 
 from internvideo.errors import DecodeError
@@ -34,31 +34,42 @@ _SHARED_MEMORY = Path("/dev/shm")
 _MB = 1 << 20
 
 Shape = tuple[int, int, int, int]
+Times = Float64[np.ndarray, " _"]  # each record has its own number
 Item = TypeVar("Item")
 
 
 class FrameCache:
     """Frames of the records of one set; `fill` makes one.
 
-    `places[i]` says which of the `shapes` are the frames of record i: records of the same clip,
-    one for each of its sentences, share them.
+    `places[i]` says which of the `shapes` are the frames of record i, and which of the `times`
+    their timestamps in seconds: records of the same clip, one for each of its sentences, share
+    them.
     """
 
     def __init__(
         self,
         shapes: Sequence[Shape | None],
+        times: Sequence[Times | None],
         places: Sequence[int],
         allocate: Callable[[int], UInt8[Tensor, " n"]],
     ) -> None:
         self._places = list(places)
         sizes = [prod(shape) if shape else 0 for shape in shapes]
         self._shapes: list[Shape | None] = list(shapes)
+        self._times = list(times)
         self._starts = [0, *np.cumsum(sizes).tolist()]
         self._bytes = allocate(self._starts[-1])
 
     def frames(self, index: int) -> UInt8[Tensor, "t h w 3"] | None:
         """Show the frames of a record, or None where they could not be decoded; do not write."""
         return self._at(self._places[index])
+
+    def timestamps_s(self, index: int) -> Times:
+        """When each of these frames is shown, in seconds of the video."""
+        times = self._times[self._places[index]]
+        if times is None:
+            raise ValueError(f"record {index} is not in the cache")
+        return times
 
     def _at(self, place: int) -> UInt8[Tensor, "t h w 3"] | None:
         shape = self._shapes[place]
@@ -99,10 +110,12 @@ class FrameCache:
         clips = list({record.clip: record for record in records}.values())
         own = range(ranks.index, len(clips), ranks.count)
         with ThreadPoolExecutor(num_threads) as pool:
-            found = list(pool.map(lambda place: _shape(clips[place], short_side_px), own))
+            found = list(pool.map(lambda place: _measure(clips[place], short_side_px), own))
         shapes: list[Shape | None] = [None] * len(clips)
+        times: list[Times | None] = [None] * len(clips)
         for index, part in enumerate(ranks.gather(found)):
-            shapes[index :: ranks.count] = part
+            shapes[index :: ranks.count] = [shape for shape, _ in part]
+            times[index :: ranks.count] = [shown for _, shown in part]
         needed_mb = -(-sum(prod(shape) for shape in shapes if shape) // _MB)
         in_shared_memory = shared or ranks.count > 1
         room_mb = min(ranks.gather(_room_mb(budget_mb) if in_shared_memory else budget_mb))
@@ -117,7 +130,7 @@ class FrameCache:
                 else f"{_SHARED_MEMORY} has {room_mb}",
             )
             return None
-        cache = cls(shapes, places, _in_shared_memory if shared else ranks.allocate)
+        cache = cls(shapes, times, places, _in_shared_memory if shared else ranks.allocate)
         with ThreadPoolExecutor(num_threads) as pool:
             jobs = [pool.submit(cache._decode, i, clips[i], short_side_px) for i in own]
             for done, job in enumerate(jobs, 1):
@@ -203,15 +216,17 @@ def frames_of(record: Record, video: OpenVideo) -> range:
     return range(first, last)
 
 
-def _shape(record: Record, short_side_px: int | None) -> Shape | None:
+def _measure(record: Record, short_side_px: int | None) -> tuple[Shape, Times] | tuple[None, None]:
+    """Shape of a record's frames once decoded, and their timestamps."""
     try:
         with open_video(record) as video:
             part = frames_of(record, video)
             first = video.frames(part[:1], short_side_px=short_side_px).frames
+            times = video.timestamps_s[part.start : part.stop]
     except DecodeError:
-        return None
+        return None, None
     _, height, width, _ = first.shape
-    return len(part), height, width, 3
+    return (len(part), height, width, 3), times
 
 
 def _room_mb(budget_mb: int) -> int:

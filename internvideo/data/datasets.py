@@ -12,22 +12,24 @@ from __future__ import annotations
 import inspect
 import logging
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Int64, UInt8
+from jaxtyping import Float64, Int64, UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
 from internvideo.data.annotations import ANNOTATIONS
 from internvideo.data.cache import FrameCache, frames_of
-from internvideo.data.draws import Purpose, draw, generator, sample_seed
 from internvideo.data.sides import mirrored, sided_classes
+from internvideo.data.stateless_rng import Purpose, draw, generator, sample_seed
+from internvideo.data.targets import Targets
 from internvideo.errors import ConfigError, DecodeError, TrainingError, unknown_name
-from internvideo.values import Annotations, Record
+from internvideo.values import Annotations, ClipBatch, Preprocessing, Record, View
 from internvideo.video import open_video, storage
 from internvideo.video.augment import AugmentConfig, distort, erase
 from internvideo.video.sampling import pretraining_window, uniform_test, uniform_training
@@ -35,7 +37,6 @@ from internvideo.video.transforms import (
     Crop,
     centre_crop,
     flip,
-    random_flip,
     random_multi_scale_crop,
     random_resized_crop,
     resize,
@@ -128,6 +129,17 @@ class VideoData:
                 "or more, rising, and dense windows (segments have no stride)"
             )
 
+    def preprocessing(self, *, num_frames: int, side_px: int, **fields: Any) -> Preprocessing:
+        """Describe a model's clips as evaluation on these data sees them; `fields` say the rest."""
+        return Preprocessing(
+            num_frames=num_frames,
+            side_px=side_px,
+            crop=self.eval_crop,
+            sampling=self.sampling,
+            stride_frames=self.stride_frames,
+            **fields,
+        )
+
     @property
     def source_path(self) -> Path:
         """Where the annotations are."""
@@ -191,13 +203,14 @@ class VideoData:
 class Sample:
     """Views of one video; none where the video cannot be decoded and may not be replaced.
 
-    `broken` names the videos that were tried in vain, with the reasons.
+    `targets` has those of each view. `broken` names the videos that were tried in vain, with the
+    reasons.
     """
 
     views: UInt8[Tensor, "v t h w 3"]
     seeds: Int64[Tensor, " v"]
     source: str
-    label: int | None
+    targets: tuple[Mapping[str, Tensor], ...] = ()
     caption: str | None = None
     broken: tuple[tuple[str, str], ...] = ()
 
@@ -214,6 +227,7 @@ class ClipDataset:
         side_px: int,
         training: bool,
         seed: int = 0,
+        targets: Targets | None = None,
         cache: FrameCache | None = None,
     ) -> None:
         if not annotations.records:
@@ -227,12 +241,12 @@ class ClipDataset:
         self.side_px = side_px
         self.training = training
         self.seed = seed
+        self.targets = targets
         self.cache = cache
         self.num_views = config.views_per_video if training else 1
         self.shard_numbers = _shard_numbers(self.records) if config.shards_at_a_time else None
-        self.is_labelled = all(len(record.labels) == 1 for record in self.records)
         self.is_captioned = all(_sentences(record) for record in self.records)
-        if training and config.flip and self.is_labelled:
+        if training and config.flip:
             _warn_of_sides(self.classes)
 
     def __len__(self) -> int:
@@ -259,17 +273,23 @@ class ClipDataset:
             candidate = self._candidate(index, epoch, attempt)
             record = self.records[candidate]
             try:
-                frames = self._window(candidate, generator(Purpose.WINDOW, self.seed, epoch, index))
+                rng = generator(Purpose.WINDOW, self.seed, epoch, index)
+                frames, times = self._window(candidate, rng)
             except DecodeError as error:
                 broken.append((str(record.video), str(error)))
                 continue
-            views = torch.stack([self._view(frames, rng) for rng in self._draws(epoch, index)])
+            made = [self._view(frames, rng) for rng in self._draws(epoch, index)]
+            views = torch.stack([pixels for pixels, *_ in made])
+            cuts = [
+                View(timestamps_s=times, crop_xyxy=crop, mirrored=is_mirrored or is_flipped)
+                for _, crop, is_flipped in made
+            ]
             caption = self._caption(record, epoch, index) if self.is_captioned else None
             return Sample(
                 views=flip(views) if is_mirrored else views,
                 seeds=torch.tensor(seeds),
                 source=str(record.video),
-                label=record.label if self.is_labelled else None,
+                targets=tuple(self._targets(record, cut) for cut in cuts),
                 caption=mirrored(caption) if caption and is_mirrored else caption,
                 broken=tuple(broken),
             )
@@ -282,13 +302,28 @@ class ClipDataset:
             views=torch.empty(0, self.num_frames, self.side_px, self.side_px, 3, dtype=torch.uint8),
             seeds=torch.empty(0, dtype=torch.int64),
             source=str(self.records[index].video),
-            label=None,
             broken=tuple(broken),
+        )
+
+    def collate(self, samples: Sequence[Sample]) -> ClipBatch:
+        """Join samples into one batch, the views of a video next to each other."""
+        of_views = [sample for sample in samples for _ in range(len(sample.views))]
+        targets = [target for sample in samples for target in sample.targets]
+        captions = tuple(s.caption for s in of_views if s.caption is not None)
+        return ClipBatch(
+            frames=torch.cat([sample.views for sample in samples]),
+            seeds=torch.cat([sample.seeds for sample in samples]),
+            sources=tuple(sample.source for sample in of_views),
+            targets={} if self.targets is None else self.targets.collate(targets),
+            captions=captions if self.is_captioned else None,
         )
 
     def captions_of(self, index: int) -> tuple[str, ...]:
         """What is truly said of a record, in the order of the annotations."""
         return _sentences(self.records[index])
+
+    def _targets(self, record: Record, view: View) -> Mapping[str, Tensor]:
+        return {} if self.targets is None else self.targets.make(record, view)
 
     def _is_mirrored(self, epoch: int, index: int) -> bool:
         """Draw whether all views of a captioned record are mirrored, and so its sentences."""
@@ -307,16 +342,20 @@ class ClipDataset:
         number = draw(Purpose.REPLACEMENT, self.seed, epoch, index, attempt)
         return int(number) % len(self.records)
 
-    def _window(self, index: int, rng: np.random.Generator) -> UInt8[Tensor, "t h w 3"]:
-        """Decode, or take from the cache, the frames of one window."""
+    def _window(
+        self, index: int, rng: np.random.Generator
+    ) -> tuple[UInt8[Tensor, "t h w 3"], Float64[Tensor, " t"]]:
+        """Decode, or take from the cache, the frames of one window, and when each is shown."""
         cached = None if self.cache is None else self.cache.frames(index)
-        if cached is not None:
-            return cached[self._frame_order(len(cached), rng)]
+        if self.cache is not None and cached is not None:
+            order = self._frame_order(len(cached), rng)
+            return cached[order], torch.from_numpy(self.cache.timestamps_s(index)[order])
         record = self.records[index]
         with open_video(record) as video:
             part = frames_of(record, video)
             numbers = [part[i] for i in self._frame_order(len(part), rng)]
-            return video.frames(numbers, short_side_px=self.short_side_px).frames
+            clip = video.frames(numbers, short_side_px=self.short_side_px)
+            return clip.frames, torch.from_numpy(video.timestamps_s[numbers])
 
     def _frame_order(self, available: int, rng: np.random.Generator) -> list[int]:
         numbers = self._frame_numbers(available, rng)
@@ -348,17 +387,23 @@ class ClipDataset:
 
     def _view(
         self, frames: UInt8[Tensor, "t h w 3"], rng: np.random.Generator
-    ) -> UInt8[Tensor, "t s s 3"]:
-        crop = self._crop(*frames.shape[1:3], rng)
+    ) -> tuple[UInt8[Tensor, "t s s 3"], tuple[float, float, float, float], bool]:
+        """Cut one view out; beside it the crop in fractions, and whether the view was flipped."""
+        height, width = frames.shape[1:3]
+        crop = self._crop(height, width, rng)
         augment = self.config.augment if self.training else None
         if augment and not augment.after_crop:
             frames = distort(frames, augment, rng)
         view = resize(crop.of(frames), self.side_px, self.side_px)
-        if self.training and self.config.flip and not self.is_captioned:
-            view = random_flip(view, rng)
+        draws_flip = self.training and self.config.flip and not self.is_captioned
+        is_flipped = draws_flip and bool(rng.random() < 0.5)
+        view = flip(view) if is_flipped else view
         if augment and augment.after_crop:
             view = distort(view, augment, rng)
-        return erase(view, augment, rng) if augment else view
+        view = erase(view, augment, rng) if augment else view
+        right, bottom = crop.left + crop.width, crop.top + crop.height
+        xyxy = (crop.left / width, crop.top / height, right / width, bottom / height)
+        return view, xyxy, is_flipped
 
     def _crop(self, height: int, width: int, rng: np.random.Generator) -> Crop:
         if not self.training:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from internvideo.data.annotations.manifest import SPLITS, write_manifest
 from internvideo.data.datasets import VideoData
-from internvideo.data.draws import Purpose, draw
+from internvideo.data.stateless_rng import Purpose, draw
 from internvideo.errors import AnnotationError, ConfigError
 from internvideo.values import Annotations, Record
 from internvideo.video import scan_files

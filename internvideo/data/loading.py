@@ -21,14 +21,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Int64, UInt8
 from numpy.typing import NDArray
-from torch import Tensor
 from torch.utils.data import DataLoader, get_worker_info
 
 from internvideo.data.broken import BrokenVideos
 from internvideo.data.datasets import ClipDataset
-from internvideo.data.draws import permutation, permutation_in_blocks
+from internvideo.data.stateless_rng import permutation, permutation_in_blocks
 from internvideo.errors import ConfigError, InternVideoError, TrainingError
 from internvideo.values import ClipBatch, Share
 
@@ -37,7 +35,7 @@ _log = logging.getLogger(__name__)
 # How long a dead worker may go unnoticed.
 _LIVENESS_CHECK_S = 2.0
 
-Work = list[tuple[int, int]]  # (sample, epoch) of one micro-batch
+MicroBatch = list[tuple[int, int]]  # (sample, epoch) of each of its videos
 
 
 class ClipLoader:
@@ -105,7 +103,7 @@ class ClipLoader:
 
     def batches(self, first_step: int = 0) -> Generator[list[ClipBatch], None, None]:
         """Yield this rank's micro-batches of every step from `first_step` on, without end."""
-        stream = self._stream(self._work_from(first_step))
+        stream = self._stream(self._micro_batches(first_step))
         while True:
             yield [next(stream) for _ in range(self.accumulation)]
 
@@ -122,7 +120,7 @@ class ClipLoader:
             if len(batch):
                 yield batch
 
-    def _work_from(self, first_step: int) -> Iterator[Work]:
+    def _micro_batches(self, first_step: int) -> Iterator[MicroBatch]:
         dataset = self.dataset
         order = lru_cache(maxsize=2)(self._order)
         per_rank = self._videos // self.share.count
@@ -141,12 +139,12 @@ class ClipLoader:
             return permutation(dataset.seed, epoch, len(dataset))
         return permutation_in_blocks(dataset.seed, epoch, dataset.shard_numbers, together)
 
-    def _stream(self, work: Iterable[Work]) -> Iterator[ClipBatch]:
+    def _stream(self, micro_batches: Iterable[MicroBatch]) -> Iterator[ClipBatch]:
         samples = _Samples(self.dataset, max(1, self._options["num_workers"]))
         loader = DataLoader(
             samples,  # pyrefly: ignore[bad-argument-type]
             batch_size=None,
-            sampler=work,
+            sampler=micro_batches,
             collate_fn=_unchanged,
             generator=torch.Generator(),  # or it would advance the global one
             **self._options,
@@ -154,20 +152,15 @@ class ClipLoader:
         loaded = iter(loader)
         while True:
             try:
-                batch = self._next(loaded, samples)
+                found = self._next(loaded, samples)
             except StopIteration:
                 return
-            if batch.failure is not None:
-                raise batch.failure
-            for source, reason in batch.broken:
+            if found.failure is not None:
+                raise found.failure
+            for source, reason in found.broken:
                 self.broken.add(source, reason)
-            yield ClipBatch(
-                frames=batch.frames,
-                seeds=batch.seeds,
-                sources=tuple(batch.sources),
-                labels=batch.labels,
-                captions=batch.captions,
-            )
+            assert found.batch is not None
+            yield found.batch
 
     def _next(self, loaded: Iterator[_Loaded], samples: _Samples) -> _Loaded:
         started = time.monotonic()
@@ -191,13 +184,9 @@ class ClipLoader:
 
 
 class _Loaded(NamedTuple):
-    """What comes back from a worker; pinning memory keeps named tuples but not our dataclasses."""
+    """What comes back from a worker: a batch, or what went wrong."""
 
-    frames: UInt8[Tensor, "b t h w 3"] | None
-    seeds: Int64[Tensor, " b"] | None = None
-    labels: Int64[Tensor, " b"] | None = None
-    sources: tuple[str, ...] = ()
-    captions: tuple[str, ...] | None = None
+    batch: ClipBatch | None
     broken: tuple[tuple[str, str], ...] = ()
     failure: InternVideoError | None = None
 
@@ -210,30 +199,21 @@ class _Samples:
         # Process and sample that each worker is at; read when one of them dies.
         self._at = torch.full((num_workers, 2), -1).share_memory_()
 
-    def __getitem__(self, work: Work) -> _Loaded:
+    def __getitem__(self, micro_batch: MicroBatch) -> _Loaded:
         samples = []
-        for index, epoch in work:
-            self._note(index)
-            try:
+        try:
+            for index, epoch in micro_batch:
+                self._note(index)
                 samples.append(self._dataset.sample(index, epoch))
-            except InternVideoError as error:
-                return _Loaded(None, failure=error)
-            except Exception as error:
-                error.add_note(f"while loading {self._dataset.records[index].video}")
-                raise
+            batch = self._dataset.collate(samples)
+        except InternVideoError as error:
+            return _Loaded(None, failure=error)
+        except Exception as error:
+            error.add_note(f"while loading {self._dataset.records[index].video}")
+            raise
         self._note(-1)
-        captions = [
-            s.caption for s in samples for _ in range(len(s.views)) if s.caption is not None
-        ]
-        labels = [s.label for s in samples for _ in range(len(s.views)) if s.label is not None]
-        return _Loaded(
-            frames=torch.cat([sample.views for sample in samples]),
-            seeds=torch.cat([sample.seeds for sample in samples]),
-            labels=torch.tensor(labels, dtype=torch.int64) if self._dataset.is_labelled else None,
-            sources=tuple(s.source for s in samples for _ in range(len(s.views))),
-            captions=tuple(captions) if self._dataset.is_captioned else None,
-            broken=tuple(found for sample in samples for found in sample.broken),
-        )
+        broken = tuple(found for sample in samples for found in sample.broken)
+        return _Loaded(batch, broken=broken)
 
     def in_progress(self) -> str:
         """Name the videos of the workers that are gone, or else of all."""

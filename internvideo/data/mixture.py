@@ -2,8 +2,8 @@
 
 Source: InternVideo, section 3.1, trains on a batch of videos and a batch of images alternately.
 Which source a step uses depends on its number and the weights alone, so all ranks agree and a run
-resumes from its step. The turns follow Tijdeman 1980, "The chairman assignment problem": after any
-number of steps each source has had its share to within less than one step.
+resumes from its step. The schedule follows Tijdeman 1980, "The chairman assignment problem": after
+any number of steps each source has had its share to within less than one step.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ class Batches(Protocol):
         ...
 
 
-class Turns:
+class SourceSchedule:
     """Which of several sources each step uses, in shares as given by positive weights.
 
-    >>> turns = Turns({"video": 2, "image": 1})
-    >>> [turns.source_of(step) for step in range(6)]
+    >>> schedule = SourceSchedule({"video": 2, "image": 1})
+    >>> [schedule.source_of(step) for step in range(6)]
     ['video', 'image', 'video', 'video', 'image', 'video']
     """
 
@@ -45,41 +45,41 @@ class Turns:
         if not weights:
             raise ConfigError("a mixture of nothing; give at least one source")
         self.names = tuple(weights)
-        # Decimal fractions as written, so that 0.1 is a tenth and the turns repeat after few steps.
+        # Decimal fractions as written, so that 0.1 is a tenth and the schedule repeats soon.
         exact = [Fraction(str(weight)) for weight in weights.values()]
         common = lcm(*(weight.denominator for weight in exact))
         whole = [int(weight * common) for weight in exact]
         self._weights = [weight // gcd(*whole) for weight in whole]
         self._period = sum(self._weights)
         self._counts = [0] * len(whole)
-        self._turns: list[int] = []  # the sources of the first steps, as far as asked for
+        self._sources: list[int] = []  # the sources of the first steps, as far as asked for
 
     def source_of(self, step: int) -> str:
         """Name the source of a step."""
         place = step % self._period
         self._look_ahead(place + 1)
-        return self.names[self._turns[place]]
+        return self.names[self._sources[place]]
 
     def steps_before(self, step: int) -> dict[str, int]:
         """Count the steps of each source before `step`."""
         periods, rest = divmod(step, self._period)
         self._look_ahead(rest)
-        turns = Counter(self._turns[:rest])
+        taken = Counter(self._sources[:rest])
         return {
-            name: periods * weight + turns[place]
+            name: periods * weight + taken[place]
             for place, (name, weight) in enumerate(zip(self.names, self._weights, strict=True))
         }
 
     def _look_ahead(self, count: int) -> None:
-        while len(self._turns) < count:
+        while len(self._sources) < count:
             turn = self._next()
             self._counts[turn] += 1
-            self._turns.append(turn)
+            self._sources.append(turn)
 
     def _next(self) -> int:
         """Choose, among the sources that are due, the one that would first be late."""
         slack = max(1, 2 * len(self._weights) - 2)
-        step = len(self._turns) + 1
+        step = len(self._sources) + 1
         # How much of a step each source lacks, in 1 / (slack * period).
         lacks = [
             slack * (weight * step - count * self._period)
@@ -109,18 +109,18 @@ class MixedLoader:
         if missing:
             raise ConfigError(f"no weight for {missing[0]!r}; give one for each source")
         self.loaders = dict(loaders)
-        self.turns = Turns({name: weights[name] for name in loaders})
+        self.schedule = SourceSchedule({name: weights[name] for name in loaders})
 
     def source_of(self, step: int) -> str:
         """Name the source of a step, the same on all ranks."""
-        return self.turns.source_of(step)
+        return self.schedule.source_of(step)
 
     def batches(self, first_step: int = 0) -> Generator[list[ClipBatch], None, None]:
         """Yield the micro-batches of every step from `first_step` on, without end.
 
         Closing the iterator ends the workers of all loaders.
         """
-        before = self.turns.steps_before(first_step)
+        before = self.schedule.steps_before(first_step)
         streams = {name: loader.batches(before[name]) for name, loader in self.loaders.items()}
         step = first_step
         try:

@@ -7,16 +7,19 @@ import json
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from internvideo.data.cache import FrameCache
 from internvideo.data.datasets import ClipDataset, VideoData
 from internvideo.data.loading import ClipLoader
 from internvideo.data.mixture import MixedLoader
+from internvideo.data.targets import Targets
 from internvideo.errors import ConfigError
-from internvideo.values import Annotations, ClipBatch, Record, Share
+from internvideo.values import Annotations, ClipBatch, Preprocessing, Record, Share
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +47,35 @@ class Source:
                 raise ConfigError(f"{name} {value} of a source is below 1")
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class ClipRequest:
+    """What a stage asks of its data: which videos, clips for which model, how many, with what.
+
+    `batch_size` counts clips of one optimiser step over all ranks; each view of a training clip
+    costs what one evaluation clip costs.
+    """
+
+    videos: VideoData
+    preprocessing: Preprocessing
+    batch_size: int
+    accumulation: int = 1
+    targets: Targets | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class RunContext:
+    """What all parts of one run share: its seed, this process's place in it, its folder.
+
+    `others` are the further sources of clips, by name.
+    """
+
+    seed: int
+    share: Share
+    device: torch.device
+    folder: Path
+    others: Mapping[str, Source] = field(default_factory=dict)
+
+
 FIRST = "first"  # name of what a run's `data` describes, beside its other sources
 
 
@@ -53,7 +85,7 @@ class OpenedData:
 
     train: dict[str, ClipLoader]
     weights: dict[str, float]
-    held_back: ClipLoader
+    held_out: ClipLoader
     facts: dict[str, Any]
     classes: tuple[str, ...]
 
@@ -72,25 +104,13 @@ class OpenedData:
             loader.broken.restore(state.get(name, []))
 
 
-def open_data(
-    config: VideoData,
-    *,
-    num_frames: int,
-    side_px: int,
-    batch_size: int,
-    share: Share,
-    others: Mapping[str, Source] | None = None,
-    accumulation: int = 1,
-    seed: int = 0,
-    broken_file: Path | None = None,
-    pin_memory: bool = False,
-) -> OpenedData:
+def open_data(request: ClipRequest, context: RunContext) -> OpenedData:
     """Read the annotations, fill the caches where asked for, and make the loaders.
 
     Raises:
         ConfigError, AnnotationError: If a split is empty, or no video is where it should be.
     """
-    others = dict(others or {})
+    config, seen = request.videos, request.preprocessing
     first = Source(data=config)
 
     def loader(source: Source, part: Annotations, *, training: bool) -> ClipLoader:
@@ -100,35 +120,35 @@ def open_data(
         dataset = ClipDataset(
             part,
             source.data,
-            num_frames=source.num_frames or num_frames,
-            side_px=side_px,
+            num_frames=source.num_frames or seen.num_frames,
+            side_px=seen.side_px,
             training=training,
-            seed=seed,
+            seed=context.seed,
+            targets=request.targets,
         )
-        dataset.cache = _filled_cache(source.data, dataset, share)
+        dataset.cache = _filled_cache(source.data, dataset, context.share)
         return ClipLoader(
             dataset,
-            # Each view of a training clip costs what one evaluation clip costs.
-            batch_size=source.batch_size or batch_size,
-            share=share,
-            accumulation=accumulation,
+            batch_size=source.batch_size or request.batch_size,
+            share=context.share,
+            accumulation=request.accumulation,
             num_workers=source.data.num_workers,
-            broken_file=broken_file,
-            pin_memory=pin_memory,
+            broken_file=context.folder / "broken.jsonl",
+            pin_memory=context.device.type == "cuda",
         )
 
     annotations = config.read()
-    held_back = config.select(annotations, training=False)
+    held_out = config.select(annotations, training=False)
     train = {FIRST: loader(first, config.select(annotations, training=True), training=True)}
-    for name, source in others.items():
+    for name, source in context.others.items():
         whole = replace(source, data=replace(source.data, held_back_share=0.0))
         part = whole.data.select(whole.data.read(), training=True)
         train[name] = loader(whole, part, training=True)
     return OpenedData(
         train=train,
-        weights={FIRST: 1.0} | {name: source.weight for name, source in others.items()},
-        held_back=loader(first, held_back, training=False),
-        facts=_facts(train, held_back),
+        weights={FIRST: 1.0} | {name: source.weight for name, source in context.others.items()},
+        held_out=loader(first, held_out, training=False),
+        facts=_facts(train, held_out),
         classes=annotations.classes,
     )
 
@@ -151,10 +171,10 @@ def _filled_cache(config: VideoData, dataset: ClipDataset, share: Share) -> Fram
     )
 
 
-def _facts(train: Mapping[str, ClipLoader], held_back: Annotations) -> dict[str, Any]:
+def _facts(train: Mapping[str, ClipLoader], held_out: Annotations) -> dict[str, Any]:
     facts: dict[str, Any] = {
-        "held_back_videos": len(held_back.records),
-        "held_back_sha256": _digest(held_back.records),
+        "held_back_videos": len(held_out.records),
+        "held_back_sha256": _digest(held_out.records),
     }
     for name, loader in train.items():
         records, prefix = loader.dataset.records, "" if name == FIRST else f"{name}_"

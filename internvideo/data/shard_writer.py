@@ -18,7 +18,6 @@ from itertools import takewhile
 from pathlib import Path
 from typing import IO
 
-from internvideo.data.draws import permutation
 from internvideo.data.shard_index import (
     INDEX_NAME,
     Shard,
@@ -29,6 +28,7 @@ from internvideo.data.shard_index import (
     shard_line,
 )
 from internvideo.data.shard_scan import media_suffix
+from internvideo.data.stateless_rng import permutation
 from internvideo.errors import AnnotationError, ConfigError, DecodeError
 from internvideo.values import Annotations, Member, Record
 from internvideo.video import open_video, storage

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from internvideo.data.cache import frames_of
 from internvideo.data.datasets import ClipDataset, Sample, VideoData
-from internvideo.data.draws import sample_seed
+from internvideo.data.stateless_rng import sample_seed
 from internvideo.errors import ConfigError, DecodeError
 from internvideo.values import Annotations, Record
 from internvideo.video import open_video
@@ -124,7 +124,6 @@ class ViewDataset(ClipDataset):
             views=views,
             seeds=torch.tensor(seeds, dtype=torch.int64),
             source=str(record.video),
-            label=record.label if self.is_labelled and len(views) else None,
             broken=broken,
         )
 

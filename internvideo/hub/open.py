@@ -86,7 +86,7 @@ def load_recogniser(source: str | Path, *, averaged: bool = False) -> Recognitio
     if not isinstance(found.model, CoordinatedClassifier | VideoClassifier):
         raise CheckpointError(
             f"{source}: holds a {found.kind} model, which knows no classes; take the checkpoint "
-            "of a post-pretraining or coordination run"
+            "of an action-recognition or coordination run"
         )
     if not found.classes:
         raise CheckpointError(f"{source}: no labels.json, without which scores have no names")

@@ -18,7 +18,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from pydantic import TypeAdapter, ValidationError
@@ -37,7 +37,8 @@ from internvideo.heads import (
     VideoClassifierConfig,
 )
 from internvideo.models import (
-    DecoderConfig,
+    AutoencoderConfig,
+    MaskedAutoencoder,
     MaskedEncoder,
     MaskedEncoderConfig,
     MultimodalEncoder,
@@ -49,26 +50,17 @@ from internvideo.models import (
 )
 from internvideo.text import Tokenizer
 from internvideo.tiny import (
-    MaskedFrontEndConfig,
+    TinyAutoencoderConfig,
     TinyMultimodalConfig,
     build_masked_autoencoder,
     build_multimodal,
 )
-from internvideo.values import IMAGENET_MEAN, IMAGENET_STD
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AutoencoderConfig:
-    """Encoder A with the decoder of its pretraining."""
-
-    encoder: MaskedEncoderConfig = field(default_factory=MaskedEncoderConfig)
-    front_end: MaskedFrontEndConfig | None = None
-    decoder: DecoderConfig = field(default_factory=DecoderConfig)
-
+from internvideo.values import Preprocessing
 
 ModelConfig = (
     MaskedEncoderConfig
     | AutoencoderConfig
+    | TinyAutoencoderConfig
     | VideoClassifierConfig
     | CoordinatedClassifierConfig
     | QuestionAnswererConfig
@@ -83,6 +75,10 @@ KINDS: dict[str, tuple[type[ModelConfig], Callable[[Any], nn.Module]]] = {
     "masked-encoder": (MaskedEncoderConfig, MaskedEncoder),
     "masked-autoencoder": (
         AutoencoderConfig,
+        lambda config: MaskedAutoencoder(config.encoder, config.decoder),
+    ),
+    "tiny-masked-autoencoder": (
+        TinyAutoencoderConfig,
         lambda config: build_masked_autoencoder(config.encoder, config.decoder, config.front_end),
     ),
     "video-classifier": (VideoClassifierConfig, VideoClassifier),
@@ -96,30 +92,6 @@ KINDS: dict[str, tuple[type[ModelConfig], Callable[[Any], nn.Module]]] = {
     ),
     "viclip": (ViclipConfig, Viclip),
 }
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Preprocessing:
-    """What clips a model was made for: how frames are taken, cut out and normalised.
-
-    `crop` is the share of the short side that the model sees.
-    """
-
-    num_frames: int = 16
-    side_px: int = 224
-    mean: tuple[float, float, float] = IMAGENET_MEAN
-    std: tuple[float, float, float] = IMAGENET_STD
-    crop: float = 1.0
-    sampling: Literal["dense", "segments"] = "dense"
-    stride_frames: int = 4
-
-    def __post_init__(self) -> None:
-        if min(self.num_frames, self.side_px, self.stride_frames) < 1 or not 0 < self.crop <= 1:
-            raise ConfigError(
-                f"preprocessing takes {self.num_frames} frames, {self.stride_frames} apart, of "
-                f"{self.side_px} px from {self.crop} of the short side; all are positive and the "
-                "crop at most 1"
-            )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -8,6 +8,7 @@ from internvideo.metrics.captioning import (
 from internvideo.metrics.classification import (
     choice_scores,
     confusion_matrix,
+    mean_average_precision,
     mean_class_accuracy,
     merge_views,
     prompt_probabilities,
@@ -50,7 +51,7 @@ from internvideo.metrics.spatiotemporal_localization import (
     BoxRows,
     best_rows_of_frames,
     frame_average_precision,
-    mean_average_precision,
+    mean_over_classes,
     paired_iou,
 )
 from internvideo.metrics.temporal_localization import (
@@ -91,6 +92,7 @@ __all__ = [
     "frame_average_precision",
     "highlight_metrics",
     "mean_average_precision",
+    "mean_over_classes",
     "mean_class_accuracy",
     "merge_views",
     "moment_retrieval_metrics",

@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from einops import einsum
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from internvideo.metrics.retrieval import ranks
@@ -32,6 +32,41 @@ def mean_class_accuracy(scores: Float[Tensor, "b y"], labels: Int64[Tensor, " b"
     right = (ranks(scores, labels) == 0).double()
     accuracies = [right[labels == label].mean() for label in labels.unique()]
     return float(torch.stack(accuracies).mean()) if accuracies else float("nan")
+
+
+def mean_average_precision(
+    scores: Float[Tensor, "b y"],
+    positive: Bool[Tensor, "b y"],
+    *,
+    num_positive: Float[Tensor, " y"] | None = None,
+) -> float:
+    """Average, over the classes that occur, the precision at the rank of each positive video.
+
+    Videos of equal score share the lower rank. Charades' measure, but for classes that never occur.
+
+    Args:
+        scores: Of each video for each class; one that is NaN is behind all others.
+        positive: Whether a video shows a class.
+        num_positive: Positive videos of each class where some have no row, not being decodable;
+            such a video is never found.
+
+    Returns:
+        From 0 to 1; NaN where no class occurs.
+    """
+    totals = positive.sum(0) if num_positive is None else num_positive
+    precisions = []
+    for column, shown, total in zip(scores.T, positive.T, totals.tolist(), strict=True):
+        if not total:
+            continue
+        column = column.double().nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
+        found = column[shown]
+        # How many of all, and of the positive ones, score at least as high as each positive one.
+        above, right = (
+            len(some) - torch.searchsorted(some.sort().values, found) for some in (column, found)
+        )
+        counts = found > -torch.inf
+        precisions.append(float((right[counts] / above[counts]).sum()) / total)
+    return sum(precisions) / len(precisions) if precisions else float("nan")
 
 
 def confusion_matrix(

@@ -106,7 +106,7 @@ def frame_average_precision(
     }
 
 
-def mean_average_precision(average_precision: dict[int, float]) -> float:
+def mean_over_classes(average_precision: dict[int, float]) -> float:
     """Mean over the classes that have ground truth; NaN where none has."""
     values = [value for value in average_precision.values() if not np.isnan(value)]
     return float(np.mean(values)) if values else float("nan")

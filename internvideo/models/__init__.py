@@ -38,6 +38,7 @@ from internvideo.models.layers import (
     Mlp,
 )
 from internvideo.models.masked_autoencoder import (
+    AutoencoderConfig,
     DecoderConfig,
     MaskedAutoencoder,
 )
@@ -112,6 +113,7 @@ from internvideo.models.viclip import (
 
 __all__ = [
     "Attention",
+    "AutoencoderConfig",
     "Block",
     "CLIPS",
     "CaptionDecoder",

@@ -9,7 +9,7 @@ tokens after they have been read; the numbers are the same.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float, Int64, Shaped
@@ -42,6 +42,14 @@ class DecoderConfig:
 
     def __post_init__(self) -> None:
         check_blocks("decoder", self.width, self.depth, self.num_heads)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AutoencoderConfig:
+    """Encoder A with the decoder of its pretraining."""
+
+    encoder: MaskedEncoderConfig = field(default_factory=MaskedEncoderConfig)
+    decoder: DecoderConfig = field(default_factory=DecoderConfig)
 
 
 class Decoder(nn.Module):

@@ -7,6 +7,7 @@ from internvideo.objectives.captioning import (
 from internvideo.objectives.classification import (
     balanced_class_weights,
     classification_loss,
+    multi_label_loss,
 )
 from internvideo.objectives.contrastive import (
     MAX_LOGIT_SCALE,
@@ -67,6 +68,7 @@ __all__ = [
     "evidential_uncertainty",
     "matched_contrastive_loss",
     "mean_baseline_error",
+    "multi_label_loss",
     "per_sample_error",
     "pixel_targets",
     "queue_contrastive_loss",

@@ -1,4 +1,4 @@
-"""Cross-entropy of classes, given as labels or as shares of several classes.
+"""Cross-entropy of classes: one label a clip, shares of several classes, or several labels.
 
 Source: `SoftTargetCrossEntropy` and `LabelSmoothingCrossEntropy` of VideoMAE's fine-tuning.
 Shapes: logits (b, y), in float32 whatever the network's precision; targets (b) or (b, y).
@@ -45,6 +45,14 @@ def classification_loss(
             reduction="none",
         )
         return costs.mean()
+
+
+def multi_label_loss(
+    logits: Float[Tensor, "b y"], labels: Float[Tensor, "b y"]
+) -> Float[Tensor, ""]:
+    """Mean binary cross-entropy of every class in every clip; labels are zeros and ones."""
+    with torch.autocast(logits.device.type, enabled=False):
+        return F.binary_cross_entropy_with_logits(logits.float(), labels.float())
 
 
 def balanced_class_weights(counts: Sequence[int]) -> Float[Tensor, " y"]:

@@ -16,7 +16,8 @@ from internvideo.recipes.tiny_recognition import (
     post_pretrain_tiny_playground_b,
 )
 from internvideo.runs.run import Run
-from internvideo.stages import CoordinationTraining, PostPretraining
+from internvideo.stages import CoordinationTraining
+from internvideo.tasks import ActionRecognitionTraining
 from internvideo.training import OptimiserConfig, TrainingConfig
 
 _K710 = 658_340  # videos of an epoch
@@ -90,7 +91,9 @@ def coordinate_tiny_playground() -> Run:
 def _stage(
     a: Run, b: Run, coordination: CoordinationConfig, *, dropout: float = 0.9
 ) -> CoordinationTraining:
-    assert isinstance(a.stage, PostPretraining) and isinstance(b.stage, PostPretraining)
+    assert isinstance(a.stage, ActionRecognitionTraining) and isinstance(
+        b.stage, ActionRecognitionTraining
+    )
     (mean_a, std_a), (mean_b, std_b) = a.stage.normalisation, b.stage.normalisation
     return CoordinationTraining(
         masked=f"runs/{a.name}",

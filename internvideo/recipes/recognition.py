@@ -16,7 +16,7 @@ from internvideo.data import VideoData
 from internvideo.heads import VideoClassifierConfig
 from internvideo.models import ENCODERS, UNIFORMERS
 from internvideo.runs.run import Run
-from internvideo.stages import PostPretraining
+from internvideo.tasks import ActionRecognitionTraining
 from internvideo.training import MixingConfig, OptimiserConfig, TrainingConfig
 from internvideo.video.augment import AugmentConfig
 
@@ -142,7 +142,7 @@ def _videomae(row: _VideoMAE) -> Run:
     encoder = replace(ENCODERS[row.size], final_norm=False, drop_path=row.drop_path)
     return Run(
         name=row.name,
-        stage=PostPretraining(
+        stage=ActionRecognitionTraining(
             model=VideoClassifierConfig(
                 encoder=encoder, num_classes=row.corpus.num_classes, dropout=row.dropout
             ),
@@ -175,7 +175,7 @@ def _uniformer(row: _UniFormer) -> Run:
     clip = {"base": "ViT-B-16.pt", "large": "ViT-L-14.pt"}[row.size]
     return Run(
         name=row.name,
-        stage=PostPretraining(
+        stage=ActionRecognitionTraining(
             model=VideoClassifierConfig(
                 encoder=UNIFORMERS[row.size],
                 num_classes=row.corpus.num_classes,

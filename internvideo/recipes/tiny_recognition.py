@@ -13,7 +13,8 @@ from internvideo.models import MaskedEncoderConfig, UniFormerConfig
 from internvideo.recipes.masked_pretraining import mae_tiny_actions, mae_tiny_playground
 from internvideo.recipes.multimodal_pretraining import multimodal_tiny_playground
 from internvideo.runs.run import Run
-from internvideo.stages import MaskedPretraining, MultimodalPretraining, PostPretraining
+from internvideo.stages import MaskedPretraining, MultimodalPretraining
+from internvideo.tasks import ActionRecognitionTraining
 from internvideo.tiny import MaskedFrontEndConfig, UniFormerFrontEndConfig
 from internvideo.training import OptimiserConfig, TrainingConfig
 
@@ -21,7 +22,7 @@ from internvideo.training import OptimiserConfig, TrainingConfig
 def post_pretrain_tiny_playground() -> Run:
     """Encoder A names the playground's actions, after mae_tiny_playground; minutes on two cores."""
     run = _tiny("post_pretrain_tiny_playground", mae_tiny_playground(), num_classes=29)
-    assert isinstance(run.stage, PostPretraining)
+    assert isinstance(run.stage, ActionRecognitionTraining)
     # Which way things turn is learned last, the rest within 1,000 steps.
     training = replace(run.training, evaluate_every=1000, checkpoint_every=1000)
     return replace(
@@ -47,7 +48,7 @@ def post_pretrain_tiny_playground_b() -> Run:
     return replace(
         run,
         name="post_pretrain_tiny_playground_b",
-        stage=PostPretraining(model=model, initial_weights=f"runs/{before.name}"),
+        stage=ActionRecognitionTraining(model=model, initial_weights=f"runs/{before.name}"),
         training=replace(run.training, num_steps=600, evaluate_every=200, checkpoint_every=200),
     )
 
@@ -79,7 +80,7 @@ def recognition_tiny_actions() -> Run:
     )
     return Run(
         name="recognition_tiny_actions",
-        stage=PostPretraining(model=model, num_frames=16, label_smoothing=0.1),
+        stage=ActionRecognitionTraining(model=model, num_frames=16, label_smoothing=0.1),
         data=replace(
             mae_tiny_actions().data,
             views_per_video=1,
@@ -96,7 +97,7 @@ def recognition_tiny_actions_a() -> Run:
     run = _tiny(
         "recognition_tiny_actions_a", mae_tiny_actions(), num_classes=10, label_smoothing=0.1
     )
-    assert isinstance(run.stage, PostPretraining)
+    assert isinstance(run.stage, ActionRecognitionTraining)
     stage = replace(run.stage, initial_weights=None, model=_by_saliency(run.stage.model, 16, 128))
     data = replace(run.data, stride_frames=2)
     return replace(run, stage=stage, data=data, training=_by_muon(run.training, num_steps=520))
@@ -111,7 +112,7 @@ def _tiny(name: str, before: Run, *, num_classes: int, label_smoothing: float = 
     )
     return Run(
         name=name,
-        stage=PostPretraining(
+        stage=ActionRecognitionTraining(
             model=model,
             initial_weights=f"runs/{before.name}",
             label_smoothing=label_smoothing,

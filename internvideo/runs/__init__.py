@@ -3,27 +3,25 @@
 from internvideo.runs.description import checkpoint_documents
 from internvideo.runs.execute import build_stage, execute
 from internvideo.runs.finetuning import (
-    PRESETS,
     choose_preset,
+    finetuning_guide,
     finetuning_run,
     measure_cost,
-    open_start,
-    overfit_few_clips,
+    open_source,
 )
 from internvideo.runs.run import Run, from_document, override, read_run, to_document
 
 __all__ = [
-    "PRESETS",
     "Run",
     "build_stage",
     "checkpoint_documents",
     "choose_preset",
     "execute",
+    "finetuning_guide",
     "finetuning_run",
     "from_document",
     "measure_cost",
-    "overfit_few_clips",
-    "open_start",
+    "open_source",
     "override",
     "read_run",
     "to_document",

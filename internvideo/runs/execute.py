@@ -7,28 +7,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from internvideo.data import RunContext
 from internvideo.errors import ConfigError
 from internvideo.heads import VideoClassifier
 from internvideo.hub.open import load_recogniser
 from internvideo.runs.description import checkpoint_documents
-from internvideo.runs.run import Run, to_document
+from internvideo.runs.run import STAGES, Run, to_document
 from internvideo.stages import (
     CoordinationStage,
     CoordinationTraining,
-    MaskedPretraining,
+    FinetuneStage,
     MaskedPretrainingStage,
-    MultimodalPretraining,
     MultimodalPretrainingStage,
-    PostPretraining,
-    PostPretrainingStage,
     TrainedClassifier,
 )
 from internvideo.tasks import RecognitionModel
 from internvideo.training import Outcome, Process, Progress, train
 
-Stage = (
-    MaskedPretrainingStage | MultimodalPretrainingStage | PostPretrainingStage | CoordinationStage
-)
+Stage = MaskedPretrainingStage | MultimodalPretrainingStage | FinetuneStage | CoordinationStage
 
 
 def execute(
@@ -57,25 +53,18 @@ def execute(
 
 def build_stage(run: Run, folder: Path, process: Process) -> tuple[Run, Stage]:
     """Build the stage; the run comes back with what only other checkpoints could tell."""
-    options: dict[str, Any] = {
-        "seed": run.seed,
-        "share": process.share,
-        "device": process.device,
-        "folder": folder,
-        "others": run.other_sources,
-    }
-    data, training = run.data, run.training
-    match run.stage:
-        case MaskedPretraining():
-            return run, MaskedPretrainingStage(run.stage, data, training, **options)
-        case MultimodalPretraining():
-            return run, MultimodalPretrainingStage(run.stage, data, training, **options)
-        case PostPretraining():
-            return run, PostPretrainingStage(run.stage, data, training, **options)
-        case CoordinationTraining():
-            config, classifiers = _with_classifiers(run.stage)
-            stage = CoordinationStage(config, data, training, classifiers=classifiers, **options)
-            return replace(run, stage=config), stage
+    context = RunContext(
+        seed=run.seed,
+        share=process.share,
+        device=process.device,
+        folder=folder,
+        others=run.other_sources,
+    )
+    more: dict[str, Any] = {}
+    if isinstance(run.stage, CoordinationTraining):
+        config, classifiers = _with_classifiers(run.stage)
+        run, more = replace(run, stage=config), {"classifiers": classifiers}
+    return run, STAGES[type(run.stage)](run.stage, run.data, run.training, context, **more)
 
 
 def _with_classifiers(

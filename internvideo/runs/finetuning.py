@@ -1,95 +1,36 @@
-"""Recognition of one's own classes: what a run starts from, how much of it is trained, how long.
+"""Fine-tuning on one's own videos: what a run starts from, how much of it is trained, how long.
 
-The sizes of the presets follow the published fine-tuning of small data sets; they were not searched
-for. `docs/finetuning.md` tells what was measured.
+What differs from task to task comes from the task's `FinetuningGuide`.
 """
 
 from __future__ import annotations
 
-import copy
 import os
 import shutil
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import torch
 
-from internvideo.data import (
-    FIRST,
-    ClipDataset,
-    LabelledVideos,
-    Sample,
-    VideoData,
-    sided_classes,
-)
+from internvideo.data import FIRST, VideoData
 from internvideo.errors import CheckpointError, ConfigError, unknown_name
-from internvideo.heads import VideoClassifierConfig
 from internvideo.hub.open import load_pretrained
-from internvideo.hub.pretrained import (
-    AutoencoderConfig,
-    Preprocessing,
-    Pretrained,
-    is_saved_model,
-    save_pretrained,
-)
+from internvideo.hub.pretrained import Pretrained, is_saved_model, save_pretrained
 from internvideo.hub.released import cache_folder
-from internvideo.models import MaskedEncoderConfig, MultimodalEncoderConfig, UniFormerConfig
 from internvideo.runs.run import Run
-from internvideo.stages import PostPretraining, PostPretrainingStage
-from internvideo.tiny import TinyMultimodalConfig
-from internvideo.training import OptimiserConfig, OverfitCheck, TrainingConfig, overfit_check
+from internvideo.stages import FinetuneStage
+from internvideo.tasks import TASKS
+from internvideo.tasks.shared import CheckedVideos, FinetuningGuide
+from internvideo.training import OptimiserConfig, TrainingConfig
 from internvideo.training.precision import autocast, resolve_precision
-from internvideo.values import ClipBatch
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Preset:
-    """How much is trained, for how long; `lr` is for encoders below `_LARGE` parameters."""
-
-    trained: Literal["all", "head", "last"]
-    num_epochs: int
-    least_steps: int
-    lr: float
-    large_lr: float
-    what: str
-
-
-PRESETS: dict[str, Preset] = {
-    "probe": Preset(
-        trained="head",
-        num_epochs=40,
-        least_steps=200,
-        lr=1e-3,
-        large_lr=1e-3,
-        what="the encoder stays as it is, a head on it is trained",
-    ),
-    "partial": Preset(
-        trained="last",
-        num_epochs=30,
-        least_steps=300,
-        lr=5e-4,
-        large_lr=1e-4,
-        what="the last quarter of the encoder's blocks and a head are trained",
-    ),
-    "full": Preset(
-        trained="all",
-        num_epochs=30,
-        least_steps=400,
-        lr=1e-3,
-        large_lr=1e-4,
-        what="all of it is trained",
-    ),
-}
-# Below so many clips to train on, the preset; with more it is "full".
-_UP_TO = {"probe": 100, "partial": 1000}
 _LARGE = 20_000_000  # parameters
-_OVERFIT_CLIPS = 8  # clips
+_TIMED_CLIPS = 8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Start:
+class SourceModel:
     """A trained encoder: the name it was asked for by, and where its weights are."""
 
     name: str
@@ -118,14 +59,30 @@ class Cost:
         return self.num_steps * self.step_s
 
 
-def open_start(name: str, folder: Path) -> Start:
+def finetuning_guide(task: str) -> FinetuningGuide:
+    """What a task brings to fine-tuning.
+
+    Raises:
+        ConfigError: There is no such task, or nothing of it is fine-tuned.
+    """
+    if task not in TASKS:
+        raise unknown_name("task", task, TASKS)
+    guides = {name: getattr(of, "finetuning", None) for name, of in TASKS.items()}
+    guide = guides[task]
+    if guide is None:
+        can = ", ".join(name for name, found in guides.items() if found is not None)
+        raise ConfigError(f"{task} cannot be fine-tuned yet; tasks that can: {can}")
+    return guide
+
+
+def open_source(name: str, folder: Path) -> SourceModel:
     """Open what to start from: a run or checkpoint of ours, a saved model, a release, a file.
 
     Weights in a layout of others are saved into `folder`, as a model of ours.
     """
     found, path = load_pretrained(name), Path(name)
     if not path.exists():
-        return Start(name=name, weights=cache_folder() / "models" / name, found=found)
+        return SourceModel(name=name, weights=cache_folder() / "models" / name, found=found)
     is_ours = is_saved_model(path) or any(
         (place / "training.json").exists() for place in (path, path / "checkpoints" / "last")
     )
@@ -133,15 +90,18 @@ def open_start(name: str, folder: Path) -> Start:
         path = folder / "start"
         shutil.rmtree(path, ignore_errors=True)
         save_pretrained(found, path)
-    return Start(name=name, weights=path.absolute(), found=found)
+    return SourceModel(name=name, weights=path.absolute(), found=found)
 
 
-def choose_preset(wanted: str, num_clips: int, *, has_start: bool) -> Choice:
+def choose_preset(
+    guide: FinetuningGuide, wanted: str, num_clips: int, *, has_start: bool
+) -> Choice:
     """Take the preset asked for, or with "auto" the one for so many clips to train on."""
-    if wanted not in ("auto", *PRESETS):
-        raise unknown_name("preset", wanted, ["auto", *PRESETS])
+    presets = guide.presets
+    if wanted not in ("auto", *presets):
+        raise unknown_name("preset", wanted, ["auto", *presets])
     if not has_start:
-        if wanted in ("probe", "partial"):
+        if wanted != "auto" and presets[wanted].trained != "all":
             raise ConfigError(
                 f"preset {wanted} leaves blocks as they are, but without --from none of them has "
                 "learned anything; name a model with --from, or use preset full"
@@ -149,45 +109,60 @@ def choose_preset(wanted: str, num_clips: int, *, has_start: bool) -> Choice:
         return Choice(preset="full", why="without --from nothing is learned yet")
     if wanted != "auto":
         return Choice(preset=wanted, why="asked for")
-    for preset, most in _UP_TO.items():
+    least = 0
+    for name, preset in presets.items():
+        most = preset.most_clips
+        if most is None:
+            return Choice(preset=name, why=f"{num_clips} clips to train on, {least} or more")
         if num_clips < most:
-            return Choice(preset=preset, why=f"{num_clips} clips to train on, fewer than {most}")
-    return Choice(preset="full", why=f"{num_clips} clips to train on, {most} or more")
+            return Choice(preset=name, why=f"{num_clips} clips to train on, fewer than {most}")
+        least = most
+    raise ConfigError(f"no preset is for {num_clips} clips; known: {', '.join(presets)}")
 
 
 def finetuning_run(
-    videos: LabelledVideos,
+    guide: FinetuningGuide,
+    videos: CheckedVideos,
     manifest: Path,
     *,
     preset: str,
-    start: Start | Run,
+    scratch: Run,
+    source: SourceModel | None = None,
     num_steps: int | None = None,
 ) -> Run:
     """Give the run that trains on `videos`, which are listed in `manifest`.
 
-    `start` is a trained encoder, or the run of a classifier to train from scratch.
+    Args:
+        guide: What the task brings.
+        videos: What is trained and validated on.
+        manifest: The file that lists them.
+        preset: How much is trained.
+        scratch: The run of the guide's `scratch_recipe`, whose network is trained without `source`.
+        source: What to start from.
+        num_steps: Instead of those of the preset.
     """
-    chosen, num_classes = PRESETS[preset], len(videos.annotations.classes)
-    optimiser = OptimiserConfig(
-        weight_decay=0.05, betas=(0.9, 0.999), layer_decay=0.75, clip_gradient=1.0
-    )
-    if isinstance(start, Run):
-        stage, seen, optimiser = _from_scratch(start, videos, num_classes)
+    chosen = guide.presets[preset]
+    if source is None:
+        stage = guide.configure(videos, chosen, scratch=scratch.stage)
+        seen, optimiser = scratch.stage.preprocessing(scratch.data), scratch.training.optimiser
+        if videos.usual_frames is not None:  # clips span no more than the usual video has
+            longest = max(1, videos.usual_frames // seen.num_frames)
+            seen = replace(seen, stride_frames=min(seen.stride_frames, longest))
     else:
-        stage = _from_start(start, preset, num_classes)
-        seen = start.found.preprocessing
+        try:
+            stage = guide.configure(videos, chosen, pretrained=source.found, weights=source.weights)
+        except CheckpointError as error:
+            raise CheckpointError(f"{source.name}: {error}") from error
+        seen = source.found.preprocessing
+        optimiser = OptimiserConfig(
+            weight_decay=0.05, betas=(0.9, 0.999), layer_decay=0.75, clip_gradient=1.0
+        )
     is_large = stage.num_parameters >= _LARGE
     batch_size = min(16 if is_large else 32, videos.num_videos("train"))
     epoch = -(-videos.num_videos("train") // batch_size)
     steps = num_steps or max(chosen.least_steps, chosen.num_epochs * epoch)
     lr = chosen.large_lr if is_large else chosen.lr
-    stage = replace(
-        stage,
-        trained=chosen.trained,
-        num_trained_blocks=max(1, stage.model.encoder.depth // 4),
-        label_smoothing=0.1,
-    )
-    few_pixels = stage.model.encoder.side_px <= 112
+    few_pixels = seen.side_px <= 112
     return Run(
         name="finetune",
         stage=stage,
@@ -196,7 +171,7 @@ def finetuning_run(
             sampling=seen.sampling,
             stride_frames=seen.stride_frames,
             eval_crop=seen.crop,
-            flip=not sided_classes(videos.annotations.classes),
+            flip=guide.may_flip(videos),
             # Small frames are kept in memory; large ones are decoded beside the training.
             cache_mb=2048 if few_pixels else 0,
             num_workers=0 if few_pixels else min(8, os.cpu_count() or 1),
@@ -214,43 +189,23 @@ def finetuning_run(
     )
 
 
-def overfit_few_clips(stage: PostPretrainingStage, training: TrainingConfig) -> OverfitCheck:
-    """Let a copy of the stage's model learn a few clips of different classes by heart."""
-    model = copy.deepcopy(stage.model).eval()  # nothing is dropped
-    dataset = stage.data.train[FIRST].dataset
-    batch = _few_clips(dataset)
-    clip, labels = stage.inputs(batch)
-    precision = resolve_precision(training.precision, stage.device)
-    frozen = not any(p.requires_grad for p in model.encoder.parameters())
-    with torch.no_grad(), autocast(precision, stage.device):
-        represented = model.represent(clip) if frozen else None
-
-    def logits() -> torch.Tensor:
-        with autocast(precision, stage.device):
-            if represented is None:
-                return model(clip)
-            return model.classify(model.normalise(represented))
-
-    # A head that is all there is to learn takes larger steps.
-    lr = training.optimiser.lr * (10 if frozen else 1)
-    return overfit_check(logits, model.parameters(), labels, lr=lr)
-
-
-def measure_cost(stage: PostPretrainingStage, run: Run) -> Cost:
+def measure_cost(stage: FinetuneStage, run: Run) -> Cost:
     """Time one step on a few clips: second pass of forward and backward, and their decoding."""
-    training, loader = run.training, stage.data.train[FIRST]
-    few = min(_OVERFIT_CLIPS, training.batch_size)
+    training, dataset = run.training, stage.data.train[FIRST].dataset
+    few = min(_TIMED_CLIPS, training.batch_size)
     began = time.perf_counter()
-    samples = [loader.dataset.sample(i % len(loader.dataset)) for i in range(few)]
+    samples = [dataset.sample(i % len(dataset)) for i in range(few)]
     decoding_s = (time.perf_counter() - began) / few
-    batch = _batch(samples)
+    batch = dataset.collate(samples)
     precision = resolve_precision(training.precision, stage.device)
     generator = torch.Generator(stage.device).manual_seed(0)
     stage.model.eval()
     for _ in range(2):
         began = time.perf_counter()
         with autocast(precision, stage.device):
-            loss = stage.losses(batch, generator)["classification"]
+            losses = stage.losses(batch, generator)
+            loss = sum(losses[name] * weight for name, weight in stage.loss_weights.items())
+        assert isinstance(loss, torch.Tensor)
         loss.backward()
         loss.item()  # waits for the device
         clip_s = (time.perf_counter() - began) / few
@@ -262,95 +217,4 @@ def measure_cost(stage: PostPretrainingStage, run: Run) -> Cost:
         num_steps=training.num_steps,
         clips_per_step=training.batch_size,
         step_s=per_clip_s * training.batch_size,
-    )
-
-
-def _from_scratch(
-    run: Run, videos: LabelledVideos, num_classes: int
-) -> tuple[PostPretraining, Preprocessing, OptimiserConfig]:
-    """The classifier of a run, whose clips span no more than the usual video has."""
-    stage = run.stage
-    assert isinstance(stage, PostPretraining)
-    frames = stage.clip_frames
-    stride = run.data.stride_frames
-    if videos.usual_frames is not None:
-        stride = min(stride, max(1, videos.usual_frames // frames))
-    model = replace(stage.model, num_classes=num_classes)
-    return (
-        replace(stage, model=model),
-        Preprocessing(num_frames=frames, stride_frames=stride),
-        run.training.optimiser,
-    )
-
-
-def _from_start(start: Start, preset: str, num_classes: int) -> PostPretraining:
-    """The classifier on an encoder as it was trained: configuration, normalisation."""
-    config, seen = start.found.config, start.found.preprocessing
-    if isinstance(config, VideoClassifierConfig):
-        model = replace(config, num_classes=num_classes)
-    elif isinstance(config, MultimodalEncoderConfig | UniFormerConfig):
-        video = config.video if isinstance(config, MultimodalEncoderConfig) else config
-        model = VideoClassifierConfig(
-            encoder=video, num_classes=num_classes, pooling="query", dropout=0.1
-        )
-    elif isinstance(config, TinyMultimodalConfig):
-        model = VideoClassifierConfig(
-            encoder=config.encoder.video,
-            front_end=config.front_end,
-            num_classes=num_classes,
-            pooling="query",
-            dropout=0.1,
-        )
-    elif isinstance(config, MaskedEncoderConfig | AutoencoderConfig):
-        encoder = config.encoder if isinstance(config, AutoencoderConfig) else config
-        seen_as = {"pixel_mean": seen.mean, "pixel_std": seen.std}
-        model = VideoClassifierConfig(
-            encoder=replace(encoder, final_norm=False, drop_path=0.1, **seen_as),
-            front_end=config.front_end if isinstance(config, AutoencoderConfig) else None,
-            num_classes=num_classes,
-            # Tokens made for rebuilding pixels tell little in the mean (VideoMAE, table 2): a head
-            # that is all there is to learn reads them with a query.
-            pooling="attentive" if preset == "probe" else "mean",
-            dropout=0.1,
-        )
-    else:
-        raise CheckpointError(
-            f"{start.name}: holds a {start.found.kind} model, which finetune does not know; it "
-            "starts from runs of masked-pretraining, multimodal-pretraining and post-pretraining, "
-            "and from released encoders and classifiers of these kinds"
-        )
-    stage = PostPretraining(model=model, initial_weights=str(start.weights))
-    if not isinstance(model.encoder, UniFormerConfig):
-        return stage
-    return replace(stage, num_frames=seen.num_frames, pixel_mean=seen.mean, pixel_std=seen.std)
-
-
-def _few_clips(dataset: ClipDataset) -> ClipBatch:
-    """Middle clips of a few training videos that can be decoded, of different classes in turn."""
-    plain = copy.copy(dataset)
-    plain.training, plain.num_views = False, 1
-    turns: dict[int, int] = {}
-    order = []
-    for index, record in enumerate(dataset.records):
-        label = record.labels[0]
-        turns[label] = turns.get(label, 0) + 1
-        order.append((turns[label], index))
-    samples = []
-    for _, index in sorted(order):
-        sample = plain.sample(index)
-        if len(sample.views):
-            samples.append(sample)
-        if len(samples) == _OVERFIT_CLIPS:
-            break
-    if not samples:
-        raise ConfigError("no video to train on can be decoded; `internvideo data scan` names them")
-    return _batch(samples)
-
-
-def _batch(samples: list[Sample]) -> ClipBatch:
-    return ClipBatch(
-        frames=torch.cat([sample.views for sample in samples]),
-        seeds=torch.cat([sample.seeds for sample in samples]),
-        sources=tuple(s.source for s in samples for _ in s.views),
-        labels=torch.tensor([s.label for s in samples for _ in s.views]),
     )

@@ -9,8 +9,10 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import or_
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -18,12 +20,56 @@ from internvideo.config import merge, refuse_unknown, split_setting
 from internvideo.data import FIRST, Source, VideoData
 from internvideo.errors import ConfigError, unknown_name
 from internvideo.stages import (
+    CoordinationStage,
     CoordinationTraining,
+    FinetuneStage,
     MaskedPretraining,
+    MaskedPretrainingStage,
     MultimodalPretraining,
-    PostPretraining,
+    MultimodalPretrainingStage,
 )
+from internvideo.tasks import TASKS
 from internvideo.training import TrainingConfig
+from internvideo.values import Preprocessing
+
+# What each configuration of a stage is trained by. Those of tasks come from the catalogue of tasks,
+# so that a new task needs no entry here.
+STAGES: dict[type, Any] = {
+    MaskedPretraining: MaskedPretrainingStage,
+    MultimodalPretraining: MultimodalPretrainingStage,
+    CoordinationTraining: CoordinationStage,
+} | {task.training: FinetuneStage for task in TASKS.values() if getattr(task, "training", None)}
+
+
+class StageConfig(Protocol):
+    """What a run knows of the configuration of its stage."""
+
+    @property
+    def model_kind(self) -> str:
+        """Name of the model's kind among those that can be saved."""
+        ...
+
+    @property
+    def model_config(self) -> Any:
+        """Configuration of the model that is trained."""
+        ...
+
+    @property
+    def num_parameters(self) -> int: ...
+    @property
+    def training_flops_per_clip(self) -> float: ...
+    def preprocessing(self, data: VideoData) -> Preprocessing:
+        """How the model sees clips of these data."""
+        ...
+
+
+if TYPE_CHECKING:
+    AnyStage = StageConfig
+else:
+    AnyStage = Annotated[reduce(or_, STAGES), Field(discriminator="kind")]
+
+# Kinds as older runs name them.
+_FORMER_KINDS = {"post-pretraining": "action-recognition"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,10 +80,7 @@ class Run:
     """
 
     name: str
-    stage: Annotated[
-        MaskedPretraining | MultimodalPretraining | PostPretraining | CoordinationTraining,
-        Field(discriminator="kind"),
-    ]
+    stage: AnyStage
     data: VideoData
     training: TrainingConfig
     seed: int = 0
@@ -73,13 +116,22 @@ def from_document(document: Mapping[str, Any], *, where: str = "run") -> Run:
     Raises:
         ConfigError: If a name is unknown, a value has the wrong type or the run is impossible.
     """
+    document = _with_known_kind(document)
     try:
-        run = _ADAPTER.validate_python(dict(document))
+        run = _ADAPTER.validate_python(document)
     except ValidationError as error:
         problems = "; ".join(map(_problem, error.errors()))
         raise ConfigError(f"{where}: {problems}") from error
     refuse_unknown(document, to_document(run), where)
     return run
+
+
+def _with_known_kind(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The document with the kind of its stage as it is called today."""
+    stage = document.get("stage")
+    if not isinstance(stage, Mapping) or stage.get("kind") not in _FORMER_KINDS:
+        return dict(document)
+    return {**document, "stage": {**stage, "kind": _FORMER_KINDS[stage["kind"]]}}
 
 
 def _problem(found: Mapping[str, Any]) -> str:

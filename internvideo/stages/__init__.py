@@ -6,20 +6,21 @@ from internvideo.stages.coordinate import (
     CoordinationTraining,
     TrainedClassifier,
 )
+from internvideo.stages.finetune import FinetuneStage, TaskObjective, TaskTraining
 from internvideo.stages.mae import MaskedPretraining, MaskedPretrainingStage, RebuiltClip
 from internvideo.stages.multimodal import MultimodalPretraining, MultimodalPretrainingStage
-from internvideo.stages.post_pretrain import PostPretraining, PostPretrainingStage
 
 __all__ = [
     "ANSWERS",
     "CoordinationStage",
     "CoordinationTraining",
+    "FinetuneStage",
     "MaskedPretraining",
     "MaskedPretrainingStage",
     "MultimodalPretraining",
     "MultimodalPretrainingStage",
-    "PostPretraining",
-    "PostPretrainingStage",
     "RebuiltClip",
+    "TaskObjective",
+    "TaskTraining",
     "TrainedClassifier",
 ]

@@ -14,15 +14,22 @@ import itertools
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 
-from internvideo.data import FIRST, Source, VideoData, open_data
+from internvideo.data import (
+    FIRST,
+    ClipRequest,
+    RunContext,
+    Targets,
+    VideoData,
+    label_target,
+    open_data,
+)
 from internvideo.errors import CheckpointError, ConfigError
 from internvideo.heads import (
     CoordinatedClassifier,
@@ -38,7 +45,7 @@ from internvideo.objectives import classification_loss
 from internvideo.stages.kept_features import FeatureBatch, KeptFeatures
 from internvideo.tiny import front_end_macs
 from internvideo.training import TrainingConfig, gather_objects, in_step
-from internvideo.values import ClipBatch, Share, TokenGrid
+from internvideo.values import ClipBatch, Preprocessing, TokenGrid
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +70,8 @@ class CoordinationTraining:
     With `keep_classifiers` they and B's query token stay as they are; modules and fusion learn.
     `kept_epochs` trades memory and variety (of windows and augmentation) for time; 0 keeps nothing.
     """
+
+    model_kind: ClassVar[str] = "coordinated-classifier"
 
     kind: Literal["coordination"] = "coordination"
     masked: str | None = None
@@ -97,6 +106,20 @@ class CoordinationTraining:
         return 2.0 * (encoder_macs(a) + video)
 
     @property
+    def model_config(self) -> CoordinatedClassifierConfig:
+        """What is saved; `model_kind` is its name."""
+        return self.pair
+
+    def preprocessing(self, data: VideoData) -> Preprocessing:
+        """How the model sees clips: pixels in [0, 1], of which each encoder gets its own form."""
+        return data.preprocessing(
+            num_frames=self.clip_frames,
+            side_px=self.pair.encoders[0].side_px,
+            mean=(0.0, 0.0, 0.0),
+            std=(1.0, 1.0, 1.0),
+        )
+
+    @property
     def num_parameters(self) -> int:
         with torch.device("meta"):
             model = CoordinatedClassifier(self.pair)
@@ -120,48 +143,41 @@ class CoordinationStage:
         config: CoordinationTraining,
         data: VideoData,
         training: TrainingConfig,
+        context: RunContext,
         *,
         classifiers: tuple[TrainedClassifier, TrainedClassifier],
-        seed: int,
-        share: Share,
-        device: torch.device,
-        folder: Path,
-        others: Mapping[str, Source] | None = None,
     ) -> None:
-        if config.kept_epochs and others:
+        if config.kept_epochs and context.others:
             raise ConfigError("kept_epochs is for one source of data; leave out other_sources")
-        self.config, self.device, self.share = config, device, share
+        self.config, self.device = config, context.device
         self.loss_weights = {"classification": 1.0}
         self.videos_per_step = training.batch_size // data.views_per_video
         self.training_flops_per_clip = None
-        a, _ = config.pair.encoders
         self.data = open_data(
-            data,
-            others=others,
-            num_frames=config.clip_frames,
-            side_px=a.side_px,
-            batch_size=training.batch_size,
-            accumulation=training.accumulation,
-            share=share,
-            seed=seed,
-            pin_memory=device.type == "cuda",
-            broken_file=folder / "broken.jsonl",
+            ClipRequest(
+                videos=data,
+                preprocessing=config.preprocessing(data),
+                batch_size=training.batch_size,
+                accumulation=training.accumulation,
+                targets=Targets(make=label_target),
+            ),
+            context,
         )
         self.classes = self.data.classes
         self._check_labels()
         self._classifiers = classifiers
-        self.model = self._make_model(config.pair, seed)
+        self.model = self._make_model(config.pair, context.seed)
         self.kept: KeptFeatures | None = None
         self._kept_held_back: list[tuple[FeatureBatch, bool]] | None = None
         if config.kept_epochs:
             num_steps = config.kept_epochs * self.data.train[FIRST].steps_per_epoch
-            clips_per_step = training.batch_size // share.count
+            clips_per_step = training.batch_size // context.share.count
             self.kept = KeptFeatures(
                 self._read_steps(num_steps),
                 num_steps * clips_per_step,
                 batch_size=clips_per_step // training.accumulation,
                 accumulation=training.accumulation,
-                seed=seed,
+                seed=context.seed,
             )
             self._kept_held_back = list(self._read_held_back())
         # Before any step the pair gives what each encoder gives alone.
@@ -200,7 +216,7 @@ class CoordinationStage:
     def evaluate(self) -> dict[str, float]:
         """Accuracy of every answer on all held-back videos; one not decoded is never right."""
         self.found = self._found()
-        total = len(self.data.held_back.dataset.records)
+        total = len(self.data.held_out.dataset.records)
         right = {name: float(self.right(name).sum()) / total for name in ANSWERS}
         return {f"top1/{name}": share for name, share in right.items()} | {
             "clips": float(total),
@@ -239,7 +255,7 @@ class CoordinationStage:
         """
         self.model.eval()
         readings: list[Reading] = []
-        for batch in self.data.held_back.once():
+        for batch in self.data.held_out.once():
             features = self._read(batch).features
             maps = self.model.attention_maps(features)
             if not maps:
@@ -264,12 +280,9 @@ class CoordinationStage:
 
     @torch.no_grad()
     def _read(self, batch: ClipBatch) -> FeatureBatch:
-        assert batch.labels is not None
-        frames = batch.frames.to(self.device, non_blocking=True)
-        clip = frames.permute(0, 4, 1, 2, 3).float() / 255  # b t h w c -> b c t h w
-        return FeatureBatch(
-            features=self.model.read(clip), labels=batch.labels.to(self.device, non_blocking=True)
-        )
+        batch = batch.to(self.device)
+        clip = batch.frames.permute(0, 4, 1, 2, 3).float() / 255  # b t h w c -> b c t h w
+        return FeatureBatch(features=self.model.read(clip), labels=batch.targets["label"])
 
     def _read_steps(self, num_steps: int) -> Iterator[FeatureBatch]:
         """This rank's clips of the first steps."""
@@ -279,7 +292,7 @@ class CoordinationStage:
 
     def _read_held_back(self) -> Iterator[tuple[FeatureBatch, bool]]:
         """Held-back clips, and whether they count: with several ranks some only keep step."""
-        for batch, counted in in_step(self.data.held_back.once(), self.device):
+        for batch, counted in in_step(self.data.held_out.once(), self.device):
             yield self._read(batch), counted
 
     @torch.no_grad()
@@ -341,7 +354,7 @@ class CoordinationStage:
         return model.to(self.device).eval()
 
     def _check_labels(self) -> None:
-        for loader in (*self.data.train.values(), self.data.held_back):
+        for loader in (*self.data.train.values(), self.data.held_out):
             dataset = loader.dataset
             bare = next((r for r in dataset.records if len(r.labels) != 1), None)
             if bare is not None:

@@ -9,9 +9,8 @@ sample's own seed, so they do not depend on ranks, workers or micro-batches.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -19,8 +18,9 @@ from einops import rearrange
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from internvideo.data import Source, VideoData, open_data
+from internvideo.data import ClipRequest, RunContext, VideoData, open_data
 from internvideo.models import (
+    AutoencoderConfig,
     DecoderConfig,
     MaskedEncoderConfig,
     MaskIndices,
@@ -33,9 +33,9 @@ from internvideo.models import (
     unpatchify,
 )
 from internvideo.objectives import mean_baseline_error, per_sample_error, pixel_targets
-from internvideo.tiny import MaskedFrontEndConfig, build_masked_autoencoder
+from internvideo.tiny import MaskedFrontEndConfig, TinyAutoencoderConfig, build_masked_autoencoder
 from internvideo.training import TrainingConfig, in_step, sum_over_ranks
-from internvideo.values import ClipBatch, Share, TokenGrid
+from internvideo.values import ClipBatch, Preprocessing, TokenGrid
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +78,29 @@ class MaskedPretraining:
         return float(training_flops(macs))
 
     @property
+    def model_kind(self) -> str:
+        """Name of what is saved."""
+        return "masked-autoencoder" if self.front_end is None else "tiny-masked-autoencoder"
+
+    @property
+    def model_config(self) -> AutoencoderConfig | TinyAutoencoderConfig:
+        """What is saved; `model_kind` is its name."""
+        if self.front_end is None:
+            return AutoencoderConfig(encoder=self.encoder, decoder=self.decoder)
+        return TinyAutoencoderConfig(
+            encoder=self.encoder, front_end=self.front_end, decoder=self.decoder
+        )
+
+    def preprocessing(self, data: VideoData) -> Preprocessing:
+        """How the model sees clips, in training and afterwards."""
+        return data.preprocessing(
+            num_frames=self.encoder.num_frames,
+            side_px=self.encoder.side_px,
+            mean=self.encoder.pixel_mean,
+            std=self.encoder.pixel_std,
+        )
+
+    @property
     def num_parameters(self) -> int:
         with torch.device("meta"):
             model = build_masked_autoencoder(self.encoder, self.decoder, self.front_end)
@@ -104,31 +127,23 @@ class MaskedPretrainingStage:
         config: MaskedPretraining,
         data: VideoData,
         training: TrainingConfig,
-        *,
-        seed: int,
-        share: Share,
-        device: torch.device,
-        folder: Path,
-        others: Mapping[str, Source] | None = None,
+        context: RunContext,
     ) -> None:
-        self.config, self.device = config, device
-        torch.manual_seed(seed)
+        self.config, self.device = config, context.device
+        torch.manual_seed(context.seed)
         model = build_masked_autoencoder(config.encoder, config.decoder, config.front_end)
-        self.model = model.to(device)
+        self.model = model.to(context.device)
         self.loss_weights = {"reconstruction": 1.0}
         self.videos_per_step = training.batch_size // data.views_per_video
         self.training_flops_per_clip = config.training_flops_per_clip
         self._data = open_data(
-            data,
-            others=others,
-            num_frames=config.encoder.num_frames,
-            side_px=config.encoder.side_px,
-            batch_size=training.batch_size,
-            accumulation=training.accumulation,
-            share=share,
-            seed=seed,
-            pin_memory=device.type == "cuda",
-            broken_file=folder / "broken.jsonl",
+            ClipRequest(
+                videos=data,
+                preprocessing=config.preprocessing(data),
+                batch_size=training.batch_size,
+                accumulation=training.accumulation,
+            ),
+            context,
         )
 
     def batches(self, first_step: int) -> Iterator[Sequence[ClipBatch]]:
@@ -152,7 +167,7 @@ class MaskedPretrainingStage:
         Errors are in the units of the target.
         """
         sums = torch.zeros(3, dtype=torch.float64, device=self.device)
-        for batch, counted in in_step(self._data.held_back.once(), self.device):
+        for batch, counted in in_step(self._data.held_out.once(), self.device):
             if counted:
                 error, baseline = self._errors(self._task(batch))
                 clips = error.new_tensor(len(batch))
@@ -184,7 +199,7 @@ class MaskedPretrainingStage:
         """Reconstruct the first held-back clips; visible tubelets are shown as they are."""
         self.model.eval()
         rebuilt: list[RebuiltClip] = []
-        for batch in self._data.held_back.once():
+        for batch in self._data.held_out.once():
             rebuilt += self._rebuild(batch)
             if len(rebuilt) >= count:
                 break

@@ -14,7 +14,7 @@ second pass, micro-batch by micro-batch, so that memory no longer bounds the bat
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -23,7 +23,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from internvideo.data import Source, VideoData, open_data
+from internvideo.data import ClipRequest, RunContext, VideoData, open_data
 from internvideo.errors import ConfigError
 from internvideo.models import (
     MultimodalEncoder,
@@ -42,7 +42,12 @@ from internvideo.objectives import (
 from internvideo.stages.gradient_cache import MicroBatch, cache_gradients
 from internvideo.stages.retrieval_evaluation import EvaluatedClip, clip_scores, evaluated_clips
 from internvideo.text import Tokenizer, load_clip_tokenizer, train_tokenizer
-from internvideo.tiny import UniFormerFrontEndConfig, build_multimodal, front_end_macs
+from internvideo.tiny import (
+    TinyMultimodalConfig,
+    UniFormerFrontEndConfig,
+    build_multimodal,
+    front_end_macs,
+)
 from internvideo.training import (
     TrainingConfig,
     gather_objects,
@@ -50,7 +55,7 @@ from internvideo.training import (
     in_step,
     sum_over_ranks,
 )
-from internvideo.values import Annotations, ClipBatch, Share, TokenGrid
+from internvideo.values import Annotations, ClipBatch, Preprocessing, TokenGrid
 from internvideo.video.transforms import CLIP_MEAN, CLIP_STD, normalise
 from internvideo.weights import initialise_from_clip, read_weights
 
@@ -100,6 +105,27 @@ class MultimodalPretraining:
         return float(training_flops(video + text_macs(self.encoder.text)))
 
     @property
+    def model_kind(self) -> str:
+        """Name of what is saved."""
+        return "multimodal-encoder" if self.front_end is None else "tiny-multimodal-encoder"
+
+    @property
+    def model_config(self) -> MultimodalEncoderConfig | TinyMultimodalConfig:
+        """What is saved; `model_kind` is its name."""
+        if self.front_end is None:
+            return self.encoder
+        return TinyMultimodalConfig(encoder=self.encoder, front_end=self.front_end)
+
+    def preprocessing(self, data: VideoData) -> Preprocessing:
+        """How the model sees clips, in training and afterwards."""
+        return data.preprocessing(
+            num_frames=self.num_frames,
+            side_px=self.encoder.video.side_px,
+            mean=CLIP_MEAN,
+            std=CLIP_STD,
+        )
+
+    @property
     def num_parameters(self) -> int:
         with torch.device("meta"):
             model = build_multimodal(self.encoder, self.front_end)
@@ -114,12 +140,7 @@ class MultimodalPretrainingStage:
         config: MultimodalPretraining,
         data: VideoData,
         training: TrainingConfig,
-        *,
-        seed: int,
-        share: Share,
-        device: torch.device,
-        folder: Path,
-        others: Mapping[str, Source] | None = None,
+        context: RunContext,
     ) -> None:
         if training.parallel == "fsdp":
             raise ConfigError(
@@ -131,7 +152,7 @@ class MultimodalPretrainingStage:
                 "encoder.video.local_norm='batch' makes a clip's embedding depend on its "
                 "micro-batch; use local_norm='layer' or accumulation=1"
             )
-        self.config, self.device, self.share = config, device, share
+        self.config, self.device, self.share = config, context.device, context.share
         self.loss_weights = {
             f"{prefix}{name}": weight
             for prefix in ("", "image_")
@@ -142,23 +163,20 @@ class MultimodalPretrainingStage:
             if weight
         }
         self.videos_per_step = training.batch_size // data.views_per_video
-        self.training_flops_per_clip = None if others else config.training_flops_per_clip
+        self.training_flops_per_clip = None if context.others else config.training_flops_per_clip
         self.data = open_data(
-            data,
-            others=others,
-            num_frames=config.num_frames,
-            side_px=config.encoder.video.side_px,
-            batch_size=training.batch_size,
-            accumulation=training.accumulation,
-            share=share,
-            seed=seed,
-            pin_memory=device.type == "cuda",
-            broken_file=folder / "broken.jsonl",
+            ClipRequest(
+                videos=data,
+                preprocessing=config.preprocessing(data),
+                batch_size=training.batch_size,
+                accumulation=training.accumulation,
+            ),
+            context,
         )
         self._check_captions()
         self.tokenizer = self._make_tokenizer()
-        torch.manual_seed(seed)
-        self.model = _make_model(config).to(device)
+        torch.manual_seed(context.seed)
+        self.model = _make_model(config).to(self.device)
         self.num_cut = 0
 
     def batches(self, first_step: int) -> Iterator[Sequence[ClipBatch]]:
@@ -199,7 +217,7 @@ class MultimodalPretrainingStage:
     def evaluate(self) -> dict[str, float]:
         """Retrieval among held-back clips of different captions; `captioning`, loss of a token."""
         found: list[EvaluatedClip] = []
-        for batch, counted in in_step(self.data.held_back.once(), self.device):
+        for batch, counted in in_step(self.data.held_out.once(), self.device):
             evaluated = self._evaluated(batch)  # also where only other ranks still have clips
             found += evaluated if counted else []
         clips = [clip for part in gather_objects(found) for clip in part]
@@ -207,7 +225,7 @@ class MultimodalPretrainingStage:
 
     def examples(self, count: int) -> Annotations:
         """Held-back clips for a report, all with different captions, evenly from among them."""
-        dataset = self.data.held_back.dataset
+        dataset = self.data.held_out.dataset
         different = {dataset.captions_of(i)[0]: i for i in range(len(dataset))}
         step = max(1, len(different) // count)
         chosen = list(different.items())[::step][:count]

@@ -3,6 +3,7 @@
 from internvideo.tasks.action_recognition import (
     ActionRecognition,
     ActionRecognitionResult,
+    ActionRecognitionTraining,
     ClassResult,
     ensemble,
 )
@@ -53,6 +54,7 @@ __all__ = [
     "TASKS",
     "ActionRecognition",
     "ActionRecognitionResult",
+    "ActionRecognitionTraining",
     "Captioner",
     "Captioning",
     "CaptioningResult",

@@ -6,6 +6,7 @@ They are ours and in no paper. A model takes one from outside; no published mode
 from internvideo.tiny.masked_front_end import (
     MaskedFrontEnd,
     MaskedFrontEndConfig,
+    TinyAutoencoderConfig,
     build_masked_autoencoder,
     build_masked_encoder,
 )
@@ -21,6 +22,7 @@ from internvideo.tiny.uniformer_front_end import (
 __all__ = [
     "MaskedFrontEnd",
     "MaskedFrontEndConfig",
+    "TinyAutoencoderConfig",
     "TinyMultimodalConfig",
     "UniFormerFrontEnd",
     "UniFormerFrontEndConfig",

@@ -9,7 +9,7 @@ docs/deviations.md says what each part is for; the published encoder knows of no
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -133,6 +133,15 @@ class MaskedFrontEnd(PatchEmbed):
         frames, change = patches.chunk(2, dim=2)
         tokens = project_tubelets(self.proj, frames)
         return self.norm(tokens + project_tubelets(self.difference_proj, change))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TinyAutoencoderConfig:
+    """Encoder A behind a front end, with the decoder of its pretraining."""
+
+    encoder: MaskedEncoderConfig = field(default_factory=MaskedEncoderConfig)
+    front_end: MaskedFrontEndConfig = field(default_factory=MaskedFrontEndConfig)
+    decoder: DecoderConfig = field(default_factory=DecoderConfig)
 
 
 def build_masked_encoder(

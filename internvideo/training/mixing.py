@@ -28,10 +28,10 @@ from internvideo.errors import ConfigError
 class MixingConfig:
     """How clips are mixed; the defaults are VideoMAE's for fine-tuning.
 
-    `mixup` and `cutmix` are the parameters of the Beta distribution that an own share is drawn
-    from, 0 without that kind; with both, `switch_probability` is that of CutMix. In mode "batch"
-    one draw, from the first sample's seed, serves all samples, and the last is the partner of the
-    first. In mode "sample" each has its own draw, and videos 2k and 2k + 1 are partners.
+    `mixup` and `cutmix` are the parameters of the Beta distribution that lambda, a clip's own part,
+    is drawn from, 0 without that kind; with both, `switch_probability` is that of CutMix. In mode
+    "batch" one draw, from the first sample's seed, serves all samples, and the last is the partner
+    of the first. In mode "sample" each has its own draw, and videos 2k and 2k + 1 are partners.
     """
 
     mixup: float = 0.8
@@ -78,11 +78,11 @@ def mix(
     """
     partner = _partners(len(frames), config.mode, num_views).to(frames.device)
     drawn_from = seeds.tolist() if config.mode == "sample" else [int(seeds[0])]
-    maps = [_own_share(config, *frames.shape[-2:], np.random.default_rng(s)) for s in drawn_from]
-    own = torch.from_numpy(np.stack(maps)).to(frames.device, non_blocking=True)
-    mixed = torch.lerp(frames[partner], frames, own[:, None, None].to(frames.dtype))
+    maps = [_lambda_map(config, *frames.shape[-2:], np.random.default_rng(s)) for s in drawn_from]
+    lam = torch.from_numpy(np.stack(maps)).to(frames.device, non_blocking=True)
+    mixed = torch.lerp(frames[partner], frames, lam[:, None, None].to(frames.dtype))
     classes = F.one_hot(labels.to(frames.device), num_classes).float()
-    targets = torch.lerp(classes[partner], classes, own.mean((1, 2))[:, None])
+    targets = torch.lerp(classes[partner], classes, lam.mean((1, 2))[:, None])
     smoothing = config.label_smoothing
     return mixed, targets * (1 - smoothing) + smoothing / num_classes
 
@@ -100,20 +100,20 @@ def _partners(count: int, mode: str, num_views: int) -> Int64[Tensor, " b"]:
     return (index // num_views ^ 1) * num_views + index % num_views
 
 
-def _own_share(
+def _lambda_map(
     config: MixingConfig, height: int, width: int, rng: np.random.Generator
 ) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    """Draw what part of each pixel (h, w) stays a clip's own; its mean is the label's part."""
-    own = np.ones((height, width), dtype=np.float32)
+    """Draw lambda of each pixel (h, w), the clip's own part; its mean is the label's."""
+    lam = np.ones((height, width), dtype=np.float32)
     if not config.mixup + config.cutmix or rng.random() >= config.probability:
-        return own
+        return lam
     cuts = not config.mixup or (config.cutmix > 0 and rng.random() < config.switch_probability)
     strength = config.cutmix if cuts else config.mixup
     share = rng.beta(strength, strength)
     if not cuts:
-        return own * np.float32(share)
-    half_height, half_width = (int(side * math.sqrt(1 - share)) // 2 for side in own.shape)
-    y, x = (int(rng.integers(side)) for side in own.shape)
+        return lam * np.float32(share)
+    half_height, half_width = (int(side * math.sqrt(1 - share)) // 2 for side in lam.shape)
+    y, x = (int(rng.integers(side)) for side in lam.shape)
     # At the border the box is cut off, so the partner's part is less than drawn.
-    own[max(0, y - half_height) : y + half_height, max(0, x - half_width) : x + half_width] = 0
-    return own
+    lam[max(0, y - half_height) : y + half_height, max(0, x - half_width) : x + half_width] = 0
+    return lam

@@ -198,13 +198,6 @@ def flip(frames: UInt8[Tensor, "*b h w 3"]) -> UInt8[Tensor, "*b h w 3"]:
     return frames.flip(-2)
 
 
-def random_flip(
-    frames: UInt8[Tensor, "t h w 3"], generator: np.random.Generator, *, probability: float = 0.5
-) -> UInt8[Tensor, "t h w 3"]:
-    """Mirror the whole clip with the given probability."""
-    return flip(frames) if generator.random() < probability else frames
-
-
 def normalise(
     frames: UInt8[Tensor, "*b t h w 3"],
     *,

@@ -43,7 +43,8 @@ ARROWS: dict[str, set[str]] = {
     "training": set(),
     "report": {"video"},
     "stages": _SCIENCE | {"tiny"},
-    "tasks": _SCIENCE,
+    # A task draws its own results with what draws anything.
+    "tasks": _SCIENCE | {"tiny", "report"},
     "hub": _SCIENCE | {"tasks", "tiny"},
     "runs": _SCIENCE | {"stages", "tasks", "hub", "tiny"},
     # Recipes name the configurations of whatever their runs are made of.
@@ -64,7 +65,6 @@ SHARED = {
     ("stages", "retrieval_evaluation"),
     ("stages", "gradient_cache"),
     ("stages", "kept_features"),
-    ("stages", "starting"),
 }
 
 

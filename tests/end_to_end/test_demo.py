@@ -13,7 +13,7 @@ import torch
 
 import internvideo.playground
 from internvideo.cli import demo, main
-from internvideo.stages import PostPretrainingStage
+from internvideo.stages import FinetuneStage
 
 _CUT_OFF = "post_pretrain_tiny_playground_b"
 _STEPS = 2
@@ -36,7 +36,7 @@ class Told:
 def told(playground, tmp_path_factory) -> Told:
     out = tmp_path_factory.mktemp("demo")
     (out / "playground").symlink_to(playground)
-    prepare, of_length = PostPretrainingStage.prepare, demo._of_length
+    prepare, of_length = FinetuneStage.prepare, demo._of_length
     steps = iter(range(_STEPS + 1))  # all of encoder A's, one of encoder B's
 
     def prepare_or_stop(stage, batches):
@@ -54,7 +54,7 @@ def told(playground, tmp_path_factory) -> Told:
         patched.setattr(demo, "PLAN", tuple(s._replace(small=_STEPS) for s in demo.PLAN))
         patched.setattr(demo, "_of_length", of_small_batches)
         with pytest.MonkeyPatch.context() as cut:
-            cut.setattr(PostPretrainingStage, "prepare", prepare_or_stop)
+            cut.setattr(FinetuneStage, "prepare", prepare_or_stop)
             before = said(out, stops=True)
         after = said(out)
     return Told(out=out, before=before, after=after)

@@ -11,7 +11,7 @@ import torch
 
 from internvideo.cli import main
 from internvideo.hub import load_model, load_recogniser
-from internvideo.stages import PostPretrainingStage
+from internvideo.stages import FinetuneStage
 from tests.end_to_end.conftest import SECONDS
 from tests.end_to_end.runs import assert_same_bits, metrics
 
@@ -101,7 +101,7 @@ def test_a_run_that_was_cut_off_resumes_to_the_same_bits(
 ):
     recipe, settings = post_pretraining
     out = tmp_path / "run"
-    prepare, steps = PostPretrainingStage.prepare, iter(range(8))
+    prepare, steps = FinetuneStage.prepare, iter(range(8))
 
     def prepare_or_stop(stage, batches):
         if next(steps, None) is None:
@@ -109,7 +109,7 @@ def test_a_run_that_was_cut_off_resumes_to_the_same_bits(
         return prepare(stage, batches)
 
     with monkeypatch.context() as patched, pytest.raises(SystemExit, match="power cut"):
-        patched.setattr(PostPretrainingStage, "prepare", prepare_or_stop)
+        patched.setattr(FinetuneStage, "prepare", prepare_or_stop)
         train(recipe, playground, out, settings)
     assert (out / "checkpoints" / "last").resolve().name == "step-6"
 

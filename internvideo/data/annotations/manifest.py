@@ -1,8 +1,9 @@
 """Our own manifest, a csv with a header, and folders of videos.
 
 A manifest has the column `path` and any of `label`, `caption`, `start_s`, `end_s`, `split`; paths
-are relative to the file. A label is a class name, or, when all are whole numbers, its id. Other
-columns are ignored, unless their name looks like a slip of one of these.
+are relative to the file. A label is a class name, or, when all are whole numbers, its id; with a
+`label_separator` a cell holds any number of them. Other columns are ignored, unless their name
+looks like a slip of one of these.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ def read_manifest(
     root: str | Path | None = None,
     columns: Mapping[str, str] | None = None,
     classes: tuple[str, ...] | str = (),
+    label_separator: str = "",
 ) -> Annotations:
     """Read a manifest, or any csv with a header once `columns` says what its columns are.
 
@@ -52,6 +54,8 @@ def read_manifest(
         columns: Our name to the file's, such as `{"path": "file", "label": "class"}`.
         classes: Class names in the order of their ids, or the file of them; without it those
             found, sorted.
+        label_separator: What stands between the labels of a video that has several, such as "|";
+            without it a cell is one label, whatever is in it.
     """
     path = Path(path)
     root = path.parent if root is None else Path(root)
@@ -68,20 +72,23 @@ def read_manifest(
         cells.append((line, cell))
     if not cells:
         raise AnnotationError(f"{path}: has a header and no record")
-    names, labels = files.resolve_labels(
+    several = [_labels(cell.get("label", ""), label_separator) for _, cell in cells]
+    names, ids = files.resolve_labels(
         path,
-        [(line, cell.get("label", "")) for line, cell in cells],
+        [(line, name) for (line, _), some in zip(cells, several, strict=True) for name in some],
         files.named_classes(path, classes),
     )
+    following = iter(ids)
     records = []
-    for (line, cell), label in zip(cells, labels, strict=True):
+    for (line, cell), some in zip(cells, several, strict=True):
+        labels = tuple(label for _ in some for label in next(following))
         start_s, end_s = files.seconds(path, line, cell.get("start_s", ""), cell.get("end_s", ""))
         records.append(
             Record(
                 video=root / cell["path"],
                 start_s=start_s,
                 end_s=end_s,
-                labels=label,
+                labels=tuple(dict.fromkeys(labels)),
                 captions=(cell["caption"],) if cell.get("caption") else (),
                 split=cell.get("split") or None,
             )
@@ -173,6 +180,12 @@ def write_manifest(annotations: Annotations, path: str | Path) -> None:
     writer.writeheader()
     writer.writerows(rows)
     _replace_file(path, text.getvalue())
+
+
+def _labels(cell: str, separator: str) -> list[str]:
+    """Labels in a cell of the column `label`."""
+    parts = [part.strip() for part in cell.split(separator)] if separator else [cell]
+    return [part for part in parts if part]
 
 
 def _places(path: Path, line: int, header: list[str], columns: Mapping[str, str]) -> dict[str, int]:

@@ -1,5 +1,16 @@
 """What several tasks share."""
 
+from internvideo.tasks.shared.finetuning import (
+    CheckedVideos,
+    FinetuningGuide,
+    Preset,
+    Validation,
+)
+from internvideo.tasks.shared.initialisation import (
+    InitialWeights,
+    initialise_by_class,
+    read_initial_weights,
+)
 from internvideo.tasks.shared.localization import (
     DetectionConfig,
     detect,
@@ -13,10 +24,17 @@ from internvideo.tasks.shared.suppression import (
 )
 
 __all__ = [
+    "CheckedVideos",
     "DetectionConfig",
+    "FinetuningGuide",
+    "InitialWeights",
+    "Preset",
     "SuppressionConfig",
+    "Validation",
     "detect",
     "fuse_video_scores",
+    "initialise_by_class",
+    "read_initial_weights",
     "segments_in_seconds",
     "suppress",
     "vote",

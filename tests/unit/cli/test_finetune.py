@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from internvideo.cli.finetune import _validated, _validation
+from internvideo.tasks.action_recognition.finetuning import validation_of
 from tests.unit.cli.test_main import complaint
 
 
@@ -50,6 +50,8 @@ def test_the_run_of_another_verb_is_not_resumed(capsys, tmp_path):
         ("--steps=0", "--steps 0 trains nothing"),
         ("--held-back=1.0", "--held-back 1.0: give a share between 0 and 1"),
         ("--workers=0", "--workers 0: give 1 or more"),
+        ("--task=action-recogniton", "unknown task 'action-recogniton'; did you mean 'action-rec"),
+        ("--task=retrieval", "retrieval cannot be fine-tuned yet; tasks that can: action-recogn"),
         ("--preset=tiny", "unknown preset 'tiny'"),
         ("--preset=probe", "without --from none of them has learned anything"),
     ],
@@ -84,11 +86,12 @@ def test_an_accuracy_of_a_few_videos_is_never_certain():
         num_total=2,
         num_evaluated=2,
         scores={"top1": 1.0},
+        classes=("jump", "sit"),
         labels=torch.tensor([0, 1]),
         confusion=torch.eye(2, dtype=torch.int64),
     )
 
-    said = _validated(_validation(result))
+    [said] = validation_of(result).lines
 
     assert "accuracy 1.00 (2 of 2 videos right; standard error 0.31; always" in said
     assert "the most frequent class: 0.50" in said

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import torch
 
-from internvideo.data import ClipDataset, VideoData
-from internvideo.data.draws import sample_seed
+from internvideo.data import ClipDataset, Targets, VideoData, label_target
+from internvideo.data.stateless_rng import sample_seed
 from internvideo.errors import DecodeError
 from internvideo.values import Annotations, Record
+
+LABELS = Targets(make=label_target)
 
 
 class Numbered(ClipDataset):
@@ -29,6 +31,7 @@ class Numbered(ClipDataset):
         trouble=None,
         says=(),
         asks=(),
+        targets=LABELS,
         **data,
     ):
         records = tuple(
@@ -49,6 +52,7 @@ class Numbered(ClipDataset):
             side_px=2,
             training=training,
             seed=seed,
+            targets=targets,
         )
         self.broken = frozenset(broken)
         self.trouble = trouble
@@ -62,7 +66,7 @@ class Numbered(ClipDataset):
             os.kill(os.getpid(), signal.SIGKILL)
         if index == 1 and self.trouble == "hang":
             time.sleep(60)
-        return torch.full((1, 2, 2, 3), index, dtype=torch.uint8)
+        return torch.full((1, 2, 2, 3), index, dtype=torch.uint8), torch.zeros(1).double()
 
 
 def keys(batches):

@@ -128,7 +128,6 @@ def test_a_sample_has_the_views_asked_for(tiny_data):
     assert sample.views.shape == (3, 4, 16, 16, 3)
     assert grey_level(sample.views) == 5
     assert sample.source.endswith("video 5.mp4")
-    assert sample.label == 1
 
 
 def test_the_views_of_a_video_are_different_crops_of_the_same_frames(tiny_data, monkeypatch):

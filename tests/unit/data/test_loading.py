@@ -8,9 +8,10 @@ from itertools import islice
 
 import pytest
 import torch
+from torch.utils.data._utils.pin_memory import pin_memory
 
 from internvideo.data import ClipDataset, ClipLoader, VideoData
-from internvideo.data.draws import permutation
+from internvideo.data.stateless_rng import permutation
 from internvideo.errors import ConfigError, TrainingError
 from internvideo.values import Share
 from tests.unit.data.numbered import Numbered, expected_seed, keys
@@ -38,8 +39,7 @@ def test_views_of_a_video_lie_side_by_side_and_count_as_clips():
     assert batch.sources[0] == batch.sources[1] == batch.sources[2] != batch.sources[3]
     index = int(batch.frames[0, 0, 0, 0, 0])
     assert batch.seeds[:3].tolist() == [expected_seed(index, 0, view) for view in range(3)]
-    assert batch.labels is not None
-    assert batch.labels.tolist() == [int(f[0, 0, 0, 0]) % 2 for f in batch.frames]
+    assert batch.targets["label"].tolist() == [int(f[0, 0, 0, 0]) % 2 for f in batch.frames]
 
 
 def test_an_epoch_is_as_many_steps_as_show_every_video():
@@ -66,14 +66,23 @@ def test_loading_leaves_the_global_generator_alone():
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
-def test_unlabelled_records_give_no_labels(tiny_videos):
-    (tiny_videos / "unlabelled.csv").write_text("path\nvideo 1.mp4\nvideo 2.mp4\n")
-    data = VideoData(source=str(tiny_videos / "unlabelled.csv"), stride_frames=1, train_split=None)
-    dataset = ClipDataset(data.read(), data, num_frames=2, side_px=8, training=True)
+def test_without_targets_a_batch_has_none():
+    ((batch,),) = first_steps(ClipLoader(Numbered(2, targets=None), batch_size=2), 1)
 
-    ((batch,),) = first_steps(ClipLoader(dataset, batch_size=2), 1)
+    assert batch.targets == {}
 
-    assert batch.labels is None
+
+def test_torch_pins_all_tensors_of_a_batch(monkeypatch):
+    ((batch,),) = first_steps(ClipLoader(Numbered(2), batch_size=2), 1)
+    pinned = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: pinned.append(self) or self + 1)
+
+    (got,) = pin_memory((batch,))
+
+    assert len(pinned) == 3
+    assert torch.equal(got.frames, batch.frames + 1)
+    assert torch.equal(got.targets["label"], batch.targets["label"] + 1)
+    assert got.sources == batch.sources
 
 
 def test_a_clip_comes_with_one_of_its_own_captions_drawn_anew_in_every_epoch():
@@ -101,7 +110,8 @@ class Sided(Numbered):
     """Every frame is black on its left and white on its right."""
 
     def _window(self, index, rng):
-        return torch.tensor((0, 255), dtype=torch.uint8).expand(1, 2, 3, 2).transpose(2, 3)
+        frames = torch.tensor((0, 255), dtype=torch.uint8).expand(1, 2, 3, 2).transpose(2, 3)
+        return frames, torch.zeros(1).double()
 
 
 def test_a_mirrored_clip_and_what_is_said_of_it_name_the_same_side():

@@ -27,6 +27,17 @@ def _touch(folder, *names):
         (folder / name).touch()
 
 
+def test_a_cell_holds_several_labels_where_a_separator_is_given(tmp_path):
+    path = tmp_path / "several.csv"
+    path.write_text("path,label\na.mp4,run|jump |run\nb.mp4,\nc.mp4,sit\n")
+
+    one, several = (read_manifest(path, label_separator=mark) for mark in ("", "|"))
+
+    assert one.classes == ("run|jump |run", "sit")
+    assert several.classes == ("jump", "run", "sit")
+    assert [r.labels for r in several.records] == [(1, 0), (), (2,)]
+
+
 def test_paths_are_relative_to_the_manifest(write):
     path = write("path\na/b c.mp4\n/elsewhere/d.mp4\n")
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from internvideo.data import ClipLoader
-from internvideo.data.mixture import MixedLoader, Turns
+from internvideo.data.mixture import MixedLoader, SourceSchedule
 from internvideo.errors import ConfigError
 from internvideo.values import Share
 from tests.unit.data.numbered import Numbered, keys
@@ -38,32 +38,36 @@ def seen(loader, num_steps, first_step=0):
 
 @given(weights=weights, num_steps=st.integers(0, 100))
 def test_after_any_number_of_steps_each_source_had_its_share(weights, num_steps):
-    turns = Turns(weights)
+    schedule = SourceSchedule(weights)
     exact = {name: Fraction(str(weight)) for name, weight in weights.items()}
 
-    before = turns.steps_before(num_steps)
+    before = schedule.steps_before(num_steps)
 
     for name, count in before.items():
         assert abs(count - num_steps * exact[name] / sum(exact.values())) < 1
-    assert before == dict.fromkeys(weights, 0) | Counter(map(turns.source_of, range(num_steps)))
+    assert before == dict.fromkeys(weights, 0) | Counter(map(schedule.source_of, range(num_steps)))
 
 
 @given(weights=weights, steps=st.lists(st.integers(0, 99), max_size=5))
+@settings(deadline=None)
 def test_a_turn_depends_on_its_step_alone(weights, steps):
-    row = [Turns(weights).source_of(step) for step in range(100)]
-    asked = Turns(weights)
+    row = [SourceSchedule(weights).source_of(step) for step in range(100)]
+    asked = SourceSchedule(weights)
 
     assert [asked.source_of(step) for step in steps] == [row[step] for step in steps]
 
 
 def test_equal_weights_alternate_and_the_first_begins():
-    turns = Turns({"video": 0.3, "image": 0.3})
+    schedule = SourceSchedule({"video": 0.3, "image": 0.3})
 
-    assert [turns.source_of(step) for step in range(5)] == [*["video", "image"] * 2, "video"]
+    assert [schedule.source_of(step) for step in range(5)] == [*["video", "image"] * 2, "video"]
 
 
 def test_a_far_step_of_simple_weights_is_found_at_once():
-    assert Turns({"a": 0.7, "b": 0.3}).steps_before(10**12) == {"a": 7 * 10**11, "b": 3 * 10**11}
+    assert SourceSchedule({"a": 0.7, "b": 0.3}).steps_before(10**12) == {
+        "a": 7 * 10**11,
+        "b": 3 * 10**11,
+    }
 
 
 @given(
@@ -123,7 +127,7 @@ def test_a_failure_in_one_source_ends_the_workers_of_the_others():
 @pytest.mark.parametrize("weight", [0, -1, float("nan"), float("inf")])
 def test_a_weight_that_is_none_is_refused(weight):
     with pytest.raises(ConfigError, match=r"weight of 'a' is .*, expected a positive number"):
-        Turns({"a": weight})
+        SourceSchedule({"a": weight})
 
 
 def test_a_mixture_of_nothing_is_refused():

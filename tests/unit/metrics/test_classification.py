@@ -8,6 +8,7 @@ import torch
 from internvideo.metrics import (
     choice_scores,
     confusion_matrix,
+    mean_average_precision,
     mean_class_accuracy,
     merge_views,
     prompt_probabilities,
@@ -44,6 +45,38 @@ def test_rare_classes_weigh_as_much_as_frequent_ones():
     accuracy = mean_class_accuracy(scores, torch.tensor([0, 0, 0, 1]))
 
     assert accuracy == 0.5
+
+
+def test_average_precision_is_the_mean_precision_at_each_positive_video():
+    # Ranked: positive, negative, positive, negative.
+    scores = torch.tensor([[4.0, 1.0], [3.0, 2.0], [2.0, 3.0], [1.0, 4.0]])
+    positive = torch.tensor([[True, False], [False, False], [True, False], [False, True]])
+
+    assert mean_average_precision(scores, positive) == pytest.approx(((1 + 2 / 3) / 2 + 1) / 2)
+
+
+def test_a_class_that_never_occurs_has_no_precision():
+    scores = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    positive = torch.tensor([[False, False], [True, False]])
+
+    assert mean_average_precision(scores, positive) == 0.5
+    assert math.isnan(mean_average_precision(scores, positive & False))
+
+
+def test_equal_scores_share_the_lower_rank():
+    positive = torch.tensor([[True], [False], [False], [True]])
+
+    assert mean_average_precision(torch.zeros(4, 1), positive) == 0.5
+
+
+def test_a_video_that_was_not_seen_is_never_found():
+    scores = torch.tensor([[1.0], [0.0]])
+    positive = torch.tensor([[True], [False]])
+
+    assert mean_average_precision(scores, positive, num_positive=torch.tensor([2.0])) == 0.5
+    unseen = torch.tensor([[1.0], [math.nan], [0.0]])
+    positive = torch.tensor([[True], [True], [False]])
+    assert mean_average_precision(unseen, positive) == 0.5
 
 
 def test_probabilities_are_averaged_over_the_prompts_of_each_class():

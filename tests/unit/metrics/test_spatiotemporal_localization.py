@@ -12,7 +12,7 @@ from internvideo.metrics import (
     BoxRows,
     best_rows_of_frames,
     frame_average_precision,
-    mean_average_precision,
+    mean_over_classes,
     paired_iou,
 )
 
@@ -91,7 +91,7 @@ def test_perfect_boxes_score_one_and_none_score_zero():
         frames=truth.frames, xyxy=truth.xyxy, classes=truth.classes, scores=np.ones(20)
     )
 
-    assert mean_average_precision(frame_average_precision(truth, perfect, range(1, 5))) == 1
+    assert mean_over_classes(frame_average_precision(truth, perfect, range(1, 5))) == 1
     nothing = perfect.keep(np.zeros(20, bool))
     assert set(frame_average_precision(truth, nothing, [1, 2]).values()) == {0.0}
 

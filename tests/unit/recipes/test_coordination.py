@@ -17,7 +17,8 @@ from internvideo.hub import load_model, load_recogniser
 from internvideo.models import CoordinationConfig
 from internvideo.recipes import recipe
 from internvideo.runs import Run
-from internvideo.stages import CoordinationTraining, PostPretraining
+from internvideo.stages import CoordinationTraining
+from internvideo.tasks import ActionRecognitionTraining
 from internvideo.training import TrainingConfig
 from internvideo.video import write_video
 from tests.unit.models.pair import A, B
@@ -41,11 +42,15 @@ def runs(tmp_path_factory) -> Path:
         "b": VideoClassifierConfig(encoder=B, num_classes=2, pooling="query", init_scale=1.0),
     }
     for name, model in models.items():
-        train_and_report(run_of(root, PostPretraining(model=model)), root / name, device="cpu")
+        train_and_report(
+            run_of(root, ActionRecognitionTraining(model=model)), root / name, device="cpu"
+        )
     return root
 
 
-def run_of(root: Path, stage: PostPretraining | CoordinationTraining, name: str = "tiny") -> Run:
+def run_of(
+    root: Path, stage: ActionRecognitionTraining | CoordinationTraining, name: str = "tiny"
+) -> Run:
     return Run(
         name=name,
         stage=stage,

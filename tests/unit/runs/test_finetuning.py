@@ -12,20 +12,25 @@ from internvideo.data import LabelledVideos
 from internvideo.errors import CheckpointError, ConfigError
 from internvideo.heads import VideoClassifier, VideoClassifierConfig
 from internvideo.hub.pretrained import (
-    AutoencoderConfig,
     Preprocessing,
     Pretrained,
     build_model,
     save_pretrained,
 )
-from internvideo.models import MaskedEncoderConfig, UniFormerConfig, ViclipConfig
-from internvideo.recipes.tiny_recognition import recognition_tiny_actions_a
-from internvideo.runs.finetuning import PRESETS, Start, choose_preset, finetuning_run, open_start
-from internvideo.stages.starting import read_start, start_classifier
-from internvideo.tiny import MaskedFrontEndConfig
+from internvideo.models import (
+    MaskedEncoderConfig,
+    UniFormerConfig,
+    ViclipConfig,
+)
+from internvideo.recipes import recipe
+from internvideo.runs import choose_preset, finetuning_guide, finetuning_run, open_source
+from internvideo.runs.finetuning import SourceModel
+from internvideo.tasks.shared import initialise_by_class, read_initial_weights
+from internvideo.tiny import MaskedFrontEndConfig, TinyAutoencoderConfig
 from internvideo.values import Annotations, Record
 from internvideo.weights import to_official_classifier
 
+GUIDE = finetuning_guide("action-recognition")
 MASKED = MaskedEncoderConfig(num_frames=4, side_px=32, width=24, depth=4, num_heads=2)
 FRAMES = UniFormerConfig(
     side_px=32, width=24, depth=4, num_heads=2, num_global_heads=2, global_layers=(3,)
@@ -51,34 +56,34 @@ def labelled(*classes: str, num_train: int = 40, usual_frames: int | None = 16) 
     )
 
 
-def start(kind: str, config, **seen) -> Start:
+def source(kind: str, config, **seen) -> SourceModel:
     found = Pretrained(
         model=nn.Identity(), kind=kind, config=config, preprocessing=Preprocessing(**seen)
     )
-    return Start(name="runs/before", weights=Path("runs/before"), found=found)
+    return SourceModel(name="runs/before", weights=Path("runs/before"), found=found)
 
 
 def planned(*, videos=None, **options):
-    options = {"preset": "full", "start": recognition_tiny_actions_a(), **options}
-    return finetuning_run(videos or labelled(), Path("videos.csv"), **options)
+    options = {"preset": "full", "scratch": recipe(GUIDE.scratch_recipe), **options}
+    return finetuning_run(GUIDE, videos or labelled(), Path("videos.csv"), **options)
 
 
 @pytest.mark.parametrize(
     ("num_clips", "preset"), [(99, "probe"), (100, "partial"), (999, "partial"), (1000, "full")]
 )
 def test_more_clips_let_more_of_the_encoder_learn(num_clips, preset):
-    choice = choose_preset("auto", num_clips, has_start=True)
+    choice = choose_preset(GUIDE, "auto", num_clips, has_start=True)
 
     assert choice.preset == preset
     assert str(num_clips) in choice.why
 
 
 def test_a_preset_asked_for_is_taken():
-    assert choose_preset("full", 3, has_start=True).preset == "full"
+    assert choose_preset(GUIDE, "full", 3, has_start=True).preset == "full"
 
 
 def test_without_a_start_everything_is_trained():
-    choice = choose_preset("auto", 3, has_start=False)
+    choice = choose_preset(GUIDE, "auto", 3, has_start=False)
 
     assert (choice.preset, choice.why) == ("full", "without --from nothing is learned yet")
 
@@ -86,12 +91,12 @@ def test_without_a_start_everything_is_trained():
 @pytest.mark.parametrize("preset", ["probe", "partial"])
 def test_a_random_encoder_is_never_frozen(preset):
     with pytest.raises(ConfigError, match=f"preset {preset} leaves blocks .* without --from"):
-        choose_preset(preset, 3, has_start=False)
+        choose_preset(GUIDE, preset, 3, has_start=False)
 
 
 def test_an_unknown_preset_is_answered_with_the_nearest():
     with pytest.raises(ConfigError, match="unknown preset 'prob'; did you mean 'probe'"):
-        choose_preset("prob", 3, has_start=True)
+        choose_preset(GUIDE, "prob", 3, has_start=True)
 
 
 def test_from_scratch_clips_are_no_longer_than_the_usual_video():
@@ -103,19 +108,19 @@ def test_from_scratch_clips_are_no_longer_than_the_usual_video():
     assert strides == [1, 1, 2, 2]
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", GUIDE.presets)
 def test_a_preset_decides_what_is_trained(preset):
-    run = planned(preset=preset, start=start("masked-encoder", MASKED))
+    run = planned(preset=preset, source=source("masked-encoder", MASKED))
 
-    assert run.stage.trained == PRESETS[preset].trained
+    assert run.stage.trained == GUIDE.presets[preset].trained
     assert run.stage.num_trained_blocks == 1
-    assert run.training.num_steps == PRESETS[preset].least_steps
+    assert run.training.num_steps == GUIDE.presets[preset].least_steps
 
 
 def test_steps_grow_with_the_clips_and_can_be_asked_for():
     many = labelled(num_train=3200)
 
-    assert planned(videos=many).training.num_steps == PRESETS["full"].num_epochs * 100
+    assert planned(videos=many).training.num_steps == GUIDE.presets["full"].num_epochs * 100
     assert planned(videos=many, num_steps=7).training.num_steps == 7
 
 
@@ -125,7 +130,7 @@ def test_a_batch_is_no_larger_than_the_data():
 
 def test_a_pretrained_masked_encoder_keeps_its_pixels_and_sampling():
     seen = {"num_frames": 4, "side_px": 32, "mean": (0.1, 0.2, 0.3), "std": (0.4, 0.5, 0.6)}
-    run = planned(start=start("masked-encoder", MASKED, **seen, stride_frames=3, crop=0.875))
+    run = planned(source=source("masked-encoder", MASKED, **seen, stride_frames=3, crop=0.875))
 
     encoder = run.stage.model.encoder
     assert (encoder.pixel_mean, encoder.pixel_std) == (seen["mean"], seen["std"])
@@ -135,14 +140,14 @@ def test_a_pretrained_masked_encoder_keeps_its_pixels_and_sampling():
 
 def test_a_pretraining_behind_a_front_end_stays_behind_it():
     front_end = MaskedFrontEndConfig(position_base=20.0)
-    config = AutoencoderConfig(encoder=MASKED, front_end=front_end)
-    run = planned(start=start("masked-autoencoder", config))
+    config = TinyAutoencoderConfig(encoder=MASKED, front_end=front_end)
+    run = planned(source=source("tiny-masked-autoencoder", config))
 
     assert run.stage.model.front_end == front_end
 
 
 def test_a_probe_of_a_masked_encoder_reads_tokens_with_a_query():
-    run = planned(preset="probe", start=start("masked-encoder", MASKED))
+    run = planned(preset="probe", source=source("masked-encoder", MASKED))
 
     assert run.stage.model.pooling == "attentive"
 
@@ -151,14 +156,14 @@ def test_a_classifier_keeps_its_head_but_for_the_classes():
     config = VideoClassifierConfig(
         encoder=MaskedEncoderConfig(side_px=32), num_classes=9, pooling="first"
     )
-    run = planned(preset="probe", start=start("video-classifier", config))
+    run = planned(preset="probe", source=source("video-classifier", config))
 
     assert (run.stage.model.pooling, run.stage.model.num_classes) == ("first", 2)
 
 
 def test_encoder_b_keeps_its_frames_and_normalisation():
     seen = {"num_frames": 6, "sampling": "segments", "mean": (0.1,) * 3, "std": (0.2,) * 3}
-    run = planned(start=start("uniformer", FRAMES, **seen))
+    run = planned(source=source("uniformer", FRAMES, **seen))
 
     assert run.stage.clip_frames == 6
     assert run.stage.normalisation == ((0.1,) * 3, (0.2,) * 3)
@@ -167,7 +172,7 @@ def test_encoder_b_keeps_its_frames_and_normalisation():
 
 def test_other_models_are_refused_by_their_kind():
     with pytest.raises(CheckpointError, match="runs/before: holds a viclip model, which finetune"):
-        planned(start=start("viclip", ViclipConfig()))
+        planned(source=source("viclip", ViclipConfig()))
 
 
 def test_clips_are_mirrored_unless_a_class_has_a_side():
@@ -184,7 +189,7 @@ def test_a_saved_model_is_started_from_where_it_is(tmp_path):
     )
     folder = save_pretrained(model, tmp_path / "model")
 
-    found = open_start(str(folder), tmp_path / "run")
+    found = open_source(str(folder), tmp_path / "run")
 
     assert found.weights == folder
     assert not (tmp_path / "run").exists()
@@ -198,11 +203,11 @@ def test_weights_of_others_are_saved_as_ours(tmp_path):
     file = tmp_path / "released.pth"
     torch.save(to_official_classifier(VideoClassifier(config).state_dict()), file)
 
-    found = open_start(str(file), tmp_path / "run")
+    found = open_source(str(file), tmp_path / "run")
 
     assert found.weights == tmp_path / "run" / "start"
     assert (
-        read_start(found.weights, config).weights.keys()
+        read_initial_weights(found.weights, config).weights.keys()
         == VideoClassifier(config).state_dict().keys()
     )
 
@@ -214,11 +219,11 @@ def test_a_saved_encoder_b_alone_can_be_started_from(tmp_path):
         config=FRAMES,
         preprocessing=Preprocessing(num_frames=4, side_px=32, sampling="segments"),
     )
-    run = planned(start=open_start(str(save_pretrained(model, tmp_path / "model")), tmp_path))
+    run = planned(source=open_source(str(save_pretrained(model, tmp_path / "model")), tmp_path))
     classifier = VideoClassifier(run.stage.model)
 
-    begun = start_classifier(
-        classifier, read_start(tmp_path / "model", run.stage.model), ("jump", "sit")
+    begun = initialise_by_class(
+        classifier, read_initial_weights(tmp_path / "model", run.stage.model), ("jump", "sit")
     )
 
     assert all(name.startswith(("head.", "fc_norm.")) for name in begun.new)

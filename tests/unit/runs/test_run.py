@@ -20,6 +20,14 @@ def test_a_recipe_survives_json(name):
     assert from_document(json.loads(json.dumps(to_document(run)))) == run
 
 
+def test_a_run_of_before_there_were_tasks_is_still_read():
+    run = recipe("recognition_tiny_actions_a")
+    document = to_document(run)
+    document["stage"]["kind"] = "post-pretraining"
+
+    assert from_document(document) == run
+
+
 def test_an_override_replaces_a_nested_field():
     run = override(
         recipe("mae_tiny_actions"),

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, multiprocessing, nn
 
-from internvideo.data import VideoData
+from internvideo.data import RunContext, VideoData
 from internvideo.errors import CheckpointError, ConfigError
 from internvideo.heads import CoordinatedClassifierConfig, VideoClassifier, VideoClassifierConfig
 from internvideo.models import CoordinationConfig
@@ -71,15 +71,14 @@ def classifier(config: VideoClassifierConfig, classes=CLASSES) -> TrainedClassif
 def stage(
     videos: Path, tmp_path: Path, config: CoordinationTraining = CONFIG, **options: Any
 ) -> CoordinationStage:
-    settings = {
-        "classifiers": (classifier(PAIR.masked), classifier(PAIR.multimodal)),
-        "seed": 0,
-        "share": Share(),
-        "device": torch.device("cpu"),
-        "folder": tmp_path,
-    }
+    names = ("seed", "share", "device", "folder", "others")
+    where = {"seed": 0, "share": Share(), "device": torch.device("cpu"), "folder": tmp_path}
+    where |= {name: options.pop(name) for name in names if name in options}
+    classifiers = (classifier(PAIR.masked), classifier(PAIR.multimodal))
     data = VideoData(source="manifest.csv", root=str(videos), stride_frames=1, flip=False)
-    return CoordinationStage(config, data, TRAINING, **(settings | options))
+    return CoordinationStage(
+        config, data, TRAINING, RunContext(**where), **{"classifiers": classifiers, **options}
+    )
 
 
 def fit(it: CoordinationStage, folder: Path) -> list[dict[str, float]]:
@@ -179,11 +178,8 @@ def test_videos_without_one_label_are_refused(videos, tmp_path):
             CONFIG,
             data,
             TRAINING,
+            RunContext(seed=0, share=Share(), device=torch.device("cpu"), folder=tmp_path),
             classifiers=(classifier(PAIR.masked), classifier(PAIR.multimodal)),
-            seed=0,
-            share=Share(),
-            device=torch.device("cpu"),
-            folder=tmp_path,
         )
 
 

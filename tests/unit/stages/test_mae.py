@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from internvideo.data import VideoData
+from internvideo.data import RunContext, VideoData
 from internvideo.errors import ConfigError
 from internvideo.models import DecoderConfig, MaskedEncoderConfig, MaskingConfig
 from internvideo.stages import MaskedPretraining, MaskedPretrainingStage
@@ -48,10 +48,7 @@ def stage(videos: Path, tmp_path: Path, config: MaskedPretraining) -> MaskedPret
         config,
         VideoData(source=".", format="videos", root=str(videos), stride_frames=2),
         TrainingConfig(num_steps=2, batch_size=4),
-        seed=0,
-        share=Share(),
-        device=torch.device("cpu"),
-        folder=tmp_path,
+        RunContext(seed=0, share=Share(), device=torch.device("cpu"), folder=tmp_path),
     )
 
 
@@ -107,7 +104,7 @@ def test_held_back_videos_that_are_all_broken_do_not_lose_the_run(videos, tmp_pa
     for path in videos.glob("*.mp4"):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     it = stage(tmp_path, tmp_path, TINY)
-    for record in it._data.held_back.dataset.records:
+    for record in it._data.held_out.dataset.records:
         record.video.write_bytes(b"not a video")
 
     assert it.evaluate() == {"clips": 0.0}

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import multiprocessing
 
-from internvideo.data import Source, VideoData
+from internvideo.data import RunContext, Source, VideoData
 from internvideo.errors import ConfigError
 from internvideo.models import (
     CaptionDecoderConfig,
@@ -106,11 +106,13 @@ def make_stage(
             **options.pop("video", {}),
         ),
         training,
-        seed=0,
-        share=options.pop("share", Share()),
-        device=torch.device("cpu"),
-        folder=data,
-        **options,
+        RunContext(
+            seed=0,
+            share=options.pop("share", Share()),
+            device=torch.device("cpu"),
+            folder=data,
+            **options,
+        ),
     )
 
 

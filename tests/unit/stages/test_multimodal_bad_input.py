@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import multiprocessing
 
-from internvideo.data import Source, VideoData, write_shards
+from internvideo.data import RunContext, Source, VideoData, write_shards
 from internvideo.errors import ConfigError, TrainingError
 from internvideo.stages import MultimodalPretrainingStage
 from internvideo.training import TrainingConfig, joined
@@ -73,11 +73,13 @@ def make_stage(
         TINY,
         data,
         TrainingConfig(num_steps=2, batch_size=8),
-        seed=0,
-        share=share or Share(),
-        device=torch.device("cpu"),
-        folder=folder,
-        others=others,
+        RunContext(
+            seed=0,
+            share=share or Share(),
+            device=torch.device("cpu"),
+            folder=folder,
+            others=others or {},
+        ),
     )
 
 

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from internvideo.data.draws import Purpose, draw, permutation, permutation_in_blocks, sample_seed
+from internvideo.data.stateless_rng import (
+    Purpose,
+    draw,
+    permutation,
+    permutation_in_blocks,
+    sample_seed,
+)
 
 
 def test_a_draw_equals_splitmix64_written_with_python_integers():

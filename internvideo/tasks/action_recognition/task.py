@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float, Int64
@@ -21,8 +21,11 @@ from torch import Tensor
 from internvideo.data import ViewPlan
 from internvideo.errors import ConfigError
 from internvideo.metrics import confusion_matrix, mean_class_accuracy, top_k_accuracy
+from internvideo.tasks.action_recognition.finetuning import RecognitionGuide
+from internvideo.tasks.action_recognition.training import ActionRecognitionTraining
 from internvideo.tasks.embedding import FailedVideo, Progress, Viewing
 from internvideo.tasks.recogniser import Recogniser, classify_videos, labels_among
+from internvideo.tasks.shared import FinetuningGuide
 from internvideo.values import Annotations, Record
 
 
@@ -90,6 +93,9 @@ class ActionRecognition:
     Clips are dense or of segments as `viewing.sampling` says and lie as in `ViewPlan.protocol`.
     Crops are squares of `viewing.crop` of the short side, spread along the long side.
     """
+
+    training: ClassVar[type] = ActionRecognitionTraining
+    finetuning: ClassVar[FinetuningGuide] = RecognitionGuide()
 
     viewing: Viewing = field(default_factory=lambda: Viewing(sampling="dense", crop=1.0))
     num_clips: int = 1

@@ -1,4 +1,4 @@
-"""Supervised post-pretraining as the loop sees it: starts, frozen parts, losses, scores."""
+"""Fine-tuning for action recognition as the loop sees it: starts, frozen parts, losses, scores."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ import os
 import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
-from torch import multiprocessing
+from torch import multiprocessing, nn
 
-from internvideo.data import VideoData
+from internvideo.data import RunContext, VideoData
 from internvideo.errors import CheckpointError, ConfigError
 from internvideo.heads import VideoClassifier, VideoClassifierConfig
 from internvideo.models import (
@@ -25,7 +26,8 @@ from internvideo.models import (
     UniFormerConfig,
 )
 from internvideo.objectives import EvidentialLoss, evidential_loss
-from internvideo.stages import PostPretraining, PostPretrainingStage
+from internvideo.stages import FinetuneStage
+from internvideo.tasks import ActionRecognitionTraining
 from internvideo.tiny import MaskedFrontEndConfig, build_masked_autoencoder
 from internvideo.training import (
     MixingConfig,
@@ -64,8 +66,10 @@ ENCODER_B = UniFormerConfig(
     local_norm="layer",
     global_dropout=0.0,
 )
-A = PostPretraining(model=VideoClassifierConfig(encoder=ENCODER_A, num_classes=3, init_scale=1.0))
-B = PostPretraining(
+A = ActionRecognitionTraining(
+    model=VideoClassifierConfig(encoder=ENCODER_A, num_classes=3, init_scale=1.0)
+)
+B = ActionRecognitionTraining(
     model=VideoClassifierConfig(encoder=ENCODER_B, num_classes=3, pooling="query", init_scale=1.0),
     num_frames=4,
 )
@@ -88,23 +92,22 @@ def videos(tmp_path_factory) -> Path:
 
 def stage(
     videos: Path,
-    config: PostPretraining,
+    config: ActionRecognitionTraining,
     *,
     share: Share | None = None,
     training: TrainingConfig | None = None,
-) -> PostPretrainingStage:
-    return PostPretrainingStage(
+) -> FinetuneStage:
+    return FinetuneStage(
         config,
         VideoData(source=".", format="folder", root=str(videos), stride_frames=2),
         training or TrainingConfig(num_steps=20, batch_size=4),
-        seed=0,
-        share=share or Share(),
-        device=torch.device("cpu"),
-        folder=videos.parent,
+        RunContext(
+            seed=0, share=share or Share(), device=torch.device("cpu"), folder=videos.parent
+        ),
     )
 
 
-def loss(it: PostPretrainingStage, batch) -> torch.Tensor:
+def loss(it: FinetuneStage, batch) -> torch.Tensor:
     return it.losses(batch, torch.Generator())["classification"]
 
 
@@ -134,7 +137,7 @@ def test_the_loss_is_the_cross_entropy_of_normalised_clips(videos, config):
     logits = it.model.eval()(normalise(batch.frames, mean=mean, std=std))
 
     torch.testing.assert_close(
-        loss(it, batch), F.cross_entropy(logits, batch.labels, label_smoothing=0.1)
+        loss(it, batch), F.cross_entropy(logits, batch.targets["label"], label_smoothing=0.1)
     )
 
 
@@ -144,7 +147,7 @@ def test_mixed_clips_are_compared_with_mixed_classes(videos):
     [batch] = next(it.batches(0))
 
     clip = normalise(batch.frames)
-    clip, targets = mix(clip, batch.labels, batch.seeds, mixing, num_classes=3)
+    clip, targets = mix(clip, batch.targets["label"], batch.seeds, mixing, num_classes=3)
 
     torch.testing.assert_close(loss(it, batch), F.cross_entropy(it.model(clip), targets))
 
@@ -159,7 +162,7 @@ def test_the_evidential_loss_is_annealed_by_the_epoch(videos):
     logits = it.model(normalise(batch.frames))
 
     coefficient = evidential.coefficient(epochs / 2, epochs)
-    expected = evidential_loss(logits, batch.labels, evidential, coefficient=coefficient)
+    expected = evidential_loss(logits, batch.targets["label"], evidential, coefficient=coefficient)
     torch.testing.assert_close(loss(it, batch), expected)
 
 
@@ -168,7 +171,7 @@ def test_rare_classes_can_count_as_much_as_others(videos, tmp_path):
     for number in (1, 2, 3):
         (tmp_path / "train" / "dark" / f"{number}.mp4").unlink()
 
-    weights = stage(tmp_path, replace(A, balanced_classes=True))._class_weights
+    weights = stage(tmp_path, replace(A, balanced_classes=True)).objective._class_weights
 
     torch.testing.assert_close(weights, torch.tensor([0.75, 3.0, 0.75]))
 
@@ -183,12 +186,64 @@ def test_losses_do_not_depend_on_how_the_batch_is_cut(videos, config):
             frames=batch.frames[rows],
             seeds=batch.seeds[rows],
             sources=batch.sources[rows],
-            labels=batch.labels[rows],
+            targets={"label": batch.targets["label"][rows]},
         )
         for rows in (slice(0, 2), slice(2, 4))
     ]
 
     torch.testing.assert_close(loss(it, batch), sum(loss(it, half) for half in halves) / 2)
+
+
+def several(folder: Path, videos: Path, **changes: Any) -> FinetuneStage:
+    """Videos that are bright or dark, of which all held-back ones are loud besides."""
+    rows = ["path,label,split"]
+    for split in ("train", "val"):
+        for name in ("bright, very", "dark"):
+            for number in range(2):
+                labels = f"{name}|loud" if split == "val" or number else name
+                rows.append(f'"{videos}/{split}/{name}/{number}.mp4","{labels}",{split}')
+    (folder / "several.csv").write_text("\n".join(rows))
+    return FinetuneStage(
+        replace(A, multi_label=True, **changes),
+        VideoData(
+            source="several.csv",
+            root=str(folder),
+            stride_frames=2,
+            options={"label_separator": "|"},
+        ),
+        TrainingConfig(num_steps=20, batch_size=4),
+        RunContext(seed=0, share=Share(), device=torch.device("cpu"), folder=folder),
+    )
+
+
+def test_clips_of_several_labels_are_trained_with_a_binary_loss(videos, tmp_path):
+    it = several(tmp_path, videos)
+    [batch] = next(it.batches(0))
+
+    logits = it.model.eval()(normalise(batch.frames))
+
+    assert it.classes == ("bright, very", "dark", "loud")
+    expected = [["dark" in s, s.endswith("1.mp4")] for s in batch.sources]
+    assert batch.targets["labels"][:, 1:].bool().tolist() == expected
+    probability = logits.sigmoid()
+    right = torch.where(batch.targets["labels"] > 0, probability, 1 - probability)
+    torch.testing.assert_close(loss(it, batch), -right.log().mean())
+
+
+def test_several_labels_are_scored_by_their_mean_average_precision(videos, tmp_path):
+    it = several(tmp_path, videos)
+    nn.init.zeros_(it.model.head.weight)
+
+    scores = it.evaluate()
+
+    # All scores are equal: half of the videos are bright, half dark, all loud.
+    assert scores["map"] == pytest.approx((0.5 + 0.5 + 1) / 3)
+    assert set(scores) == {"map", "loss", "clips"}
+
+
+def test_several_labels_are_for_a_plain_loss():
+    with pytest.raises(ConfigError, match=r"several labels .* plain binary loss.*label_smoothing"):
+        replace(A, multi_label=True, label_smoothing=0.1)
 
 
 @BOTH
@@ -228,8 +283,8 @@ def test_frozen_parts_get_no_gradient_and_stay_in_evaluation(
 def test_every_score_is_counted_on_all_held_back_videos(videos):
     it = stage(videos, A)
     it.model.eval()
-    batches = list(it.data.held_back.once())
-    labels = torch.cat([batch.labels for batch in batches])
+    batches = list(it.data.held_out.once())
+    labels = torch.cat([batch.targets["label"] for batch in batches])
     with torch.no_grad():
         logits = torch.cat([it.model(normalise(batch.frames)) for batch in batches])
     right = (logits.argmax(1) == labels).double()
@@ -436,15 +491,12 @@ def test_a_video_without_a_label_is_named(videos, tmp_path):
     (tmp_path / "list.csv").write_text("\n".join(rows))
     data = VideoData(source="list.csv", root=str(tmp_path))
 
-    with pytest.raises(ConfigError, match=r"1\.mp4 has 0 labels; post-pretraining needs exactly"):
-        PostPretrainingStage(
+    with pytest.raises(ConfigError, match=r"1\.mp4 has 0 labels; action recognition needs exactly"):
+        FinetuneStage(
             A,
             data,
             TrainingConfig(num_steps=1, batch_size=1),
-            seed=0,
-            share=Share(),
-            device=torch.device("cpu"),
-            folder=tmp_path,
+            RunContext(seed=0, share=Share(), device=torch.device("cpu"), folder=tmp_path),
         )
 
 

@@ -52,7 +52,7 @@ _NEW_TO_PRETRAINING = r"^encoder\.patch_embed\.difference_proj\."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Start:
+class InitialWeights:
     """Weights as they were read, and the documents that lay beside them."""
 
     path: Path
@@ -60,7 +60,7 @@ class Start:
     documents: Mapping[str, Any]
 
 
-def read_start(path: Path, config: VideoClassifierConfig) -> Start:
+def read_initial_weights(path: Path, config: VideoClassifierConfig) -> InitialWeights:
     """Read what a classifier shall start from, before anything else is opened.
 
     Raises:
@@ -83,11 +83,15 @@ def read_start(path: Path, config: VideoClassifierConfig) -> Start:
         weights = classifier_weights(state)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    return Start(path=path, weights=weights, documents=documents)
+    return InitialWeights(path=path, weights=weights, documents=documents)
 
 
-def start_classifier(
-    model: VideoClassifier, start: Start, classes: Sequence[str], *, head_rows: str | None = None
+def initialise_by_class(
+    model: VideoClassifier,
+    initial: InitialWeights,
+    classes: Sequence[str],
+    *,
+    head_rows: str | None = None,
 ) -> StartReport:
     """Fill a classifier of `classes` with what there is for it, and say what that was.
 
@@ -98,7 +102,7 @@ def start_classifier(
         CheckpointError: The weights do not fit the encoder.
         ConfigError: `head_rows` cannot be read.
     """
-    weights, known = start.weights, tuple(start.documents.get("labels") or ())
+    weights, known = initial.weights, tuple(initial.documents.get("labels") or ())
     if head_rows is not None:
         weights = map_head_rows(weights, _read_rows(Path(head_rows)))
     elif "head.weight" in weights and known:
@@ -107,7 +111,7 @@ def start_classifier(
         else:
             weights = {k: v for k, v in weights.items() if not k.startswith("head.")}
     report = initialise_classifier(model, weights, new=_NEW_TO_PRETRAINING)
-    logger.info("%s: %s", start.path, report)
+    logger.info("%s: %s", initial.path, report)
     return report
 
 

@@ -1,0 +1,21 @@
+"""Action recognition: its protocol, and how a classifier is trained for it."""
+
+from internvideo.tasks.action_recognition.task import (
+    ActionRecognition,
+    ActionRecognitionResult,
+    ClassResult,
+    ensemble,
+)
+from internvideo.tasks.action_recognition.training import (
+    ActionRecognitionTraining,
+    RecognitionObjective,
+)
+
+__all__ = [
+    "ActionRecognition",
+    "ActionRecognitionResult",
+    "ActionRecognitionTraining",
+    "ClassResult",
+    "RecognitionObjective",
+    "ensemble",
+]
