@@ -21,17 +21,17 @@ from internvideo.playground import Facts, doing, read_facts, slots
 from internvideo.recipes import load_video_text
 from internvideo.tasks import (
     Captioning,
+    Inference,
     MultipleChoice,
     Retrieval,
     VideoTextModel,
-    Viewing,
     ZeroShotRecognition,
 )
 from internvideo.values import Annotations
 
 QUESTIONS = ("motion", "colour", "shape", "opposite")
 # The likeliest word each time, or of 12 captions the best by likelihood and match.
-CAPTIONS = (("captions", 1, False), ("matched_captions", 12, True))
+CAPTIONS = (("captions", 1), ("captions_of_12_beams", 12))
 
 
 def evaluate(model: VideoTextModel, root: Path) -> dict[str, float]:
@@ -39,8 +39,8 @@ def evaluate(model: VideoTextModel, root: Path) -> dict[str, float]:
     unseen = {(root / facts.path).resolve() for facts in read_facts(root) if _is_asked(facts)}
     scores: dict[str, float] = {}
     for shuffled in (False, True):
-        viewing = Viewing(crop=1.0, batch_size=64, shuffled=shuffled)
-        found = _evaluate(model, root, unseen, viewing)
+        inference = Inference(crop=1.0, batch_size=64, shuffled=shuffled)
+        found = _evaluate(model, root, unseen, inference)
         scores |= {f"shuffled/{name}" if shuffled else name: v for name, v in found.items()}
     return scores
 
@@ -50,11 +50,11 @@ def _is_asked(facts: Facts) -> bool:
 
 
 def _evaluate(
-    model: VideoTextModel, root: Path, unseen: set[Path], viewing: Viewing
+    model: VideoTextModel, root: Path, unseen: set[Path], inference: Inference
 ) -> dict[str, float]:
     videos = root / "videos"
     queries = ANNOTATIONS["msr-vtt"](root / "msrvtt/MSRVTT_JSFUSION_test.csv", root=videos)
-    ranked = Retrieval(viewing=viewing).evaluate(model, queries)
+    ranked = Retrieval(inference=inference).evaluate(model, queries)
     scores = {
         "retrieval/queries": float(ranked.num_total),
         "retrieval/t2v_r1": ranked.scores["t2v/r1"],
@@ -65,17 +65,19 @@ def _evaluate(
     for kind in QUESTIONS:
         file = root / f"multiple_choice/{kind}.jsonl"
         questions = _only(ANNOTATIONS["msr-vtt-choice"](file, root=videos), unseen)
-        chosen = MultipleChoice(viewing=viewing).evaluate(model, questions)
+        chosen = MultipleChoice(inference=inference).evaluate(model, questions)
         scores[f"choice/{kind}"] = chosen.scores["accuracy"]
     labelled = _only(ANNOTATIONS["manifest"](root / "manifest.csv"), unseen)
-    recognised = ZeroShotRecognition(prompts="playground", viewing=viewing)
+    recognised = ZeroShotRecognition(prompts="playground", inference=inference)
     words = {name: doing(name) for name in labelled.classes}
     found = replace(recognised, words=words).evaluate(model, labelled)
     scores["zero_shot/top1"] = found.scores["top1"]
     scores["zero_shot/top5"] = found.scores["top5"]
     if model.model.captioner is not None:
-        for kind, model.num_beams, model.matched in CAPTIONS:
-            described = Captioning(viewing=viewing).evaluate(model, labelled, slots=_facts_of)
+        for kind, num_beams in CAPTIONS:
+            described = Captioning(num_beams=num_beams, inference=inference).evaluate(
+                model, labelled, slots=_facts_of
+            )
             scores |= {f"{kind}/{name}": v for name, v in described.scores.items()}
     return scores
 

@@ -239,20 +239,21 @@ class Finetune:
 
     def _finish(self, run: Run, told: dict[str, Any]) -> dict[str, Any]:
         """Name the held-back videos with what was saved, write the page, tell what comes next."""
-        from internvideo.cli.recognition import load_classifier
         from internvideo.cli.terminal import progress
         from internvideo.data import read_labelled
+        from internvideo.recipes import load_recogniser
         from internvideo.report import write_run_report
         from internvideo.tasks import ActionRecognition
+        from internvideo.training import joined
 
         averaged = run.training.ema_decay is not None
-        model = load_classifier(self.out, self.device, averaged=averaged)
+        model = load_recogniser(self.out, averaged=averaged)
+        with joined(self.device) as process:
+            model.model.to(process.device)
         manifest = self.out / "videos.csv"
         held_back = read_labelled(manifest).of_split("val")
         with progress("validating") as tell:
-            result = ActionRecognition(viewing=model.viewing).evaluate(
-                model, held_back, progress=tell
-            )
+            result = ActionRecognition().evaluate(model, held_back, progress=tell)
         validation = _validation(result)
         self._say(_validated(validation))
         pairs = _confused(result)
@@ -326,12 +327,10 @@ def _validated(found: dict[str, Any]) -> str:
 
 
 def _confused(result: ActionRecognitionResult) -> list[dict[str, Any]]:
-    from internvideo.report.recognition import confused_pairs
-
     names = result.classes
     return [
         {"class": names[truth], "answer": names[answer], "times": times}
-        for truth, answer, times in confused_pairs(result.confusion)[:_MOST_PAIRS]
+        for truth, answer, times in result.confused_pairs[:_MOST_PAIRS]
     ]
 
 
@@ -339,7 +338,6 @@ def _sections(
     told: dict[str, Any], validation: dict[str, Any], result: ActionRecognitionResult
 ) -> list[Section]:
     """What was chosen and why, and how the held-back videos were named."""
-    from internvideo.report import add_recognition
 
     def add_choice(page: Page) -> None:
         page.section("What was chosen")
@@ -351,19 +349,19 @@ def _sections(
     def add_named(page: Page) -> None:
         page.section("Held-back videos")
         page.text(_validated(validation))
-        add_recognition(page, result)
+        result.add_to(page)
 
     return [add_choice, add_named]
 
 
 def _next(out: Path, video: Path, told: dict[str, Any], *, averaged: bool) -> list[str]:
     """Commands that use what was trained."""
-    averaged_too = ("--averaged",) if averaged else ()
+    ema = ("--ema",) if averaged else ()
     split = "test" if told["num_test"] else "val"
-    asked = ("--task", "action-recognition", "--data", out / "videos.csv", "--split", split)
+    asked = ("--data", out / "videos.csv", "--split", split)
     return [
-        _command("predict", "action-recognition", video, "--model", out, *averaged_too),
-        _command("evaluate", out, *asked, *averaged_too),
+        _command("predict", "action-recognition", video, "--model", out, *ema),
+        _command("evaluate", "action-recognition", out, *asked, *ema),
     ]
 
 

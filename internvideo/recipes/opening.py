@@ -9,8 +9,6 @@ from pathlib import Path
 from torch import nn
 
 from internvideo.errors import CheckpointError
-from internvideo.heads import CoordinatedClassifier, VideoClassifier
-from internvideo.models import MultimodalEncoder, Viclip
 from internvideo.recipes.importing import import_weights
 from internvideo.recipes.pretrained import (
     AutoencoderConfig,
@@ -69,22 +67,7 @@ def load_video_text(source: str | Path, *, averaged: bool = False) -> VideoTextM
         CheckpointError: As `load_pretrained`, and if the model knows no words.
     """
     found = load_pretrained(source, averaged=averaged)
-    if not isinstance(found.model, MultimodalEncoder | Viclip):
-        raise CheckpointError(
-            f"{source}: holds a {found.kind} model, which knows no words; take the checkpoint "
-            "of a multimodal-pretraining run"
-        )
-    if found.tokenizer is None:
-        raise CheckpointError(f"{source}: no tokenizer.json, without which texts mean nothing")
-    seen = found.preprocessing
-    return VideoTextModel(
-        found.model,
-        found.tokenizer,
-        num_frames=seen.num_frames,
-        crop=seen.crop,
-        mean=seen.mean,
-        std=seen.std,
-    )
+    return VideoTextModel.from_pretrained(found, source=str(source))
 
 
 def load_recogniser(source: str | Path, *, averaged: bool = False) -> RecognitionModel:
@@ -94,25 +77,7 @@ def load_recogniser(source: str | Path, *, averaged: bool = False) -> Recognitio
         CheckpointError: As `load_pretrained`, and if the model knows no classes.
     """
     found = load_pretrained(source, averaged=averaged)
-    if not isinstance(found.model, CoordinatedClassifier | VideoClassifier):
-        raise CheckpointError(
-            f"{source}: holds a {found.kind} model, which knows no classes; take the checkpoint "
-            "of a post-pretraining or coordination run"
-        )
-    if not found.classes:
-        raise CheckpointError(f"{source}: no labels.json, without which scores have no names")
-    seen = found.preprocessing
-    return RecognitionModel(
-        found.model,
-        found.classes,
-        num_frames=seen.num_frames,
-        side_px=seen.side_px,
-        mean=seen.mean,
-        std=seen.std,
-        sampling=seen.sampling,
-        stride_frames=seen.stride_frames,
-        crop=seen.crop,
-    )
+    return RecognitionModel.from_pretrained(found, source=str(source))
 
 
 def _is_of_transformers(folder: Path) -> bool:

@@ -30,7 +30,8 @@ ARROWS: dict[str, set[str]] = {
     "training": set(),
     "report": {"video"},
     "stages": _SCIENCE,
-    "tasks": _SCIENCE,
+    # A task draws its own results with what draws anything.
+    "tasks": _SCIENCE | {"report"},
     # Recipes name the configurations of whatever their runs are made of.
     "recipes": _SCIENCE | {"stages", "tasks", "playground"},
     "api": _EVERYTHING,
@@ -43,8 +44,7 @@ ARROWS: dict[str, set[str]] = {
 APART = {"stages", "tasks"}
 # Modules of these folders that are no stage or task but what all of them need.
 SHARED = {
-    ("tasks", "embedding"),
-    ("tasks", "recogniser"),
+    ("tasks", "shared"),
     ("stages", "captioned_scores"),
     ("stages", "gradient_cache"),
     ("stages", "kept_features"),

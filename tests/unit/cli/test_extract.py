@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 from internvideo.cli import main
 from tests.unit.cli.test_main import complaint
-from tests.unit.cli.test_use import WORDS, masked, multimodal
+from tests.unit.cli.test_tasks import WORDS, masked, multimodal
 from tests.unit.video.conftest import dot_frames, encode
 
 __all__ = ["masked"]  # a fixture

@@ -1,15 +1,21 @@
-"""Evaluating and predicting: what cannot be done is said in one line with status 2."""
+"""Evaluating and predicting: each task has its own options; what cannot be done is said."""
 
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
+from dataclasses import fields, is_dataclass
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
 from internvideo.cli import main
 from internvideo.models import MaskedAutoencoder, MultimodalEncoder
 from internvideo.recipes import Run, override, recipe, to_document
+from internvideo.tasks import TASKS
 from internvideo.text import train_tokenizer
 from internvideo.training import checkpoint
 from tests.unit.cli.test_main import complaint
@@ -95,11 +101,16 @@ def masked(tmp_path_factory) -> Path:
         ({"--task": "zero-shot-recognition"}, "no class names to choose from"),
         ({"--task": "multiple-choice"}, "b.mp4: its answer None is not one of its options []"),
         ({"--task": "captioning"}, "this encoder was trained without a caption decoder"),
-        ({"--batch-size": 0}, "viewing.batch_size is 0, expected 1 or more"),
-        ({"--crop": 2}, "viewing.crop is 2.0, expected above 0 and at most 1"),
-        ({"--crop": 0}, "viewing.crop is 0.0, expected above 0 and at most 1"),
+        ({"--batch-size": 0}, "batch_size is 0, expected 1 or more"),
+        ({"--crop": 2}, "crop is 2.0, expected above 0 and at most 1"),
+        ({"--crop": 0}, "crop is 0.0, expected above 0 and at most 1"),
         ({"--device": "gpu"}, "unknown device 'gpu'"),
         ({"--task": "zero-shot-recognition", "--prompts": "clib"}, "list of prompts 'clib'"),
+        ({"--task": "captioning", "--beams": 0}, "num_beams is 0, expected 1 or more"),
+        ({"--prompts": "clip-ucf101"}, "--prompts (applied to internvideo"),
+        ({"--beams": 2}, "--beams (applied to internvideo"),
+        ({"--clips": 2}, "--clips (applied to internvideo"),
+        ({"--averaged": "yes"}, "--averaged is now called --ema"),
         ({"--out": "all.csv/page.html"}, "all.csv"),
     ],
 )
@@ -120,12 +131,12 @@ def test_what_cannot_be_evaluated_is_said(
     ("task", "video", "texts", "message"),
     [
         ("retreival", "a.mp4", ("x",), "unknown task 'retreival'; did you mean 'retrieval'?"),
-        ("retrieval", "a.mp4", (), "retrieval chooses among texts; give them with --text"),
+        ("retrieval", "a.mp4", (), "this task chooses among texts; give them with --text"),
         ("multiple-choice", "a.mp4", ("a dot", " "), "one --text is empty; give it words"),
-        ("captioning", "a.mp4", ("a dot",), "captioning writes its own text; leave out --text"),
+        ("captioning", "a.mp4", ("a dot",), "--text (applied to internvideo"),
         ("retrieval", "c.mp4", ("a dot",), "c.mp4: no such file or folder"),
-        ("captioning", ".", (), ". is a folder; captioning looks at one video"),
-        ("multiple-choice", ".", ("a dot",), ". is a folder; multiple-choice looks at one video"),
+        ("captioning", ".", (), ". is a folder; this task takes one video"),
+        ("multiple-choice", ".", ("a dot",), ". is a folder; this task takes one video"),
         ("captioning", "a.mp4", (), "this encoder was trained without a caption decoder"),
         ("retrieval", "all.csv", ("a dot",), "none of 1 videos can be decoded; the first: all.csv"),
     ],
@@ -191,10 +202,74 @@ def test_an_untrained_model_writes_only_words_it_knows(capsys, tmp_path, videos,
     assert capsys.readouterr().out.endswith("\n")
 
 
-def test_choosing_among_captions_takes_several(capsys, tmp_path, videos):
-    model = multimodal(tmp_path, CAPTIONER, **WORDS)
-    options = ["captioning", str(videos / "a.mp4"), "--model", str(model), "--matched"]
+@pytest.mark.parametrize("spelling", ["old", "old, joined", "new"])
+def test_the_task_may_be_named_first_or_by_an_option(capsys, videos, model, spelling):
+    words = {
+        "old": [str(model), "--task", "retrieval"],
+        "old, joined": ["--task=retrieval", str(model)],
+        "new": ["retrieval", str(model)],
+    }[spelling]
 
-    assert main(["predict", *options]) == 2
-    assert "give --beams 2 or more" in capsys.readouterr().err
-    assert main(["predict", *options, "--beams", "2"]) == 0
+    assert main(["evaluate", *words, "--data", str(videos / "all.csv"), "--json"]) == 0
+
+    assert json.loads(capsys.readouterr().out)["num_total"] == 1
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "predict"])
+def test_a_task_that_nobody_named_is_asked_for(capsys, verb):
+    assert "which task? write it behind the verb" in complaint(capsys, verb, "--device", "cpu")
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("verb", ["evaluate", "predict"])
+def test_the_help_of_a_task_shows_its_options_and_no_others(capsys, verb, task):
+    assert main([verb, task, "--help"]) == 0
+
+    said = capsys.readouterr().out
+    shown = set(re.findall(r"^(?:│ |  )(--[a-z-]+)", said, re.MULTILINE))
+    others = {"--device", "--json", "--ema"}
+    others |= {"--out"} if verb == "evaluate" else {"--model"}
+    more = TASKS[task].data_type if verb == "evaluate" else TASKS[task].request_type
+    assert shown == others | options_of(TASKS[task]) | options_of(more)
+    assert "No documentation" not in said
+
+
+def options_of(configuration) -> set[str]:
+    hints = get_type_hints(configuration)
+    inner = [options_of(hint) for hint in hints.values() if is_dataclass(hint)]
+    own = {
+        "--" + field.name.removeprefix("num_").replace("_", "-")
+        for field in fields(configuration)
+        if not is_dataclass(hints[field.name]) and field.name != "video"
+    }
+    return own.union(*inner)
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "predict"])
+def test_the_help_of_a_verb_lists_all_tasks(capsys, verb):
+    assert main([verb, "--help"]) == 0
+
+    said = capsys.readouterr().out
+    assert all(re.search(rf"[•*] {name}\b", said) for name in TASKS)
+
+
+def test_the_list_of_tasks_has_their_metrics_data_sets_and_formats(capsys):
+    assert main(["list", "tasks"]) == 0
+    lines = capsys.readouterr().out
+    assert main(["list", "tasks", "--json"]) == 0
+
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows.keys() == TASKS.keys()
+    assert rows["retrieval"]["model"] == "video-text"
+    assert "MSR-VTT" in rows["retrieval"]["datasets"] and "msr-vtt" in rows["retrieval"]["formats"]
+    assert "retrieval: which video belongs to a sentence" in lines and "*/r1, */r5" in lines
+
+
+def test_the_overview_of_verbs_does_without_torch():
+    code = (
+        "import sys; from internvideo.cli import main; main(['--help']); "
+        "sys.exit('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+
+    assert done.returncode == 0

@@ -14,7 +14,6 @@ from internvideo.heads import (
     VideoClassifierConfig,
 )
 from internvideo.models import (
-    CaptionDecoderConfig,
     CoordinationConfig,
     MultimodalEncoder,
     MultimodalEncoderConfig,
@@ -42,29 +41,6 @@ def words() -> VideoTextModel:
     )
     config = MultimodalEncoderConfig(video=B, text=text, embed_dim=12)
     return VideoTextModel(noisy(MultimodalEncoder(config)), tokenizer, num_frames=8)
-
-
-@pytest.fixture
-def describing(words) -> VideoTextModel:
-    """The same with a caption decoder that writes a few words of one letter and ends."""
-    text = words.model.config.text
-    captioner = CaptionDecoderConfig(
-        width=16,
-        context_width=B.width,
-        depth=1,
-        num_heads=2,
-        head_width=8,
-        num_queries=2,
-        vocabulary_size=text.vocabulary_size,
-    )
-    config = replace(words.model.config, captioner=captioner)
-    model = noisy(MultimodalEncoder(config))
-    bias = torch.full((text.vocabulary_size,), -1e3)
-    bias[words.tokenizer.encode("a b c d e")] = 0
-    bias[words.tokenizer.end_id] = 1
-    with torch.no_grad():
-        model.captioner.predictor[-1].bias.copy_(bias)
-    return VideoTextModel(model, words.tokenizer, num_frames=8)
 
 
 def pair_on(words: VideoTextModel) -> CoordinatedClassifier:
@@ -108,24 +84,3 @@ def test_words_of_another_encoder_are_refused(words):
 
     with pytest.raises(ConfigError, match="of another size than the one that knows the words"):
         CoordinatedTextModel(pair, words)
-
-
-def test_of_likely_captions_those_that_match_the_clip_are_taken(describing):
-    describing.num_beams = 20
-    torch.nn.init.constant_(describing.model.logit_scale, 5.0)
-    likeliest = describing.caption(FRAMES)
-    describing.matched = True
-    matching = describing.caption(FRAMES)
-
-    clips = describing.embed_clips(FRAMES)
-    of_likeliest, of_matching = (
-        (clips * describing.embed_texts(said)).sum(1) for said in (likeliest, matching)
-    )
-    assert matching != likeliest
-    assert (of_matching >= of_likeliest - 1e-6).all()
-
-
-def test_one_caption_leaves_nothing_to_choose_from(describing):
-    describing.matched = True
-    with pytest.raises(ConfigError, match="raise num_beams"):
-        describing.caption(FRAMES)

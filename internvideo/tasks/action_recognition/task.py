@@ -1,0 +1,167 @@
+"""Action recognition: which of its classes a trained classifier sees in a video.
+
+Source: the multi-view tests of VideoMAE (`merge` in `engine_for_finetuning.py`, `ensemble.py`) and
+UniFormerV2 (`test_net.py`) in the InternVideo release. Each of `num_clips` x `num_crops` views is
+scored, the softmax is taken and averaged over them.
+Differs from the released code: a video that cannot be decoded counts as wrong, where theirs counts
+as right when an error occurs while its views are averaged; views of one video cannot be confused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from internvideo.data import ViewPlan
+from internvideo.errors import ConfigError
+from internvideo.metrics import mean_class_accuracy, top_k_accuracy
+from internvideo.report import Page
+from internvideo.tasks.action_recognition.result import ActionRecognitionResult, add_saliency
+from internvideo.tasks.shared.answers import RankedTexts
+from internvideo.tasks.shared.classification import (
+    Classifier,
+    RecognitionModel,
+    classify_videos,
+    labels_among,
+)
+from internvideo.tasks.shared.inference import Inference
+from internvideo.tasks.shared.requests import RankingRequest
+from internvideo.tasks.shared.task import FailedVideo, Progress, Task
+from internvideo.values import Annotations, Record
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActionRecognition(Task):
+    """Names videos by several views; a single clip or crop is the middle one.
+
+    Crops are squares of `inference.crop` of the short side, spread along the long side.
+    """
+
+    name = "action-recognition"
+    summary = "which of its own classes a classifier sees in a video"
+    model_type = RecognitionModel
+    metrics = ("top1", "top5", "mean_class")
+    datasets = (
+        "Kinetics-400/600/700/710",
+        "Something-Something V1/V2",
+        "UCF101",
+        "HMDB51",
+        "Moments in Time",
+        "ActivityNet",
+    )
+    formats = (
+        "manifest",
+        "folder",
+        "list",
+        "frame-list",
+        "kinetics",
+        "kinetics710",
+        "something-something",
+        "something-something-v1",
+        "ucf101",
+        "hmdb51",
+        "moments-in-time",
+    )
+    request_type = RankingRequest
+
+    views: ViewPlan = field(default_factory=ViewPlan)
+    averaging: Literal["probabilities", "logits"] = "probabilities"
+    """What is averaged over the views of a video."""
+    inference: Inference = field(default_factory=Inference)
+
+    def evaluate(
+        self, model: Classifier, data: Annotations, *, progress: Progress | None = None
+    ) -> ActionRecognitionResult:
+        """Name every record's video; the annotations' classes are found by name in the model's."""
+        labels = labels_among(model.classes, data)
+        found = classify_videos(
+            model, data.records, self.inference, self.views, self._merge, progress=progress
+        )
+        return _result(
+            found.scores,
+            labels,
+            failed=found.failed,
+            classes=model.classes,
+            videos=data.records,
+            num_views=self.views.num_views,
+        )
+
+    def predict(
+        self, model: Classifier, request: RankingRequest, *, progress: Progress | None = None
+    ) -> RankedTexts:
+        """Give the likeliest classes with their probabilities."""
+        records = [Record(video=request.video)]
+        found = classify_videos(
+            model, records, self.inference, self.views, self._merge, progress=progress
+        )
+        return RankedTexts.best(model.classes, found.scores[0], top=request.top)
+
+    def report(self, page: Page, result: ActionRecognitionResult, model: RecognitionModel) -> None:
+        """Add the result, and where the model looks in some of the videos."""
+        result.add_to(page)
+        add_saliency(page, result, model, self.inference.clip_sampling(model.clip_sampling))
+
+    def _merge(self, logits: Float[Tensor, "b v y"]) -> Float[Tensor, "b y"]:
+        if self.averaging == "logits":
+            return logits.mean(1).softmax(-1)
+        return logits.softmax(-1).mean(1)
+
+
+def ensemble(results: Sequence[ActionRecognitionResult]) -> ActionRecognitionResult:
+    """Pool the softmaxed views of several models on the same videos.
+
+    As released, all views weigh the same, so a model seen by more views weighs more. A video that
+    failed for one model has failed.
+
+    Raises:
+        ConfigError: If the results are of other videos, labels or classes.
+    """
+    first = results[0]
+    for other in results[1:]:
+        if other.classes != first.classes:
+            raise ConfigError("an ensemble needs models of the same classes in the same order")
+        same_videos = [r.clip for r in other.videos] == [r.clip for r in first.videos]
+        if not same_videos or not torch.equal(other.labels, first.labels):
+            raise ConfigError("an ensemble needs results on the same videos in the same order")
+    views = torch.tensor([result.num_views for result in results])
+    shares = (views / views.sum())[:, None, None]
+    failed = {video.path: video for result in results for video in result.failed}
+    return _result(
+        (shares * torch.stack([result.probabilities for result in results])).sum(0),
+        first.labels,
+        failed=tuple(failed.values()),
+        classes=first.classes,
+        videos=first.videos,
+        num_views=int(views.sum()),
+    )
+
+
+def _result(
+    probabilities: Float[Tensor, "b y"],
+    labels: Int64[Tensor, " b"],
+    *,
+    failed: tuple[FailedVideo, ...],
+    classes: tuple[str, ...],
+    videos: tuple[Record, ...],
+    num_views: int,
+) -> ActionRecognitionResult:
+    return ActionRecognitionResult(
+        scores={
+            "top1": top_k_accuracy(probabilities, labels),
+            "top5": top_k_accuracy(probabilities, labels, k=5),
+            "mean_class": mean_class_accuracy(probabilities, labels),
+        },
+        num_evaluated=int(probabilities.isfinite().all(1).sum()),
+        num_total=len(labels),
+        failed=failed,
+        probabilities=probabilities,
+        labels=labels,
+        classes=classes,
+        videos=videos,
+        num_views=num_views,
+    )
