@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import argparse
 import statistics
-from dataclasses import replace
 from pathlib import Path
 
-from internvideo.data import VideoData
+from internvideo.data import VideoData, ViewPlan
 from internvideo.hub import load_recogniser
-from internvideo.tasks import ActionRecognition
+from internvideo.tasks import ActionRecognition, Inference
 
 VIEWS = {  # clips, crops, whether their frames are shuffled
     "one view": (1, 1, False),
@@ -42,8 +41,10 @@ def main() -> None:
     for run in options.runs:
         recogniser = load_recogniser(run)
         for name, (clips, crops, shuffled) in VIEWS.items():
-            viewing = replace(recogniser.viewing, shuffled=shuffled)
-            task = ActionRecognition(viewing=viewing, num_clips=clips, num_crops=crops)
+            task = ActionRecognition(
+                views=ViewPlan(num_clips=clips, num_crops=crops),
+                inference=Inference(shuffled=shuffled),
+            )
             result = task.evaluate(recogniser, videos)
             scores[name].append(result.scores["top1"])
             print(f"{run}  {name:<18} {result.scores['top1']:.3f}", flush=True)

@@ -23,7 +23,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import av
 import torch
 
-from internvideo.data import ANNOTATIONS, views
+from internvideo.data import ANNOTATIONS, ViewPlan, views
 from internvideo.heads import VideoClassifier, VideoClassifierConfig
 from internvideo.models import MaskedEncoderConfig
 from internvideo.recipes import recipe
@@ -94,7 +94,7 @@ def main() -> None:
     rows: dict[tuple[int, int], list[dict[str, float]]] = {plan: [] for plan in plans}
     for repeat in range(options.repeats + 1):  # the first one warms up
         for plan in plans:
-            task = ActionRecognition(viewing=model.viewing, num_clips=plan[0], num_crops=plan[1])
+            task = ActionRecognition(views=ViewPlan(num_clips=plan[0], num_crops=plan[1]))
             row = shares(model, data, task)
             rows[plan] += [row] * (repeat > 0)
     for (clips, crops), measured in rows.items():

@@ -21,10 +21,10 @@ from internvideo.hub import load_video_text
 from internvideo.playground import Facts, doing, read_facts, slots
 from internvideo.tasks import (
     Captioning,
+    Inference,
     MultipleChoice,
     Retrieval,
     VideoTextModel,
-    Viewing,
     ZeroShotRecognition,
 )
 from internvideo.values import Annotations
@@ -37,8 +37,8 @@ def evaluate(model: VideoTextModel, root: Path) -> dict[str, float]:
     unseen = {(root / facts.path).resolve() for facts in read_facts(root) if _is_asked(facts)}
     scores: dict[str, float] = {}
     for shuffled in (False, True):
-        viewing = Viewing(crop=1.0, batch_size=64, shuffled=shuffled)
-        found = _evaluate(model, root, unseen, viewing)
+        inference = Inference(crop=1.0, batch_size=64, shuffled=shuffled)
+        found = _evaluate(model, root, unseen, inference)
         scores |= {f"shuffled/{name}" if shuffled else name: v for name, v in found.items()}
     return scores
 
@@ -48,11 +48,11 @@ def _is_asked(facts: Facts) -> bool:
 
 
 def _evaluate(
-    model: VideoTextModel, root: Path, unseen: set[Path], viewing: Viewing
+    model: VideoTextModel, root: Path, unseen: set[Path], inference: Inference
 ) -> dict[str, float]:
     videos = root / "videos"
     queries = ANNOTATIONS["msr-vtt"](root / "msrvtt/MSRVTT_JSFUSION_test.csv", root=videos)
-    ranked = Retrieval(viewing=viewing).evaluate(model, queries)
+    ranked = Retrieval(inference=inference).evaluate(model, queries)
     scores = {
         "retrieval/queries": float(ranked.num_total),
         "retrieval/t2v_r1": ranked.scores["t2v/r1"],
@@ -63,16 +63,16 @@ def _evaluate(
     for kind in QUESTIONS:
         file = root / f"multiple_choice/{kind}.jsonl"
         questions = _only(ANNOTATIONS["msr-vtt-choice"](file, root=videos), unseen)
-        chosen = MultipleChoice(viewing=viewing).evaluate(model, questions)
+        chosen = MultipleChoice(inference=inference).evaluate(model, questions)
         scores[f"choice/{kind}"] = chosen.scores["accuracy"]
     labelled = _only(ANNOTATIONS["manifest"](root / "manifest.csv"), unseen)
-    recognised = ZeroShotRecognition(prompts="playground", viewing=viewing)
+    recognised = ZeroShotRecognition(prompts="playground", inference=inference)
     words = {name: doing(name) for name in labelled.classes}
     found = replace(recognised, words=words).evaluate(model, labelled)
     scores["zero_shot/top1"] = found.scores["top1"]
     scores["zero_shot/top5"] = found.scores["top5"]
     if model.model.captioner is not None:
-        described = Captioning(viewing=viewing).evaluate(model, labelled, slots=_facts_of)
+        described = Captioning(inference=inference).evaluate(model, labelled, slots=_facts_of)
         scores |= {f"captions/{name}": v for name, v in described.scores.items()}
     return scores
 

@@ -19,10 +19,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from internvideo.data import VideoData
+from internvideo.data import VideoData, ViewPlan
 from internvideo.hub import load_recogniser
 from internvideo.playground import PAIRS
-from internvideo.tasks import ActionRecognition
+from internvideo.tasks import ActionRecognition, Inference
 
 
 def summed(probabilities: Tensor, names: list[str]) -> tuple[Tensor, list[str]]:
@@ -76,10 +76,11 @@ def main() -> None:
             kept = tuple(one for one in videos.records if one.video.name in unseen)
             videos = replace(videos, records=kept)
         for name in ("", "  shuffled"):
-            viewing = replace(recogniser.viewing, shuffled=bool(name))
-            result = ActionRecognition(viewing=viewing, num_clips=options.clips).evaluate(
-                recogniser, videos
+            task = ActionRecognition(
+                views=ViewPlan(num_clips=options.clips),
+                inference=Inference(shuffled=bool(name)),
             )
+            result = task.evaluate(recogniser, videos)
             truth = [result.classes[int(label)] for label in result.labels]
             told = scores(result.probabilities, result.classes, truth)
             numbers = "  ".join(f"{what} {value:.3f}" for what, value in told.items())

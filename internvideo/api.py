@@ -29,12 +29,12 @@ from internvideo.hub import Pretrained, load_pretrained
 from internvideo.metrics import prompt_probabilities
 from internvideo.models import MultimodalEncoder, Viclip
 from internvideo.tasks import (
+    ClipSampling,
     FeatureEncoder,
     FeatureExtraction,
     RecognitionModel,
     VideoFeatures,
     VideoTextModel,
-    Viewing,
     embed_sentences,
 )
 from internvideo.text import PROMPTS, fill, readable_name
@@ -68,7 +68,7 @@ class Model:
     def __init__(self, pretrained: Pretrained, *, name: str = "model") -> None:
         self.pretrained, self.name = pretrained, name
         seen = pretrained.preprocessing
-        self._viewing = Viewing(
+        self._clip_sampling = ClipSampling(
             sampling=seen.sampling, stride_frames=seen.stride_frames, crop=seen.crop
         )
 
@@ -143,14 +143,13 @@ class Model:
         return [(labels[i], float(probabilities[i])) for i in order]
 
     def caption(self, video: Video, *, num_beams: int = 1) -> str:
-        """Describe a video in a sentence, searching with `num_beams`."""
+        """Describe a video in a sentence, by beam search where there are several beams."""
         model = self._video_text("caption")
         if "caption" not in self.abilities:
             raise ConfigError(
                 f"{self.name}: this model has no caption decoder; take one that was trained with it"
             )
-        model.num_beams = num_beams
-        return model.caption(self._clips([video]))[0]
+        return model.caption(self._clips([video]), num_beams=num_beams)[0]
 
     def features(
         self,
@@ -269,7 +268,7 @@ class Model:
         if isinstance(video, (str, Path)):
             dataset = ClipDataset(
                 Annotations(records=(Record(video=Path(video)),)),
-                self._viewing.data(str(Path(video).parent)),
+                self._clip_sampling.data(str(Path(video).parent)),
                 num_frames=seen.num_frames,
                 side_px=seen.side_px,
                 training=False,

@@ -10,16 +10,20 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import tyro
 from tyro.conf import FlagCreatePairsOff
 
 from internvideo.cli.allocator import keep_freed_memory
 from internvideo.cli.terminal import show_log
-from internvideo.cli.verbs import VERBS, Verb
-from internvideo.errors import InternVideoError, unknown_name
+from internvideo.cli.verbs import OF_TASKS, VERBS, command_line
+from internvideo.errors import ConfigError, InternVideoError, unknown_name
 
 __all__ = ["main"]
+
+# Options that had another name before.
+_RENAMED = {"--averaged": "--ema"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,12 +32,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = arguments or ["--help"]
     if not arguments[0].startswith("-") and arguments[0] not in VERBS:
         return _complain(str(unknown_name("verb", arguments[0], VERBS)))
-    verb = _parse(arguments)
-    if isinstance(verb, int):
-        return verb
-    keep_freed_memory()
-    show_log()
     try:
+        _refuse_renamed(arguments)
+        verb = _parse(arguments)
+        if isinstance(verb, int):
+            return verb
+        keep_freed_memory()
+        show_log()
         return verb.run()
     except InternVideoError as error:
         return _complain(str(error))
@@ -48,13 +53,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain("interrupted", status=1)
 
 
-def _parse(arguments: list[str]) -> Verb | int:
+def _refuse_renamed(arguments: list[str]) -> None:
+    for word in arguments:
+        if (new := _RENAMED.get(word.partition("=")[0])) is not None:
+            raise ConfigError(f"{word} is now called {new}; write that instead")
+
+
+def _parse(arguments: list[str]) -> Any:
     """The verb asked for, or the exit status where there is nothing to run."""
+    if arguments[0] in OF_TASKS:
+        from internvideo.cli.tasks import task_first
+
+        arguments = task_first(arguments)
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
             return tyro.cli(
-                Verb,
+                command_line(arguments[0]),
                 prog="internvideo",
                 description="Pretrain, inspect and use video encoders.",
                 args=arguments,
@@ -65,7 +80,7 @@ def _parse(arguments: list[str]) -> Verb | int:
             return 0
     # The parser draws a box; one line is what a script and a log want.
     lines = [line.strip("│╭╮╰╯─ \n") for line in complaint.getvalue().splitlines()]
-    return _complain("; ".join(line for line in lines[1:] if line))
+    return _complain("; ".join(line for line in lines[1:] if line.strip("-+|")))
 
 
 def _complain(message: str, status: int = 2) -> int:

@@ -80,8 +80,8 @@ class Demo:
     """auto, cpu, cuda or cuda:N."""
 
     def run(self) -> int:
+        from internvideo.cli.demo_report import write_demo_report
         from internvideo.cli.demo_results import Trained, find
-        from internvideo.report import write_demo_report
         from internvideo.training.journal import replace_text
 
         last = len(PLAN) + 2

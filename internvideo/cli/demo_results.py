@@ -9,20 +9,17 @@ from __future__ import annotations
 import copy
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from jaxtyping import Bool, Int64
-from torch import Tensor
-
+from internvideo.cli.demo_report import DemoFindings
 from internvideo.cli.terminal import progress
 from internvideo.data import ANNOTATIONS
 from internvideo.heads import CoordinatedClassifier
 from internvideo.hub import load_model, load_recogniser, load_video_text
-from internvideo.metrics import ranks, top_k_accuracy
+from internvideo.metrics import top_k_accuracy
 from internvideo.playground import doing, slots
-from internvideo.report import DemoFindings
 from internvideo.runs import Run, build_stage
 from internvideo.stages import MaskedPretrainingStage, RebuiltClip
 from internvideo.tasks import (
@@ -32,6 +29,7 @@ from internvideo.tasks import (
     CaptioningResult,
     CoordinatedTextModel,
     Embedder,
+    Inference,
     MultipleChoice,
     MultipleChoiceResult,
     RecognitionModel,
@@ -39,7 +37,6 @@ from internvideo.tasks import (
     Retrieval,
     RetrievalResult,
     VideoTextModel,
-    Viewing,
     ZeroShotRecognition,
     embed_videos,
     ensemble,
@@ -53,7 +50,7 @@ NAMED = {"label": "joint"}
 
 _QUESTIONS = ("motion", "colour", "shape", "opposite")
 _RETRIEVAL = ("t2v/r1", "t2v/r5", "v2t/r1", "v2t/r5")
-_CLIPS = 32  # at a time
+_INFERENCE = Inference(batch_size=32)
 
 Scores = dict[str, float]
 
@@ -66,24 +63,6 @@ class Trained(NamedTuple):
     classifier_a: Path
     classifier_b: Path
     pair: Path
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Compared:
-    """What several models got right of the same clips."""
-
-    found: Mapping[str, ActionRecognitionResult]
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        return self.found["mean"].classes
-
-    @property
-    def labels(self) -> Int64[Tensor, " n"]:
-        return self.found["mean"].labels
-
-    def right(self, answer: str) -> Bool[Tensor, " n"]:
-        return ranks(self.found[answer].probabilities, self.labels) == 0
 
 
 class Placed(NamedTuple):
@@ -116,12 +95,12 @@ def find(run: Run, folders: Trained, *, device: str) -> DemoFindings:
         rebuilt = _rebuilt(run, folders.a, process)
         recognised = _recognise(classifiers, named_clips(root).of_split("test"))
         with progress("describing") as tell:
-            described = Captioning(viewing=_viewing(words)).evaluate(
+            described = Captioning(inference=_INFERENCE).evaluate(
                 words, queries, slots=_facts, progress=tell
             )
         placed = {
-            name: _place(name, embedder, viewing, root, clips, queries)
-            for name, (embedder, viewing) in _embedders(words, classifiers).items()
+            name: _place(name, embedder, root, clips, queries)
+            for name, embedder in _embedders(words, classifiers).items()
         }
     scores = {
         "masked-pretraining": {"A": _errors(folders.a)},
@@ -134,8 +113,7 @@ def find(run: Run, folders: Trained, *, device: str) -> DemoFindings:
         retrieved=placed["B"].retrieved,
         described=described,
         answered=placed["B"].answered,
-        recognised=recognised["coordinated"],
-        compared=Compared(found=recognised),
+        recognised=recognised,
     )
 
 
@@ -163,15 +141,16 @@ def _recognise(
     found = {}
     for name, model in classifiers.items():
         with progress(f"classes, {name}") as tell:
-            task = ActionRecognition(viewing=replace(model.viewing, batch_size=_CLIPS))
-            found[name] = task.evaluate(model, clips, progress=tell)
+            found[name] = ActionRecognition(inference=_INFERENCE).evaluate(
+                model, clips, progress=tell
+            )
     mean = ensemble([found["A"], found["B"]])
     return {"A": found["A"], "B": found["B"], "mean": mean, "coordinated": found["coordinated"]}
 
 
 def _embedders(
     words: VideoTextModel, classifiers: Mapping[str, RecognitionModel]
-) -> dict[str, tuple[Embedder, Viewing]]:
+) -> dict[str, Embedder]:
     """B as it came to know sentences, after it learned classes, and in the pair."""
     after = copy.copy(words)
     after.model = copy.deepcopy(words.model)
@@ -180,23 +159,15 @@ def _embedders(
     pair = classifiers["coordinated"]
     assert isinstance(pair.model, CoordinatedClassifier)
     return {
-        "B": (words, _viewing(words)),
-        "B post-pretrained": (after, _viewing(words)),
-        "coordinated": (
-            CoordinatedTextModel(pair.model, words),
-            replace(pair.viewing, batch_size=_CLIPS),
-        ),
+        "B": words,
+        "B post-pretrained": after,
+        "coordinated": CoordinatedTextModel(pair.model, words, clip_sampling=pair.clip_sampling),
     }
-
-
-def _viewing(words: VideoTextModel) -> Viewing:
-    return Viewing(crop=words.crop, batch_size=_CLIPS)
 
 
 def _place(
     name: str,
     embedder: Embedder,
-    viewing: Viewing,
     root: Path,
     clips: Annotations,
     queries: Annotations,
@@ -210,12 +181,12 @@ def _place(
     asked = Annotations(records=tuple(r for of_kind in questions.values() for r in of_kind.records))
     with progress(f"zero-shot, {name}") as tell:
         records = (*clips.records, *queries.records, *asked.records)
-        videos = embed_videos(embedder, records, viewing, progress=tell)
+        videos = embed_videos(embedder, records, _INFERENCE, progress=tell)
     spelled = {action: doing(action) for action in clips.classes}
-    naming = ZeroShotRecognition(prompts="playground", words=spelled, viewing=viewing)
-    retrieved = Retrieval(viewing=viewing).evaluate(embedder, queries, videos=videos)
+    naming = ZeroShotRecognition(prompts="playground", words=spelled)
+    retrieved = Retrieval().evaluate(embedder, queries, videos=videos)
     named = naming.evaluate(embedder, clips, videos=videos)
-    answered = MultipleChoice(viewing=viewing).evaluate(embedder, asked, videos=videos)
+    answered = MultipleChoice().evaluate(embedder, asked, videos=videos)
     return Placed(retrieved, named, _by_kind(answered, questions))
 
 

@@ -26,7 +26,7 @@ class Export:
     """Which part, of a model with several: the video or the text tower."""
     tolerance: float = 1e-4
     """Largest difference of any output, on random input."""
-    averaged: bool = False
+    ema: bool = False
     """Take the moving average of the weights, where the run kept one."""
     json: bool = False
     """Print the result as JSON."""
@@ -36,7 +36,7 @@ class Export:
         from internvideo.hub import export_model, load_pretrained
 
         exported = export_model(
-            load_pretrained(self.model, averaged=self.averaged),
+            load_pretrained(self.model, averaged=self.ema),
             self.out,
             to=self.to,
             part=self.part,
@@ -72,7 +72,7 @@ class Push:
     """Repository, as owner/name; made if it does not exist."""
     private: bool = False
     """If it is made: seen by its owner alone."""
-    averaged: bool = False
+    ema: bool = False
     """Take the moving average of the weights, where the run kept one."""
     card: bool = False
     """Only print the card, and upload nothing."""
@@ -81,7 +81,7 @@ class Push:
         from internvideo.hub import card_of, load_pretrained, push_to_hub
 
         if self.card:
-            print(card_of(load_pretrained(self.model, averaged=self.averaged), self.repo), end="")
+            print(card_of(load_pretrained(self.model, averaged=self.ema), self.repo), end="")
             return 0
-        print(push_to_hub(self.model, self.repo, private=self.private, averaged=self.averaged))
+        print(push_to_hub(self.model, self.repo, private=self.private, averaged=self.ema))
         return 0

@@ -49,7 +49,7 @@ class Extract:
     """Type of their numbers."""
     batch_size: int = 8
     """Windows at a time, all of one video."""
-    averaged: bool = False
+    ema: bool = False
     """Take the moving average of the weights, where a run kept one."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
@@ -67,7 +67,7 @@ class Extract:
         if not files:
             raise ConfigError(f"{self.path}: holds no video file")
         with joined(self.device) as process:
-            model = load(self.model, device=str(process.device), averaged=self.averaged)
+            model = load(self.model, device=str(process.device), averaged=self.ema)
             encoder = model.feature_encoder
             windows = windows_in_seconds(
                 usual_frames=encoder.num_frames,

@@ -253,14 +253,15 @@ class Finetune:
     def _finish(self, run: Run, told: dict[str, Any]) -> dict[str, Any]:
         """Validate what was saved, write the page, tell what comes next."""
         from internvideo.cli.terminal import progress
-        from internvideo.recipes import finetuning_guide, load_pretrained
+        from internvideo.hub import load_pretrained
         from internvideo.report import write_run_report
+        from internvideo.runs import finetuning_guide
         from internvideo.tasks import TASKS
         from internvideo.training import joined
 
-        averaged = run.training.ema_decay is not None
+        ema = run.training.ema_decay is not None
         guide = finetuning_guide(told["task"])
-        pretrained = load_pretrained(self.out, averaged=averaged)
+        pretrained = load_pretrained(self.out, averaged=ema)
         with joined(self.device) as process:
             pretrained.model.to(process.device)
         held_out = guide.read(self.out / "videos.csv").of_split("val")
@@ -269,7 +270,7 @@ class Finetune:
         for line in validation.lines:
             self._say(line)
         write_run_report(self.out, sections=_sections(told, validation))
-        commands = _next(self.out, held_out.records[0].video, told, averaged=averaged)
+        commands = _next(self.out, held_out.records[0].video, told, averaged=ema)
         self._say(f"open {self.out / 'report.html'}")
         self._say("next:\n" + "\n".join(f"  {command}" for command in commands))
         return {
@@ -315,12 +316,12 @@ def _sections(told: dict[str, Any], validation: Validation) -> list[Section]:
 
 def _next(out: Path, video: Path, told: dict[str, Any], *, averaged: bool) -> list[str]:
     """Commands that use what was trained."""
-    averaged_too = ("--averaged",) if averaged else ()
+    ema = ("--ema",) if averaged else ()
     split = "test" if told["num_test"] else "val"
-    asked = ("--task", told["task"], "--data", out / "videos.csv", "--split", split)
+    asked = ("--data", out / "videos.csv", "--split", split)
     return [
-        _command("predict", told["task"], video, "--model", out, *averaged_too),
-        _command("evaluate", out, *asked, *averaged_too),
+        _command("predict", told["task"], video, "--model", out, *ema),
+        _command("evaluate", told["task"], out, *asked, *ema),
     ]
 
 

@@ -22,14 +22,17 @@ class List:
     Example: internvideo list recipes
     """
 
-    what: Positional[Literal["recipes", "sizes", "formats", "actions"]] = "recipes"
-    """recipes to train, encoder sizes, annotation formats, or the playground's actions."""
+    what: Positional[Literal["recipes", "tasks", "sizes", "formats", "actions"]] = "recipes"
+    """recipes to train, tasks to evaluate, encoder sizes, annotation formats, or the playground's
+    actions."""
     json: bool = False
     """Print a JSON list."""
 
     def run(self) -> int:
         from internvideo.cli.terminal import print_json
 
+        if self.what == "tasks":
+            return self._tasks()
         rows = _catalogue(self.what)
         if self.json:
             print_json([{"name": name, "about": about} for name, about in rows])
@@ -37,6 +40,32 @@ class List:
         width = max(len(name) for name, _ in rows)
         for name, about in rows:
             print(f"{name:<{width}}  {about}")
+        return 0
+
+    def _tasks(self) -> int:
+        """Tasks with what they are asked of, their metrics, data sets and formats."""
+        from internvideo.cli.terminal import print_json
+        from internvideo.tasks import TASKS
+
+        rows = [
+            {
+                "name": name,
+                "about": task.summary,
+                "model": task.model_type.kind,
+                "metrics": list(task.metrics),
+                "datasets": list(task.datasets),
+                "formats": list(task.formats),
+                "is_trained": task.training is not None,
+            }
+            for name, task in TASKS.items()
+        ]
+        if self.json:
+            print_json(rows)
+            return 0
+        for row in rows:
+            print(f"{row['name']}: {row['about']} ({row['model']} model)")
+            for what in ("metrics", "datasets", "formats"):
+                print(f"  {what:<8}  {', '.join(row[what])}")
         return 0
 
 

@@ -130,28 +130,29 @@ def _train_and_report(
 
 def _found_and_described(stage: MultimodalPretrainingStage) -> list[Section]:
     """Held-back clips found by their captions, and captions written for them."""
-    from internvideo.report import add_captions, add_retrieval
-    from internvideo.tasks import Captioning, Retrieval, VideoTextModel, Viewing
+    from internvideo.tasks import Captioning, Inference, Retrieval, VideoTextModel
 
     model = VideoTextModel(stage.model, stage.tokenizer, num_frames=stage.config.num_frames)
     data = stage.data.held_out.dataset.config
-    viewing = Viewing(sampling=data.sampling, stride_frames=data.stride_frames, crop=data.eval_crop)
+    inference = Inference(
+        sampling=data.sampling, stride_frames=data.stride_frames, crop=data.eval_crop
+    )
     examples = stage.examples(_EXAMPLES)
     if not examples.records:
         return []
-    found = Retrieval(viewing=viewing).evaluate(model, examples)
+    found = Retrieval(inference=inference).evaluate(model, examples)
 
     def add_found(page: Page) -> None:
         page.section("Held-back clips found by their captions")
-        add_retrieval(page, found)
+        found.add_to(page)
 
     sections: list[Section] = [add_found]
     if stage.model.captioner is not None and stage.config.captioning_weight:
-        described = Captioning(viewing=viewing).evaluate(model, examples)
+        described = Captioning(inference=inference).evaluate(model, examples)
 
         def add_described(page: Page) -> None:
             page.section("Captions written for them")
-            add_captions(page, described)
+            described.add_to(page)
 
         sections.append(add_described)
     return sections
@@ -159,7 +160,7 @@ def _found_and_described(stage: MultimodalPretrainingStage) -> list[Section]:
 
 def _coordinated(stage: CoordinationStage, out: Path) -> list[Section]:
     """Gates over training, classes that gained, and what A reads of B."""
-    from internvideo.report import RunFiles, add_class_gains, add_gates, add_readings
+    from internvideo.report import RunFiles, add_class_gains, add_gates, add_reading
 
     def add_openness(page: Page) -> None:
         page.section("Gates and fusion")
@@ -167,10 +168,21 @@ def _coordinated(stage: CoordinationStage, out: Path) -> list[Section]:
 
     def add_gains(page: Page) -> None:
         page.section("Classes that gained")
-        add_class_gains(page, stage, before="mean", after="coordinated")
+        right = {answer: stage.right(answer) for answer in ("mean", "coordinated")}
+        add_class_gains(page, stage.classes, stage.labels, right)
 
     def add_read(page: Page) -> None:
         page.section("What encoder A reads of encoder B's frames")
-        add_readings(page, stage.readings(4))
+        for reading in stage.readings(4):
+            add_reading(
+                page,
+                source=reading.source,
+                block=reading.block,
+                asking=reading.asking,
+                token=reading.token,
+                frames=reading.frames,
+                heat=reading.heat,
+                slots=reading.slots,
+            )
 
     return [add_openness, add_gains, add_read]

@@ -1,8 +1,15 @@
-"""All verbs in one place; each is a dataclass whose fields are its options."""
+"""All verbs in one place; each is a dataclass whose fields are its options.
+
+Those of `evaluate` and `predict` come from the tasks, which need torch: they are imported only for
+these two verbs, so that all others and `--help` answer at once.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, get_args
+import functools
+import operator
+from dataclasses import dataclass
+from typing import Annotated, Any, get_args
 
 from tyro.conf import subcommand
 
@@ -13,7 +20,6 @@ from internvideo.cli.extract import Extract
 from internvideo.cli.finetune import Finetune
 from internvideo.cli.inspect import Doctor, List, Show
 from internvideo.cli.train import Train
-from internvideo.cli.use import Evaluate, Predict
 from internvideo.cli.weights import Import, ListReleases, ShowRelease
 
 Data = Annotated[
@@ -34,12 +40,26 @@ Weights = Annotated[
     subcommand("weights", description="Released weights in, ours out."),
 ]
 
+
+@dataclass(frozen=True)
+class _OfTasks:
+    """Stands for a verb with a subcommand for each task, until `command_line` replaces it."""
+
+
+# Verbs with a subcommand for each task.
+OF_TASKS = {
+    "evaluate": "Score a trained model by a task's official protocol; says on how many of how many "
+    "clips.\n\nExample: internvideo evaluate retrieval runs/b --data test.csv --format webvid",
+    "predict": "Ask a trained model about one video: its class, the text that fits, a caption.\n\n"
+    "Example: internvideo predict captioning clip.mp4 --model runs/b",
+}
+
 Verb = (
     Annotated[Demo, subcommand("demo")]
     | Annotated[Train, subcommand("train")]
     | Annotated[Finetune, subcommand("finetune")]
-    | Annotated[Evaluate, subcommand("evaluate")]
-    | Annotated[Predict, subcommand("predict")]
+    | Annotated[_OfTasks, subcommand("evaluate", description=OF_TASKS["evaluate"])]
+    | Annotated[_OfTasks, subcommand("predict", description=OF_TASKS["predict"])]
     | Annotated[Extract, subcommand("extract")]
     | Data
     | Weights
@@ -49,3 +69,13 @@ Verb = (
 )
 
 VERBS = tuple(get_args(verb)[1].name for verb in get_args(Verb))
+
+
+def command_line(verb: str) -> Any:
+    """The type of all command lines, with the tasks of `verb` where it has them."""
+    if verb not in OF_TASKS:
+        return Verb
+    from internvideo.cli.tasks import commands
+
+    types = [of for of in get_args(Verb) if get_args(of)[1].name != verb]
+    return functools.reduce(operator.or_, types, commands(verb, about=OF_TASKS[verb]))

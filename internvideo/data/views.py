@@ -43,8 +43,11 @@ class ViewPlan:
     """
 
     num_clips: int = 1
+    """Clips of each video."""
     num_crops: int = 1
+    """Crops of each clip, along its longer side."""
     protocol: Literal["videomae", "uniformerv2"] | None = None
+    """By whose rule several clips lie; default VideoMAE's (dense) or UniFormerV2's (segments)."""
 
     def __post_init__(self) -> None:
         for name in ("num_clips", "num_crops"):

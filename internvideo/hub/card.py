@@ -24,6 +24,8 @@ _ABOUT = {
     "hidden tubelets (VideoMAE). It gives tokens of a clip, to build on.",
     "masked-autoencoder": "Encoder A of InternVideo with the decoder of its pretraining: it "
     "rebuilds hidden tubelets of a clip (VideoMAE).",
+    "tiny-masked-autoencoder": "A small network in the shape of InternVideo's encoder A, behind a "
+    "front end of its own, with the decoder of its pretraining.",
     "video-classifier": "A classifier of video clips.",
     "coordinated-classifier": "InternVideo's two encoders, coordinated: a classifier of video "
     "clips whose score is the learned sum of both.",

@@ -12,15 +12,12 @@ from pathlib import Path
 
 from torch import nn
 
-from internvideo.errors import CheckpointError
-from internvideo.heads import CoordinatedClassifier, VideoClassifier
 from internvideo.hub.importing import import_weights
 from internvideo.hub.pretrained import (
     Pretrained,
     read_saved_model,
 )
 from internvideo.hub.released import from_pretrained
-from internvideo.models import MultimodalEncoder, Viclip
 from internvideo.tasks import RecognitionModel, VideoTextModel
 
 
@@ -58,22 +55,7 @@ def load_video_text(source: str | Path, *, averaged: bool = False) -> VideoTextM
         CheckpointError: As `load_pretrained`, and if the model knows no words.
     """
     found = load_pretrained(source, averaged=averaged)
-    if not isinstance(found.model, MultimodalEncoder | Viclip):
-        raise CheckpointError(
-            f"{source}: holds a {found.kind} model, which knows no words; take the checkpoint "
-            "of a multimodal-pretraining run"
-        )
-    if found.tokenizer is None:
-        raise CheckpointError(f"{source}: no tokenizer.json, without which texts mean nothing")
-    preprocessing = found.preprocessing
-    return VideoTextModel(
-        found.model,
-        found.tokenizer,
-        num_frames=preprocessing.num_frames,
-        crop=preprocessing.crop,
-        mean=preprocessing.mean,
-        std=preprocessing.std,
-    )
+    return VideoTextModel.from_pretrained(found, source=str(source))
 
 
 def load_recogniser(source: str | Path, *, averaged: bool = False) -> RecognitionModel:
@@ -83,25 +65,7 @@ def load_recogniser(source: str | Path, *, averaged: bool = False) -> Recognitio
         CheckpointError: As `load_pretrained`, and if the model knows no classes.
     """
     found = load_pretrained(source, averaged=averaged)
-    if not isinstance(found.model, CoordinatedClassifier | VideoClassifier):
-        raise CheckpointError(
-            f"{source}: holds a {found.kind} model, which knows no classes; take the checkpoint "
-            "of an action-recognition or coordination run"
-        )
-    if not found.classes:
-        raise CheckpointError(f"{source}: no labels.json, without which scores have no names")
-    preprocessing = found.preprocessing
-    return RecognitionModel(
-        found.model,
-        found.classes,
-        num_frames=preprocessing.num_frames,
-        side_px=preprocessing.side_px,
-        mean=preprocessing.mean,
-        std=preprocessing.std,
-        sampling=preprocessing.sampling,
-        stride_frames=preprocessing.stride_frames,
-        crop=preprocessing.crop,
-    )
+    return RecognitionModel.from_pretrained(found, source=str(source))
 
 
 def _is_transformers_folder(folder: Path) -> bool:

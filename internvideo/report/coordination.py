@@ -5,56 +5,19 @@ Shapes: heat (t, h, w) in [0, 1] over frames (t, h, w, 3).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Protocol, runtime_checkable
+from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 
-from internvideo.report.images import picture_strip, png_bytes
+from internvideo.report.images import overlaid, picture_strip, png_bytes
 from internvideo.report.page import Page
 from internvideo.report.plots import Series, bar_chart, heat_map, line_chart
-from internvideo.report.recognition import overlaid
 from internvideo.report.run_files import RunFiles
 
 _PARTS = {"attn": "attention", "mlp": "feed-forward"}
 _MOST_CLASSES = 12  # at each end
-
-
-@runtime_checkable
-class Compared(Protocol):
-    """What several answers got right of the same clips."""
-
-    @property
-    def classes(self) -> tuple[str, ...]: ...
-    @property
-    def labels(self) -> Int64[Tensor, " n"]: ...
-    def right(self, answer: str) -> Bool[Tensor, " n"]: ...
-
-
-@runtime_checkable
-class Reading(Protocol):
-    """What one token of A read of a clip, before one of A's blocks.
-
-    `asking` are frames as A sees them, with `token` at its place; `frames` are those of B with the
-    shares that they got; `slots` holds the mean share by slot of A (rows) and of B (columns).
-    """
-
-    @property
-    def source(self) -> str: ...
-    @property
-    def block(self) -> int: ...
-    @property
-    def asking(self) -> UInt8[Tensor, "ta h w 3"]: ...
-    @property
-    def token(self) -> Float[Tensor, "ta h w"]: ...
-    @property
-    def frames(self) -> UInt8[Tensor, "tb h w 3"]: ...
-    @property
-    def heat(self) -> Float[Tensor, "tb h w"]: ...
-    @property
-    def slots(self) -> Float[Tensor, "ta tb"]: ...
 
 
 def add_gates(page: Page, files: RunFiles) -> None:
@@ -84,12 +47,25 @@ def add_gates(page: Page, files: RunFiles) -> None:
     page.charts([*charts, line_chart(curves, title="Share of each branch in the fused score")])
 
 
-def add_class_gains(page: Page, result: Compared, *, before: str, after: str) -> None:
-    """Add the classes that changed most from one answer to another, best and worst."""
-    counts = torch.bincount(result.labels, minlength=len(result.classes))
+def add_class_gains(
+    page: Page,
+    classes: Sequence[str],
+    labels: Int64[Tensor, " n"],
+    right: Mapping[str, Bool[Tensor, " n"]],
+) -> None:
+    """Add the classes whose accuracy changed most between two predictions of the same clips.
+
+    Args:
+        page: Where to.
+        classes: Names of the classes.
+        labels: The class of each clip.
+        right: Which clips were recognised, by the name of the prediction; the earlier one first.
+    """
+    before, after = right
+    counts = torch.bincount(labels, minlength=len(classes))
     shares = {
-        name: torch.bincount(result.labels[result.right(name)], minlength=len(counts)) / counts
-        for name in (before, after)
+        name: torch.bincount(labels[hits], minlength=len(counts)) / counts
+        for name, hits in right.items()
     }
     gains = shares[after] - shares[before]
     order = [i for i in gains.argsort(descending=True, stable=True).tolist() if counts[i]]
@@ -98,39 +74,56 @@ def add_class_gains(page: Page, result: Compared, *, before: str, after: str) ->
     better, worse = int((gains > 0).sum()), int((gains < 0).sum())
     page.text(
         f"From {before} to {after}, {better} of {int((counts > 0).sum())} classes gained and "
-        f"{worse} lost, on {len(result.labels)} clips."
+        f"{worse} lost, on {len(labels)} clips."
     )
     page.chart(
         bar_chart(
-            [result.classes[i] for i in order],
+            [classes[i] for i in order],
             {name: [float(share[i]) for i in order] for name, share in shares.items()},
             title="Accuracy of the classes that changed most",
         )
     )
 
 
-def add_readings(page: Page, readings: Iterable[Reading]) -> None:
-    """Add for each clip the token that asks, B's frames under what it read, and slots by slots."""
-    for reading in readings:
-        strips = {
-            "token of A": overlaid(reading.asking, reading.token),
-            "reads of B": overlaid(reading.frames, reading.heat),
-        }
-        page.picture(
-            png_bytes(picture_strip(strips, side_px=72)),
-            alt=f"frames of {reading.source} and what a token of encoder A reads of them",
-            caption=f"{reading.source}, before block {reading.block}",
+def add_reading(
+    page: Page,
+    *,
+    source: str,
+    block: int,
+    asking: UInt8[Tensor, "ta h w 3"],
+    token: Float[Tensor, "ta h w"],
+    frames: UInt8[Tensor, "tb h w 3"],
+    heat: Float[Tensor, "tb h w"],
+    slots: Float[Tensor, "sa sb"],
+) -> None:
+    """Add what one token of A read of B's frames, before one of A's blocks.
+
+    Args:
+        page: Where to.
+        source: The video.
+        block: Number of A's block.
+        asking: Frames as A sees them.
+        token: The place of the token in them.
+        frames: Frames as B sees them.
+        heat: The shares that they got.
+        slots: The mean share by slot of A (rows) and of B (columns).
+    """
+    strips = {"token of A": overlaid(asking, token), "reads of B": overlaid(frames, heat)}
+    page.picture(
+        png_bytes(picture_strip(strips, side_px=72)),
+        alt=f"frames of {source} and what a token of encoder A reads of them",
+        caption=f"{source}, before block {block}",
+    )
+    page.chart(
+        heat_map(
+            slots.tolist(),
+            _numbered(len(slots)),
+            _numbered(slots.shape[1]),
+            title=f"Shares before block {block}: slots of A by slots of B",
+            x_label="slot of B",
+            y_label="slot of A",
         )
-        page.chart(
-            heat_map(
-                reading.slots.tolist(),
-                _numbered(len(reading.slots)),
-                _numbered(reading.slots.shape[1]),
-                title=f"Shares before block {reading.block}: slots of A by slots of B",
-                x_label="slot of B",
-                y_label="slot of A",
-            )
-        )
+    )
 
 
 def _numbered(count: int) -> Sequence[str]:

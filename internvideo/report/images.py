@@ -20,6 +20,7 @@ from internvideo.errors import ConfigError
 
 _PAPER, _INK, _FAINT, _RIGHT = "#17191d", "#e8eaed", "#9aa0a8", "#3fb950"
 _GAP_PX, _MARGIN_PX, _TEXT_PX = 3, 8, 13
+_HOT = (255, 96, 0)
 
 
 def to_bytes(
@@ -83,6 +84,17 @@ def picture_strip(
             draw.rectangle(box, outline=_RIGHT, width=3)
         top += image.height + _GAP_PX
     return torch.from_numpy(np.array(canvas))
+
+
+def overlaid(
+    frames: UInt8[Tensor, "t h w 3"], heat: Float[Tensor, "t h w"]
+) -> UInt8[Tensor, "t h w 3"]:
+    """Lay the hotter half of the heat over darkened grey frames."""
+    usual = heat.median()
+    above = ((heat - usual) / (heat.max() - usual).clamp(min=1e-6)).clamp(0, 1)
+    grey = 0.7 * frames.float().mean(-1, keepdim=True).expand(-1, -1, -1, 3)
+    hot = torch.tensor(_HOT, dtype=torch.float32)
+    return torch.lerp(grey, hot, 0.85 * above[..., None]).round().to(torch.uint8)
 
 
 def png_bytes(image: UInt8[Tensor, "h w 3"]) -> bytes:

@@ -1,4 +1,7 @@
-"""Downstream tasks, each evaluated by its official protocol."""
+"""Downstream tasks, each evaluated by its official protocol: one module or folder for each.
+
+What all of them share is in `internvideo.tasks.shared`.
+"""
 
 from internvideo.tasks.action_recognition import (
     ActionRecognition,
@@ -8,46 +11,43 @@ from internvideo.tasks.action_recognition import (
     ensemble,
 )
 from internvideo.tasks.captioning import Captioning, CaptioningResult, slot_accuracy
-from internvideo.tasks.embedding import (
+from internvideo.tasks.multiple_choice import MultipleChoice, MultipleChoiceResult
+from internvideo.tasks.open_set import OpenSetRecognition, OpenSetResult, OpenSetVideos
+from internvideo.tasks.retrieval import Retrieval, RetrievalRequest, RetrievalResult
+from internvideo.tasks.shared import (
     Captioner,
+    Classifier,
+    ClipSampling,
+    CoordinatedTextModel,
     EmbeddedVideos,
     Embedder,
-    FailedVideo,
-    Viewing,
-    embed_sentences,
-    embed_videos,
-    see_clips,
-)
-from internvideo.tasks.features import (
+    EvaluationData,
     Extracted,
+    FailedVideo,
     FeatureEncoder,
     FeatureExtraction,
+    Inference,
+    RankingRequest,
+    RecognitionModel,
+    Result,
+    Task,
+    TextRequest,
     VideoFeatures,
+    VideoRequest,
+    VideoTextModel,
+    embed_sentences,
+    embed_videos,
+    predict_clips,
 )
-from internvideo.tasks.multiple_choice import MultipleChoice, MultipleChoiceResult
-from internvideo.tasks.open_set import OpenSetRecognition, OpenSetResult
-from internvideo.tasks.recogniser import Recogniser, RecognitionModel
-from internvideo.tasks.retrieval import Retrieval, RetrievalResult
-from internvideo.tasks.saliency import middle_view, saliency
-from internvideo.tasks.video_text import CoordinatedTextModel, VideoTextModel
 from internvideo.tasks.zero_shot_recognition import RecognitionResult, ZeroShotRecognition
 
-Task = (
-    ZeroShotRecognition
-    | Retrieval
-    | MultipleChoice
-    | Captioning
-    | ActionRecognition
-    | OpenSetRecognition
-)
-
 TASKS: dict[str, type[Task]] = {
+    "action-recognition": ActionRecognition,
+    "open-set": OpenSetRecognition,
     "zero-shot-recognition": ZeroShotRecognition,
     "retrieval": Retrieval,
     "multiple-choice": MultipleChoice,
     "captioning": Captioning,
-    "action-recognition": ActionRecognition,
-    "open-set": OpenSetRecognition,
 }
 
 __all__ = [
@@ -59,32 +59,38 @@ __all__ = [
     "Captioning",
     "CaptioningResult",
     "ClassResult",
+    "Classifier",
+    "ClipSampling",
     "CoordinatedTextModel",
     "EmbeddedVideos",
     "Embedder",
+    "EvaluationData",
     "Extracted",
     "FailedVideo",
     "FeatureEncoder",
     "FeatureExtraction",
+    "Inference",
     "MultipleChoice",
     "MultipleChoiceResult",
     "OpenSetRecognition",
     "OpenSetResult",
-    "Recogniser",
+    "OpenSetVideos",
+    "RankingRequest",
     "RecognitionModel",
     "RecognitionResult",
+    "Result",
     "Retrieval",
+    "RetrievalRequest",
     "RetrievalResult",
     "Task",
+    "TextRequest",
     "VideoFeatures",
+    "VideoRequest",
     "VideoTextModel",
-    "Viewing",
     "ZeroShotRecognition",
     "embed_sentences",
     "embed_videos",
     "ensemble",
-    "middle_view",
-    "saliency",
-    "see_clips",
+    "predict_clips",
     "slot_accuracy",
 ]

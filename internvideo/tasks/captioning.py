@@ -8,11 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
+from typing import Any
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
 
 from internvideo.errors import ConfigError
 from internvideo.metrics import bleu, cider_d
-from internvideo.tasks.embedding import Captioner, FailedVideo, Progress, Viewing, see_clips
+from internvideo.report import Page, frames_to_show, picture_strip, png_bytes
+from internvideo.tasks.shared.inference import Captioner, Inference, predict_clips
+from internvideo.tasks.shared.requests import VideoRequest
+from internvideo.tasks.shared.task import Progress, Result, Task
+from internvideo.tasks.shared.video_text import VideoTextModel
 from internvideo.values import Annotations, Record
 
 # What a sentence says, by the name of the fact; None where it says nothing of it.
@@ -20,62 +29,109 @@ Slots = Callable[[str], Mapping[str, str | None]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class CaptioningResult:
+class CaptioningResult(Result):
     """`bleu4`, `cider_d` and `slot/<fact>`; a failed video has no caption and nothing right."""
 
-    scores: dict[str, float]
-    num_evaluated: int
-    num_total: int
-    failed: tuple[FailedVideo, ...]
     captions: tuple[str | None, ...]
     references: tuple[tuple[str, ...], ...]
     videos: tuple[Record, ...]
 
+    def add_to(self, page: Page, *, num_videos: int = 6) -> None:
+        """Add the scores, and videos evenly over the set with their caption and its references."""
+        page.facts({name: f"{value:.3f}" for name, value in self.scores.items()})
+        places = torch.linspace(0, len(self.videos) - 1, min(len(self.videos), num_videos))
+        for place in places.round().long().tolist():
+            said, video = self.captions[place], self.videos[place]
+            written = " · ".join(dict.fromkeys(self.references[place]))
+            if said is None:
+                page.text(f"{video.video.name} could not be decoded; references: {written}")
+                continue
+            page.text(f"“{said}”")
+            page.picture(
+                png_bytes(picture_strip({"": frames_to_show(video, num_frames=8)}, side_px=1)),
+                alt=f"frames of {video.video.name}",
+                caption=f"References: {written}",
+            )
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Captioning:
+
+@dataclass(frozen=True, kw_only=True)
+class Caption:
+    """A sentence about a video."""
+
+    text: str
+
+    def lines(self) -> list[str]:
+        return [self.text]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"caption": self.text}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Captioning(Task):
     """Describes each different clip once; the captions of all its records are its references."""
 
-    viewing: Viewing = field(default_factory=Viewing)
+    name = "captioning"
+    summary = "what happens in a video, in a sentence"
+    model_type = VideoTextModel
+    metrics = ("bleu4", "cider_d", "slot/*")
+    datasets = ("MSR-VTT", "MSVD", "VATEX")
+    formats = ("manifest", "msr-vtt", "msvd", "vatex", "webvid")
+
+    num_beams: int = 1
+    """Captions considered at a time; 1 takes the likeliest word each time."""
+    inference: Inference = field(default_factory=Inference)
+
+    def __post_init__(self) -> None:
+        if self.num_beams < 1:
+            raise ConfigError(f"num_beams is {self.num_beams}, expected 1 or more")
 
     def evaluate(
         self,
-        captioner: Captioner,
-        annotations: Annotations,
+        model: Captioner,
+        data: Annotations,
         *,
         slots: Slots | None = None,
         progress: Progress | None = None,
     ) -> CaptioningResult:
         """Describe all videos; raises `ConfigError` where one has no caption to compare with."""
         gathered: dict[tuple[object, ...], list[str]] = {}
-        for record in annotations.records:
+        for record in data.records:
             gathered.setdefault(record.clip, []).extend(record.captions)
-        for record in annotations.records:
+        for record in data.records:
             if not gathered[record.clip]:
                 raise ConfigError(f"{record.video}: has no caption to compare with")
-        seen = see_clips(
-            captioner.caption, annotations.records, captioner, self.viewing, progress=progress
+        described = predict_clips(
+            self._caption(model), data.records, model, self.inference, progress=progress
         )
-        references = tuple(tuple(gathered[clip.clip]) for clip in seen.clips)
-        said = [caption or "" for caption in seen.answers]
+        references = tuple(tuple(gathered[clip.clip]) for clip in described.clips)
+        said = [caption or "" for caption in described.values]
         scores = {"bleu4": bleu(said, references), "cider_d": cider_d(said, references)}
         if slots is not None:
             shares = slot_accuracy(said, references, slots)
             scores |= {f"slot/{name}": share for name, share in shares.items()}
         return CaptioningResult(
             scores=scores,
-            num_evaluated=len(seen.clips) - len(seen.failed),
-            num_total=len(seen.clips),
-            failed=seen.failed,
-            captions=seen.answers,
+            num_evaluated=len(described.clips) - len(described.failed),
+            num_total=len(described.clips),
+            failed=described.failed,
+            captions=described.values,
             references=references,
-            videos=seen.clips,
+            videos=described.clips,
         )
 
-    def predict(self, captioner: Captioner, video: Path) -> str:
+    def predict(
+        self, model: Captioner, request: VideoRequest, *, progress: Progress | None = None
+    ) -> Caption:
         """Describe one video."""
-        seen = see_clips(captioner.caption, [Record(video=video)], captioner, self.viewing)
-        return str(seen.answers[0])
+        records = [Record(video=request.video)]
+        described = predict_clips(
+            self._caption(model), records, model, self.inference, progress=progress
+        )
+        return Caption(text=str(described.values[0]))
+
+    def _caption(self, model: Captioner) -> Callable[[UInt8[Tensor, "b t h w 3"]], list[str]]:
+        return partial(model.caption, num_beams=self.num_beams)
 
 
 def slot_accuracy(

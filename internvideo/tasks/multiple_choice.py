@@ -8,9 +8,8 @@ cannot be decoded counts as wrong.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import torch
 from jaxtyping import Float, Int64
@@ -18,55 +17,66 @@ from torch import Tensor
 
 from internvideo.errors import ConfigError
 from internvideo.metrics import choice_scores, top_k_accuracy
-from internvideo.tasks.embedding import (
+from internvideo.report import Page, bar_chart
+from internvideo.tasks.shared.answers import RankedTexts
+from internvideo.tasks.shared.inference import (
     EmbeddedVideos,
     Embedder,
-    FailedVideo,
-    Progress,
-    Viewing,
+    Inference,
     embed_sentences,
     embed_videos,
 )
+from internvideo.tasks.shared.requests import TextRequest
+from internvideo.tasks.shared.task import Progress, Result, Task
+from internvideo.tasks.shared.video_text import VideoTextModel
 from internvideo.values import Annotations, Record
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class MultipleChoiceResult:
+class MultipleChoiceResult(Result):
     """`accuracy` over all questions, and `chance`, what guessing would give.
 
     `options` are scaled cosines, minus infinity past a question's last option, NaN where the video
     failed.
     """
 
-    scores: dict[str, float]
-    num_evaluated: int
-    num_total: int
-    failed: tuple[FailedVideo, ...]
     options: Float[Tensor, "b y"]
     answers: Int64[Tensor, " b"]
     questions: tuple[Record, ...]
 
+    def add_to(self, page: Page) -> None:
+        """Add the accuracy beside chance, and the hardest questions."""
+        add_questions(page, {"questions": self})
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class MultipleChoice:
+
+@dataclass(frozen=True, kw_only=True)
+class MultipleChoice(Task):
     """Chooses among a record's `candidates`, of which one is its `answer`."""
 
-    viewing: Viewing = field(default_factory=Viewing)
+    name = "multiple-choice"
+    summary = "which of a few sentences describes a video"
+    model_type = VideoTextModel
+    metrics = ("accuracy", "chance")
+    datasets = ("MSR-VTT multiple choice", "LSMDC multiple choice")
+    formats = ("msr-vtt-choice", "lsmdc-choice")
+    request_type = TextRequest
+
+    inference: Inference = field(default_factory=Inference)
 
     def evaluate(
         self,
-        embedder: Embedder,
-        annotations: Annotations,
+        model: Embedder,
+        data: Annotations,
         *,
         videos: EmbeddedVideos | None = None,
         progress: Progress | None = None,
     ) -> MultipleChoiceResult:
         """Answer every record; raises `ConfigError` where its answer is not among the options."""
-        records = annotations.records
+        records = data.records
         answers = torch.tensor([_answer(record) for record in records], dtype=torch.int64)
-        videos = embed_videos(embedder, records, self.viewing, videos=videos, progress=progress)
+        videos = embed_videos(model, records, self.inference, videos=videos, progress=progress)
         embeddings = videos.embeddings[videos.of_record]
-        scores = _scores(embedder, embeddings, [record.candidates for record in records])
+        scores = _scores(model, embeddings, [record.candidates for record in records])
         guesses = [1 / len(record.candidates) for record in records]
         return MultipleChoiceResult(
             scores={
@@ -82,12 +92,56 @@ class MultipleChoice:
         )
 
     def predict(
-        self, embedder: Embedder, video: Path, options: Sequence[str]
-    ) -> list[tuple[str, float]]:
-        """Give every option with its share of the softmax over them, the best first."""
-        seen = embed_videos(embedder, [Record(video=video)], self.viewing)
-        shares = _scores(embedder, seen.embeddings, [tuple(options)])[0].softmax(0)
-        return [(options[i], float(shares[i])) for i in shares.argsort(descending=True).tolist()]
+        self, model: Embedder, request: TextRequest, *, progress: Progress | None = None
+    ) -> RankedTexts:
+        """Give the best options with their shares of the softmax over all of them."""
+        records = [Record(video=request.video)]
+        videos = embed_videos(model, records, self.inference, progress=progress)
+        shares = _scores(model, videos.embeddings, [request.text])[0].softmax(0)
+        return RankedTexts.best(request.text, shares, top=request.top)
+
+
+def add_questions(
+    page: Page,
+    results: Mapping[str, MultipleChoiceResult],
+    *,
+    shuffled: Mapping[str, MultipleChoiceResult] | None = None,
+    num_questions: int = 5,
+) -> None:
+    """Add the accuracies of each kind of question beside chance, and the hardest questions.
+
+    Args:
+        page: Where to.
+        results: By the kind of question (which word the options differ in, say).
+        shuffled: The same with the frames of each clip shuffled: what is lost was read from time.
+        num_questions: How many questions of each kind are listed.
+    """
+    kinds = list(results)
+    accuracies = {"accuracy": [results[kind].scores["accuracy"] for kind in kinds]}
+    if shuffled:
+        lost = [shuffled[k].scores["accuracy"] if k in shuffled else float("nan") for k in kinds]
+        accuracies["frames shuffled"] = lost
+    accuracies["chance"] = [results[kind].scores["chance"] for kind in kinds]
+    page.chart(bar_chart(kinds, accuracies, title="Multiple choice"))
+    rows = [row for kind in kinds for row in _hardest(kind, results[kind], num_questions)]
+    page.text("The questions whose right answer got the smallest share of each kind:")
+    page.table(["kind", "video", "right", "share", "chosen", "share"], rows)
+
+
+def _hardest(kind: str, result: MultipleChoiceResult, count: int) -> list[list[object]]:
+    shares = result.options.softmax(1)
+    own = shares.gather(1, result.answers[:, None])[:, 0]
+    rows: list[list[object]] = []
+    for place in own.nan_to_num(nan=-1.0).argsort(stable=True)[:count].tolist():
+        question = result.questions[place]
+        row: list[object] = [kind, question.video.name, question.answer]
+        if own[place].isnan():
+            rows.append([*row, "–", "the video could not be decoded", "–"])
+            continue
+        best = int(shares[place].argmax())
+        chosen = "✓" if best == result.answers[place] else question.candidates[best]
+        rows.append([*row, f"{own[place]:.2f}", chosen, f"{shares[place, best]:.2f}"])
+    return rows
 
 
 def _answer(record: Record) -> int:
@@ -100,12 +154,12 @@ def _answer(record: Record) -> int:
 
 
 def _scores(
-    embedder: Embedder, videos: Float[Tensor, "b e"], options: Sequence[tuple[str, ...]]
+    model: Embedder, videos: Float[Tensor, "b e"], options: Sequence[tuple[str, ...]]
 ) -> Float[Tensor, "b y"]:
-    sentences = embed_sentences(embedder, [option for group in options for option in group])
+    sentences = embed_sentences(model, [option for group in options for option in group])
     sizes = torch.tensor([len(group) for group in options])
     given = torch.arange(int(sizes.max())) < sizes[:, None]
     padded = sentences.new_zeros(*given.shape, sentences.shape[1])
     padded[given] = sentences
-    scale = embedder.logit_scale.detach().float().cpu()
+    scale = model.logit_scale.detach().float().cpu()
     return choice_scores(videos, padded, scale).masked_fill(~given, -torch.inf)

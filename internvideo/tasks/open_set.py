@@ -12,12 +12,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from internvideo.data import ViewPlan
+from internvideo.data import ANNOTATIONS, ViewPlan
 from internvideo.errors import ConfigError
 from internvideo.metrics import (
     acceptance_threshold,
@@ -26,71 +27,129 @@ from internvideo.metrics import (
     top_k_accuracy,
 )
 from internvideo.objectives import Evidence, evidential_probabilities, evidential_uncertainty
-from internvideo.tasks.embedding import FailedVideo, Progress, Viewing
-from internvideo.tasks.recogniser import (
+from internvideo.tasks.shared.answers import RankedTexts
+from internvideo.tasks.shared.classification import (
     ClassifiedVideos,
-    Recogniser,
+    Classifier,
+    RecognitionModel,
     classify_videos,
     labels_among,
 )
+from internvideo.tasks.shared.evaluation_data import EvaluationData
+from internvideo.tasks.shared.inference import Inference
+from internvideo.tasks.shared.requests import RankingRequest
+from internvideo.tasks.shared.task import Progress, Result, Task
 from internvideo.values import Annotations, Record
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class OpenSetResult:
+class OpenSetResult(Result):
     """Scores, and the novelty of every video by every rule, known ones first.
 
     `auroc`, `aupr` and `fpr95` in `scores` are those of the evidential uncertainty; those of the
     other rules stand under their names. `novelty` is NaN where a video failed.
     """
 
-    scores: dict[str, float]
-    num_evaluated: int
-    num_total: int
-    failed: tuple[FailedVideo, ...]
     novelty: dict[str, Float[Tensor, " b"]]
     unknown: Bool[Tensor, " b"]
     videos: tuple[Record, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class OpenSetRecognition:
-    """Judges known and unknown videos; the released test takes one clip and three crops."""
+class OpenSetVideos:
+    """Videos of the model's classes, and of no class of it.
 
-    viewing: Viewing = field(default_factory=lambda: Viewing(sampling="dense", crop=1.0))
-    num_clips: int = 1
-    num_crops: int = 1
-    evidence: Evidence = "exp"
-    accepted: float = 0.95
+    With `training` videos a threshold is set that accepts the wanted share of them.
+    """
+
+    known: Annotations
+    unknown: tuple[Record, ...]
+    training: tuple[Record, ...] = ()
 
     def __post_init__(self) -> None:
-        _ = self.plan
+        if not self.unknown:
+            raise ConfigError("there are no unknown videos to tell from the known ones")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenSetData(EvaluationData):
+    """Annotations of known videos, with unknown ones beside them."""
+
+    unknown: str
+    """Videos of no known class: a folder, or annotations of the same format."""
+    training: str | None = None
+    """Training videos, of which a threshold shall accept the wanted share."""
+
+    def read(self) -> OpenSetVideos:
+        unknown = (
+            ANNOTATIONS["videos"](self.unknown)
+            if Path(self.unknown).is_dir()
+            else self.annotations(self.unknown)
+        )
+        training = (
+            self.annotations(self.training, usual_split="train").records if self.training else ()
+        )
+        return OpenSetVideos(known=super().read(), unknown=unknown.records, training=training)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankedClasses(RankedTexts):
+    """The likeliest classes, and the uncertainty in [0, 1] that the video shows any of them."""
+
+    uncertainty: float
+
+    def lines(self) -> list[str]:
+        return [*super().lines(), f"uncertainty {self.uncertainty:.3f}"]
+
+    def to_json(self) -> dict[str, Any]:
+        return {**super().to_json(), "uncertainty": self.uncertainty}
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenSetRecognition(Task):
+    """Judges known and unknown videos; the released test takes one clip and three crops."""
+
+    name = "open-set"
+    summary = "the class of a video, and whether it shows any class of the model"
+    model_type = RecognitionModel
+    metrics = (
+        "closed_set_accuracy",
+        "auroc",
+        "aupr",
+        "fpr95",
+        "max_probability/*",
+        "energy/*",
+        "threshold",
+        "known_accepted",
+        "unknown_rejected",
+    )
+    datasets = ("UCF101 with HMDB51 or Moments in Time as unknown",)
+    formats = ("manifest", "folder", "list", "ucf101", "hmdb51", "moments-in-time")
+    data_type = OpenSetData
+    request_type = RankingRequest
+
+    views: ViewPlan = field(default_factory=ViewPlan)
+    evidence: Evidence = "exp"
+    """What makes evidence of logits, as in training."""
+    accepted: float = 0.95
+    """Share of the training videos that the threshold accepts."""
+    inference: Inference = field(default_factory=Inference)
+
+    def __post_init__(self) -> None:
         if not 0 < self.accepted <= 1:
             raise ConfigError(f"accepted is {self.accepted}, expected above 0 and at most 1")
 
-    @property
-    def plan(self) -> ViewPlan:
-        return ViewPlan(num_clips=self.num_clips, num_crops=self.num_crops)
-
     def evaluate(
-        self,
-        recogniser: Recogniser,
-        known: Annotations,
-        unknown: Sequence[Record],
-        *,
-        training: Sequence[Record] = (),
-        progress: Progress | None = None,
+        self, model: Classifier, data: OpenSetVideos, *, progress: Progress | None = None
     ) -> OpenSetResult:
         """Score videos of the model's classes against videos of no class of it.
 
-        With `training` videos a threshold is set that accepts the wanted share of them, and
-        `known_accepted`, `unknown_rejected` tell what it does to the others.
+        With training videos `known_accepted`, `unknown_rejected` tell what the threshold that they
+        set does to the others.
         """
-        labels = labels_among(recogniser.classes, known)
-        if not unknown:
-            raise ConfigError("there are no unknown videos to tell from the known ones")
-        of_known = self._logits(recogniser, known.records, progress)
-        of_unknown = self._logits(recogniser, unknown, progress)
+        labels = labels_among(model.classes, data.known)
+        of_known = self._logits(model, data.known.records, progress)
+        of_unknown = self._logits(model, data.unknown, progress)
         logits = torch.cat([of_known.scores, of_unknown.scores])
         is_unknown = torch.arange(len(logits)) >= len(labels)
         novelty = self._novelty(logits)
@@ -105,11 +164,12 @@ class OpenSetRecognition:
             metrics = open_set_metrics(values, is_unknown)
             scores |= {f"{prefix}{name}": value for name, value in metrics.items()}
         failed = (*of_known.failed, *of_unknown.failed)
-        if training:
-            seen = self._logits(recogniser, training, progress)
-            failed = (*failed, *seen.failed)
+        if data.training:
+            training = self._logits(model, data.training, progress)
+            failed = (*failed, *training.failed)
             threshold = acceptance_threshold(
-                self._novelty(seen.scores[seen.present])["uncertainty"], accepted=self.accepted
+                self._novelty(training.scores[training.present])["uncertainty"],
+                accepted=self.accepted,
             )
             rejected = judged["uncertainty"] > threshold
             scores |= {
@@ -124,26 +184,26 @@ class OpenSetRecognition:
             failed=failed,
             novelty=novelty,
             unknown=is_unknown,
-            videos=(*known.records, *unknown),
+            videos=(*data.known.records, *data.unknown),
         )
 
-    def predict(self, recogniser: Recogniser, video: Path) -> tuple[list[tuple[str, float]], float]:
-        """Give every class with its expected probability, the likeliest first, and uncertainty."""
-        logits = self._logits(recogniser, [Record(video=video)], None).scores
-        values, order = evidential_probabilities(logits, self.evidence)[0].sort(descending=True)
-        names = (recogniser.classes[i] for i in order.tolist())
+    def predict(
+        self, model: Classifier, request: RankingRequest, *, progress: Progress | None = None
+    ) -> RankedClasses:
+        """Give the likeliest classes with their expected probabilities, and the uncertainty."""
+        logits = self._logits(model, [Record(video=request.video)], progress).scores
+        probabilities = evidential_probabilities(logits, self.evidence)[0]
+        best = RankedTexts.best(model.classes, probabilities, top=request.top)
         uncertainty = float(evidential_uncertainty(logits, self.evidence)[0])
-        return list(zip(names, values.tolist(), strict=True)), uncertainty
+        return RankedClasses(ranked=best.ranked, uncertainty=uncertainty)
 
     def _logits(
-        self, recogniser: Recogniser, records: Sequence[Record], progress: Progress | None
+        self, model: Classifier, records: Sequence[Record], progress: Progress | None
     ) -> ClassifiedVideos:
         def mean(logits: Float[Tensor, "b v y"]) -> Float[Tensor, "b y"]:
             return logits.mean(1)
 
-        return classify_videos(
-            recogniser, records, self.viewing, self.plan, mean, progress=progress
-        )
+        return classify_videos(model, records, self.inference, self.views, mean, progress=progress)
 
     def _novelty(self, logits: Float[Tensor, "b y"]) -> dict[str, Float[Tensor, " b"]]:
         return {

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import torch
 from einops import rearrange
@@ -19,44 +18,48 @@ from torch import Tensor
 
 from internvideo.errors import ConfigError, unknown_name
 from internvideo.metrics import mean_class_accuracy, prompt_probabilities, top_k_accuracy
-from internvideo.tasks.embedding import (
+from internvideo.tasks.shared.answers import RankedTexts
+from internvideo.tasks.shared.inference import (
     EmbeddedVideos,
     Embedder,
-    FailedVideo,
-    Progress,
-    Viewing,
+    Inference,
     embed_sentences,
     embed_videos,
 )
+from internvideo.tasks.shared.requests import TextRequest
+from internvideo.tasks.shared.task import Progress, Result, Task
+from internvideo.tasks.shared.video_text import VideoTextModel
 from internvideo.text import PROMPTS, fill, readable_name
 from internvideo.values import Annotations, Record
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class RecognitionResult:
+class RecognitionResult(Result):
     """Accuracies over all videos, `top1` first; probabilities are NaN where a video failed."""
 
-    scores: dict[str, float]
-    num_evaluated: int
-    num_total: int
-    failed: tuple[FailedVideo, ...]
     probabilities: Float[Tensor, "b y"]
     labels: Int64[Tensor, " b"]
     classes: tuple[str, ...]
     videos: tuple[Record, ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ZeroShotRecognition:
-    """Names classes never trained on.
+@dataclass(frozen=True, kw_only=True)
+class ZeroShotRecognition(Task):
+    """Names classes never trained on."""
 
-    `prompts` names templates of `internvideo.text.PROMPTS`. A class is spelled as in `words` where
-    it is there, otherwise by its own name in words.
-    """
+    name = "zero-shot-recognition"
+    summary = "which class name, put into prompts, fits a video best"
+    model_type = VideoTextModel
+    metrics = ("top1", "top5", "mean_class")
+    datasets = ("Kinetics-400/600/700", "UCF101", "HMDB51")
+    formats = ("manifest", "folder", "kinetics", "ucf101", "hmdb51")
+    request_type = TextRequest
 
     prompts: str = "actionclip"
+    """Prompt templates, among those of `internvideo.text.PROMPTS`."""
     words: dict[str, str] = field(default_factory=dict)
-    viewing: Viewing = field(default_factory=Viewing)
+    """Other words for classes, as in: --words slide_left "sliding left"; default their names."""
+    inference: Inference = field(default_factory=Inference)
 
     def __post_init__(self) -> None:
         if self.prompts not in PROMPTS:
@@ -64,28 +67,27 @@ class ZeroShotRecognition:
 
     def evaluate(
         self,
-        embedder: Embedder,
-        annotations: Annotations,
+        model: Embedder,
+        data: Annotations,
         *,
         videos: EmbeddedVideos | None = None,
         progress: Progress | None = None,
     ) -> RecognitionResult:
         """Name every record's video; raises `ConfigError` where one has no label."""
-        _check_classes(annotations.classes)
+        if not data.classes:
+            raise ConfigError("there are no class names to choose from; recognition needs them")
         labels = []
-        for record in annotations.records:
+        for record in data.records:
             if record.label is None:
                 raise ConfigError(f"{record.video}: has no label; recognition needs one")
             labels.append(record.label)
-        videos = embed_videos(
-            embedder, annotations.records, self.viewing, videos=videos, progress=progress
-        )
-        probabilities = self._probabilities(embedder, videos, annotations.classes)
+        videos = embed_videos(model, data.records, self.inference, videos=videos, progress=progress)
+        probabilities = self._probabilities(model, videos, data.classes)
         truth = torch.tensor(labels)
         scores = {
             f"top{k}": top_k_accuracy(probabilities, truth, k=k)
             for k in (1, 5)
-            if k < len(annotations.classes)
+            if k < len(data.classes)
         }
         return RecognitionResult(
             scores={**scores, "mean_class": mean_class_accuracy(probabilities, truth)},
@@ -94,30 +96,24 @@ class ZeroShotRecognition:
             failed=videos.failed,
             probabilities=probabilities,
             labels=truth,
-            classes=annotations.classes,
-            videos=annotations.records,
+            classes=data.classes,
+            videos=data.records,
         )
 
     def predict(
-        self, embedder: Embedder, video: Path, classes: Sequence[str]
-    ) -> list[tuple[str, float]]:
-        """Give every class with its probability, the most likely first."""
-        _check_classes(classes)
-        seen = embed_videos(embedder, [Record(video=video)], self.viewing)
-        probabilities = self._probabilities(embedder, seen, classes)[0]
-        order = probabilities.argsort(descending=True).tolist()
-        return [(classes[i], float(probabilities[i])) for i in order]
+        self, model: Embedder, request: TextRequest, *, progress: Progress | None = None
+    ) -> RankedTexts:
+        """Give the likeliest of the classes with their probabilities."""
+        records = [Record(video=request.video)]
+        videos = embed_videos(model, records, self.inference, progress=progress)
+        probabilities = self._probabilities(model, videos, request.text)[0]
+        return RankedTexts.best(request.text, probabilities, top=request.top)
 
     def _probabilities(
-        self, embedder: Embedder, videos: EmbeddedVideos, classes: Sequence[str]
+        self, model: Embedder, videos: EmbeddedVideos, classes: Sequence[str]
     ) -> Float[Tensor, "b y"]:
         names = tuple(self.words.get(name, readable_name(name)) for name in classes)
-        sentences = embed_sentences(embedder, fill(PROMPTS[self.prompts], names))
+        sentences = embed_sentences(model, fill(PROMPTS[self.prompts], names))
         prompts = rearrange(sentences, "(p y) e -> p y e", y=len(names))
-        scale = embedder.logit_scale.detach().float().cpu()
+        scale = model.logit_scale.detach().float().cpu()
         return prompt_probabilities(videos.embeddings, prompts, scale)[videos.of_record]
-
-
-def _check_classes(classes: Sequence[str]) -> None:
-    if not classes:
-        raise ConfigError("there are no class names to choose from; recognition needs them")

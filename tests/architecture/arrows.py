@@ -59,8 +59,6 @@ ARROWS: dict[str, set[str]] = {
 APART = {"stages", "tasks"}
 # Modules of these folders that are no stage or task but what all of them need.
 SHARED = {
-    ("tasks", "embedding"),
-    ("tasks", "recogniser"),
     ("tasks", "shared"),
     ("stages", "retrieval_evaluation"),
     ("stages", "gradient_cache"),

@@ -190,7 +190,7 @@ def test_broken_videos_are_named_and_counted(
     page = tmp_path / "page.html"
     options = ["--data", data, "--format", kind, "--root", damaged, "--crop", 1]
 
-    said = answer(capsys, "evaluate", finished, "--task", task, *options, "--out", page)
+    said = answer(capsys, "evaluate", task, finished, *options, "--out", page)
 
     assert said["num_total"] - said["num_evaluated"] == len(said["failed"]) > 0
     assert all("/shrink/" in failed["path"] and failed["reason"] for failed in said["failed"])

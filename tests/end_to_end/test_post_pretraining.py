@@ -23,8 +23,6 @@ _B = [
     "num_heads=2",
     "num_global_heads=2",
     "global_layers=[1]",
-    "num_changing=8",
-    "num_varying=8",
 ]
 RUNS = {
     "A": (
@@ -40,10 +38,14 @@ RUNS = {
             "training.num_steps=4",
             *(f"stage.encoder.video.{change}" for change in _B),
             "stage.encoder.captioner=none",
+            "stage.front_end.num_salient_patches=8",
             "data.cache_mb=0",
         ],
         "post_pretrain_tiny_playground_b",
-        [f"stage.model.encoder.{change}" for change in _B],
+        [
+            *(f"stage.model.encoder.{change}" for change in _B),
+            "stage.model.front_end.num_salient_patches=8",
+        ],
     ),
 }
 

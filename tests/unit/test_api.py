@@ -14,12 +14,12 @@ from internvideo.errors import ConfigError, DecodeError
 from internvideo.heads import VideoClassifier, VideoClassifierConfig
 from internvideo.hub import Preprocessing, Pretrained, load_video_text, save_pretrained
 from internvideo.models import Viclip, ViclipConfig
-from internvideo.tasks import Captioning, Viewing, ZeroShotRecognition
+from internvideo.tasks import Captioning, TextRequest, VideoRequest, ZeroShotRecognition
 from internvideo.text import train_tokenizer
 from internvideo.video import read_clip
-from tests.unit.cli.test_use import CAPTIONER, CAPTIONS, WORDS, masked, multimodal
+from tests.unit.cli.test_tasks import CAPTIONER, CAPTIONS, WORDS, masked, multimodal
 from tests.unit.tasks.conftest import level_videos
-from tests.unit.tasks.test_features import HEADED, JOINT, TEXT
+from tests.unit.tasks.shared.test_features import HEADED, JOINT, TEXT
 
 __all__ = ["level_videos", "masked"]  # fixtures
 
@@ -80,20 +80,19 @@ def test_a_path_a_clip_and_its_frames_are_encoded_alike(b, video):
 
 def test_labels_are_chosen_as_the_zero_shot_task_does(b, folder, video):
     labels = ["a dot", "two dots"]
-    task = ZeroShotRecognition(viewing=Viewing(crop=b.pretrained.preprocessing.crop))
+    request = TextRequest(video=video, text=tuple(labels))
 
     found = b.classify(video, labels)
 
-    assert [label for label, _ in found] == [
-        label for label, _ in task.predict(load_video_text(folder), video, labels)
-    ]
+    answer = ZeroShotRecognition().predict(load_video_text(folder), request)
+    assert [label for label, _ in found] == [label for label, _ in answer.ranked]
     assert sum(probability for _, probability in found) == pytest.approx(1)
 
 
 def test_a_video_is_described_as_the_captioning_task_does(b, folder, video):
-    task = Captioning(viewing=Viewing(crop=b.pretrained.preprocessing.crop))
+    request = VideoRequest(video=video)
 
-    assert b.caption(video) == task.predict(load_video_text(folder), video)
+    assert b.caption(video) == Captioning().predict(load_video_text(folder), request).text
 
 
 def test_a_classifier_names_its_own_classes(classifier, video):
@@ -192,7 +191,7 @@ def test_a_broken_video_is_an_error(b, level_videos):
 
 def test_a_model_tells_its_name_and_what_it_can_do(b, folder):
     assert repr(b) == (
-        f"<multimodal-encoder {str(folder)!r}: encode_video, encode_text, classify, caption, "
+        f"<tiny-multimodal-encoder {str(folder)!r}: encode_video, encode_text, classify, caption, "
         "features>"
     )
 

@@ -1,9 +1,12 @@
 """Action recognition: its protocol, and how a classifier is trained for it."""
 
-from internvideo.tasks.action_recognition.task import (
-    ActionRecognition,
+from internvideo.tasks.action_recognition.result import (
     ActionRecognitionResult,
     ClassResult,
+    confusion_chart,
+)
+from internvideo.tasks.action_recognition.task import (
+    ActionRecognition,
     ensemble,
 )
 from internvideo.tasks.action_recognition.training import (
@@ -17,5 +20,6 @@ __all__ = [
     "ActionRecognitionTraining",
     "ClassResult",
     "RecognitionObjective",
+    "confusion_chart",
     "ensemble",
 ]

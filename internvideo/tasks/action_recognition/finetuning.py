@@ -32,10 +32,10 @@ from internvideo.models import (
     MultimodalEncoderConfig,
     UniFormerConfig,
 )
-from internvideo.report import Page, add_recognition
-from internvideo.report.recognition import confused_pairs
+from internvideo.report import Page
+from internvideo.tasks.action_recognition.result import ActionRecognitionResult
 from internvideo.tasks.action_recognition.training import ActionRecognitionTraining
-from internvideo.tasks.recogniser import RecognitionModel
+from internvideo.tasks.shared.classification import RecognitionModel
 from internvideo.tasks.shared.finetuning import (
     OpenedStage,
     Preset,
@@ -185,23 +185,12 @@ class RecognitionGuide:
         self, task: Any, pretrained: PretrainedModel, held_out: Annotations, *, progress: Progress
     ) -> Validation:
         """Name every held-back video by a single view, as the training evaluated itself."""
-        seen = pretrained.preprocessing
-        model = RecognitionModel(
-            pretrained.model,
-            pretrained.classes,
-            num_frames=seen.num_frames,
-            side_px=seen.side_px,
-            mean=seen.mean,
-            std=seen.std,
-            sampling=seen.sampling,
-            stride_frames=seen.stride_frames,
-            crop=seen.crop,
-        )
-        result = task(viewing=model.viewing).evaluate(model, held_out, progress=progress)
+        model = RecognitionModel.from_pretrained(pretrained, source="the run")
+        result = task().evaluate(model, held_out, progress=progress)
         return validation_of(result)
 
 
-def validation_of(result: Any) -> Validation:
+def validation_of(result: ActionRecognitionResult) -> Validation:
     """Accuracy on how many of how many, its standard error, and what needs no model."""
     total, right = result.num_total, int(result.confusion.diagonal().sum())
     # With one right and one wrong video more, so that few videos all right are not certain.
@@ -224,12 +213,12 @@ def validation_of(result: Any) -> Validation:
     names = result.classes
     pairs = [
         {"class": names[truth], "answer": names[answer], "times": times}
-        for truth, answer, times in confused_pairs(result.confusion)[:_MOST_PAIRS]
+        for truth, answer, times in result.confused_pairs[:_MOST_PAIRS]
     ]
 
     def add_to(page: Page) -> None:
         page.text(line)
-        add_recognition(page, result)
+        result.add_to(page)
 
     called = [f"  {pair['class']} called {pair['answer']}: {pair['times']}" for pair in pairs]
     return Validation(

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import ClassVar, Literal
 
 import torch
@@ -20,126 +19,97 @@ from torch import Tensor
 
 from internvideo.data import ViewPlan
 from internvideo.errors import ConfigError
-from internvideo.metrics import confusion_matrix, mean_class_accuracy, top_k_accuracy
+from internvideo.metrics import mean_class_accuracy, top_k_accuracy
+from internvideo.report import Page
 from internvideo.tasks.action_recognition.finetuning import RecognitionGuide
+from internvideo.tasks.action_recognition.result import ActionRecognitionResult, add_saliency
 from internvideo.tasks.action_recognition.training import ActionRecognitionTraining
-from internvideo.tasks.embedding import FailedVideo, Progress, Viewing
-from internvideo.tasks.recogniser import Recogniser, classify_videos, labels_among
-from internvideo.tasks.shared import FinetuningGuide
+from internvideo.tasks.shared.answers import RankedTexts
+from internvideo.tasks.shared.classification import (
+    Classifier,
+    RecognitionModel,
+    classify_videos,
+    labels_among,
+)
+from internvideo.tasks.shared.finetuning import FinetuningGuide
+from internvideo.tasks.shared.inference import Inference
+from internvideo.tasks.shared.requests import RankingRequest
+from internvideo.tasks.shared.task import FailedVideo, Progress, Task
 from internvideo.values import Annotations, Record
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ClassResult:
-    """How one class fared; failed videos count among `num_videos`, not among `num_right`.
-
-    `mistaken_for` is the most frequent wrong answer, given `num_mistaken` times.
-    """
-
-    name: str
-    num_videos: int
-    num_right: int
-    mistaken_for: str | None
-    num_mistaken: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class ActionRecognitionResult:
-    """Accuracies over all videos, and what was answered to each.
-
-    `classes` are the model's and `labels` places among them. `probabilities` are NaN where a video
-    failed; they are means over `num_views` views.
-    """
-
-    scores: dict[str, float]
-    num_evaluated: int
-    num_total: int
-    failed: tuple[FailedVideo, ...]
-    probabilities: Float[Tensor, "b y"]
-    labels: Int64[Tensor, " b"]
-    classes: tuple[str, ...]
-    videos: tuple[Record, ...]
-    num_views: int
-
-    @property
-    def confusion(self) -> Int64[Tensor, "y y"]:
-        """How many videos of each class (rows) were called what (columns), without failed ones."""
-        return confusion_matrix(self.probabilities, self.labels)
-
-    @property
-    def per_class(self) -> tuple[ClassResult, ...]:
-        """The classes that occur, in the model's order."""
-        confusion = self.confusion
-        right = confusion.diagonal()
-        wrong = confusion - torch.diag(right)
-        times, answer = wrong.max(1)
-        counts = torch.bincount(self.labels, minlength=len(self.classes))
-        return tuple(
-            ClassResult(
-                name=self.classes[i],
-                num_videos=int(counts[i]),
-                num_right=int(right[i]),
-                mistaken_for=self.classes[int(answer[i])] if times[i] else None,
-                num_mistaken=int(times[i]),
-            )
-            for i in counts.nonzero()[:, 0].tolist()
-        )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ActionRecognition:
+@dataclass(frozen=True, kw_only=True)
+class ActionRecognition(Task):
     """Names videos by several views; a single clip or crop is the middle one.
 
-    Clips are dense or of segments as `viewing.sampling` says and lie as in `ViewPlan.protocol`.
-    Crops are squares of `viewing.crop` of the short side, spread along the long side.
+    Crops are squares of `inference.crop` of the short side, spread along the long side.
     """
 
-    training: ClassVar[type] = ActionRecognitionTraining
+    name = "action-recognition"
+    summary = "which of its own classes a classifier sees in a video"
+    model_type = RecognitionModel
+    metrics = ("top1", "top5", "mean_class")
+    datasets = (
+        "Kinetics-400/600/700/710",
+        "Something-Something V1/V2",
+        "UCF101",
+        "HMDB51",
+        "Moments in Time",
+        "ActivityNet",
+    )
+    formats = (
+        "manifest",
+        "folder",
+        "list",
+        "frame-list",
+        "kinetics",
+        "kinetics710",
+        "something-something",
+        "something-something-v1",
+        "ucf101",
+        "hmdb51",
+        "moments-in-time",
+    )
+    request_type = RankingRequest
+    training = ActionRecognitionTraining
     finetuning: ClassVar[FinetuningGuide] = RecognitionGuide()
 
-    viewing: Viewing = field(default_factory=lambda: Viewing(sampling="dense", crop=1.0))
-    num_clips: int = 1
-    num_crops: int = 1
+    views: ViewPlan = field(default_factory=ViewPlan)
     averaging: Literal["probabilities", "logits"] = "probabilities"
-    protocol: Literal["videomae", "uniformerv2"] | None = None
-
-    def __post_init__(self) -> None:
-        _ = self.plan
-
-    @property
-    def plan(self) -> ViewPlan:
-        return ViewPlan(num_clips=self.num_clips, num_crops=self.num_crops, protocol=self.protocol)
+    """What is averaged over the views of a video."""
+    inference: Inference = field(default_factory=Inference)
 
     def evaluate(
-        self, recogniser: Recogniser, annotations: Annotations, *, progress: Progress | None = None
+        self, model: Classifier, data: Annotations, *, progress: Progress | None = None
     ) -> ActionRecognitionResult:
         """Name every record's video; the annotations' classes are found by name in the model's."""
-        labels = labels_among(recogniser.classes, annotations)
-        seen = classify_videos(
-            recogniser,
-            annotations.records,
-            self.viewing,
-            self.plan,
-            self._merge,
-            progress=progress,
+        labels = labels_among(model.classes, data)
+        found = classify_videos(
+            model, data.records, self.inference, self.views, self._merge, progress=progress
         )
         return _result(
-            seen.scores,
+            found.scores,
             labels,
-            failed=seen.failed,
-            classes=recogniser.classes,
-            videos=annotations.records,
-            num_views=self.plan.num_views,
+            failed=found.failed,
+            classes=model.classes,
+            videos=data.records,
+            num_views=self.views.num_views,
         )
 
-    def predict(self, recogniser: Recogniser, video: Path) -> list[tuple[str, float]]:
-        """Give every class with its probability, the most likely first."""
-        seen = classify_videos(
-            recogniser, [Record(video=video)], self.viewing, self.plan, self._merge
+    def predict(
+        self, model: Classifier, request: RankingRequest, *, progress: Progress | None = None
+    ) -> RankedTexts:
+        """Give the likeliest classes with their probabilities."""
+        records = [Record(video=request.video)]
+        found = classify_videos(
+            model, records, self.inference, self.views, self._merge, progress=progress
         )
-        values, order = seen.scores[0].sort(descending=True)
-        names = (recogniser.classes[i] for i in order.tolist())
-        return list(zip(names, values.tolist(), strict=True))
+        return RankedTexts.best(model.classes, found.scores[0], top=request.top)
+
+    def report(self, page: Page, result: ActionRecognitionResult, model: RecognitionModel) -> None:
+        """Add the result, and where the model looks in some of the videos."""
+        result.add_to(page)
+        add_saliency(page, result, model, self.inference.clip_sampling(model.clip_sampling))
 
     def _merge(self, logits: Float[Tensor, "b v y"]) -> Float[Tensor, "b y"]:
         if self.averaging == "logits":

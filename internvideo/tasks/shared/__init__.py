@@ -1,10 +1,42 @@
 """What several tasks share."""
 
+from internvideo.tasks.shared.answers import (
+    RankedTexts,
+)
+from internvideo.tasks.shared.classification import (
+    ClassifiedVideos,
+    Classifier,
+    RecognitionModel,
+    classify_videos,
+    labels_among,
+)
+from internvideo.tasks.shared.evaluation_data import (
+    EvaluationData,
+)
+from internvideo.tasks.shared.features import (
+    Extracted,
+    FeatureEncoder,
+    FeatureExtraction,
+    VideoFeatures,
+)
 from internvideo.tasks.shared.finetuning import (
     CheckedVideos,
     FinetuningGuide,
     Preset,
     Validation,
+)
+from internvideo.tasks.shared.inference import (
+    Captioner,
+    ClipSampling,
+    EmbeddedVideos,
+    Embedder,
+    Inference,
+    Predictions,
+    VideoModel,
+    embed_sentences,
+    embed_videos,
+    predict_clips,
+    stack_predictions,
 )
 from internvideo.tasks.shared.initialisation import (
     InitialWeights,
@@ -16,26 +48,84 @@ from internvideo.tasks.shared.localization import (
     detect,
     segments_in_seconds,
 )
+from internvideo.tasks.shared.requests import (
+    RankingRequest,
+    TextRequest,
+    VideoRequest,
+)
+from internvideo.tasks.shared.saliency import (
+    middle_view,
+    saliency,
+)
 from internvideo.tasks.shared.suppression import (
     SuppressionConfig,
     fuse_video_scores,
     suppress,
     vote,
 )
+from internvideo.tasks.shared.task import (
+    Answer,
+    FailedVideo,
+    Pretrained,
+    Progress,
+    Result,
+    Task,
+    TaskModel,
+)
+from internvideo.tasks.shared.video_text import (
+    CoordinatedTextModel,
+    VideoTextModel,
+)
 
 __all__ = [
+    "Answer",
+    "Captioner",
     "CheckedVideos",
+    "ClassifiedVideos",
+    "Classifier",
+    "ClipSampling",
+    "CoordinatedTextModel",
     "DetectionConfig",
+    "EmbeddedVideos",
+    "Embedder",
+    "EvaluationData",
+    "Extracted",
+    "FailedVideo",
+    "FeatureEncoder",
+    "FeatureExtraction",
     "FinetuningGuide",
+    "Inference",
     "InitialWeights",
+    "Predictions",
     "Preset",
+    "Pretrained",
+    "Progress",
+    "RankedTexts",
+    "RankingRequest",
+    "RecognitionModel",
+    "Result",
     "SuppressionConfig",
+    "Task",
+    "TaskModel",
+    "TextRequest",
     "Validation",
+    "VideoFeatures",
+    "VideoModel",
+    "VideoRequest",
+    "VideoTextModel",
+    "classify_videos",
     "detect",
+    "embed_sentences",
+    "embed_videos",
     "fuse_video_scores",
     "initialise_by_class",
+    "labels_among",
+    "middle_view",
+    "predict_clips",
     "read_initial_weights",
+    "saliency",
     "segments_in_seconds",
+    "stack_predictions",
     "suppress",
     "vote",
 ]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 
+from internvideo.tasks import ActionRecognitionResult
 from internvideo.tasks.action_recognition.finetuning import validation_of
 from tests.unit.cli.test_main import complaint
 
@@ -82,13 +81,16 @@ def test_videos_that_are_not_there_are_one_line(capsys, tmp_path, csv):
 
 
 def test_an_accuracy_of_a_few_videos_is_never_certain():
-    result = SimpleNamespace(
+    result = ActionRecognitionResult(
         num_total=2,
         num_evaluated=2,
         scores={"top1": 1.0},
+        failed=(),
         classes=("jump", "sit"),
         labels=torch.tensor([0, 1]),
-        confusion=torch.eye(2, dtype=torch.int64),
+        probabilities=torch.eye(2),
+        videos=(),
+        num_views=1,
     )
 
     [said] = validation_of(result).lines

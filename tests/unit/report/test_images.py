@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from internvideo.errors import ConfigError
-from internvideo.report.images import enlarge, picture_strip, png_bytes, to_bytes
+from internvideo.report.images import enlarge, overlaid, picture_strip, png_bytes, to_bytes
 
 
 def _frames(num: int, side: int, value: int = 200) -> torch.Tensor:
@@ -103,3 +103,12 @@ def test_png_gives_the_picture_back():
 
     assert image.format == "PNG"
     assert list(image.tobytes()) == picture.flatten().tolist()
+
+
+def test_heat_is_orange_and_the_rest_is_darkened():
+    frames = torch.full((1, 1, 2, 3), 100, dtype=torch.uint8)
+
+    (((cold, hot),),) = overlaid(frames, torch.tensor([[[0.0, 1.0]]])).tolist()
+
+    assert cold == [70, 70, 70]
+    assert hot[0] > 200 > hot[1] > hot[2]

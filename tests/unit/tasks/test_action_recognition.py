@@ -5,13 +5,14 @@ from dataclasses import replace
 import pytest
 import torch
 
+from internvideo.data import ViewPlan
 from internvideo.errors import ConfigError
-from internvideo.tasks import ActionRecognition, Viewing, ensemble
+from internvideo.tasks import ActionRecognition, Inference, RankingRequest, ensemble
 from tests.unit.tasks.toys import NUM_VIDEOS, Namer
 
 CLASSES = tuple(f"level {i}" for i in range(NUM_VIDEOS + 1))
-VIEWING = Viewing(sampling="segments", crop=1.0)
-TASK = ActionRecognition(viewing=VIEWING)
+INFERENCE = Inference(sampling="segments", crop=1.0)
+TASK = ActionRecognition(inference=INFERENCE)
 
 
 @pytest.fixture
@@ -90,7 +91,7 @@ def test_views_are_averaged_as_asked(named, averaging):
             return logits
 
     namer = Doubtful()
-    task = replace(TASK, num_clips=2, num_crops=2, averaging=averaging)
+    task = replace(TASK, views=ViewPlan(num_clips=2, num_crops=2), averaging=averaging)
 
     result = task.evaluate(namer, named)
 
@@ -104,7 +105,7 @@ def test_views_are_averaged_as_asked(named, averaging):
 def test_an_ensemble_pools_the_views_of_all_models(named):
     sure, unsure = Namer(wrong={0: 1}), Namer()
     one = TASK.evaluate(sure, named)
-    three = replace(TASK, num_crops=3).evaluate(unsure, named)
+    three = replace(TASK, views=ViewPlan(num_crops=3)).evaluate(unsure, named)
 
     pooled = ensemble([one, three])
 
@@ -135,7 +136,7 @@ def test_shuffled_frames_reach_the_model_in_another_order(named):
     plain, shuffled = Namer(), Namer()
 
     TASK.evaluate(plain, named)
-    replace(TASK, viewing=replace(VIEWING, shuffled=True)).evaluate(shuffled, named)
+    replace(TASK, inference=replace(INFERENCE, shuffled=True)).evaluate(shuffled, named)
 
     brightness = [torch.stack(eye.seen).float().mean((2, 3, 4)) for eye in (plain, shuffled)]
     assert (brightness[0].diff() >= 0).all()
@@ -143,12 +144,7 @@ def test_shuffled_frames_reach_the_model_in_another_order(named):
 
 
 def test_one_video_gets_its_classes_in_order(level_videos):
-    answer = TASK.predict(Namer(), level_videos[2])
+    answer = TASK.predict(Namer(), RankingRequest(video=level_videos[2], top=9))
 
-    assert answer[0][0] == "level 2"
-    assert sum(share for _, share in answer) == pytest.approx(1)
-
-
-def test_no_clips_at_all_are_refused():
-    with pytest.raises(ConfigError, match="num_clips is 0, expected 1 or more"):
-        ActionRecognition(num_clips=0)
+    assert answer.ranked[0][0] == "level 2"
+    assert sum(share for _, share in answer.ranked) == pytest.approx(1)

@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from internvideo.errors import ConfigError
-from internvideo.tasks import Captioning, slot_accuracy
+from internvideo.report import Page
+from internvideo.tasks import Captioning, VideoRequest, slot_accuracy
 from internvideo.values import Annotations
 from tests.unit.tasks.toys import Eye
 
@@ -49,7 +50,37 @@ def test_a_video_without_references_is_named(levels):
 
 
 def test_a_video_is_described(level_videos):
-    assert Captioning().predict(Eye(), level_videos[4]) == "a video of level 4"
+    answer = Captioning().predict(Eye(), VideoRequest(video=level_videos[4]))
+
+    assert answer.lines() == ["a video of level 4"]
+    assert answer.to_json() == {"caption": "a video of level 4"}
+
+
+def test_a_page_has_captions_beside_their_references_and_what_failed(with_broken):
+    records = tuple(replace(r, captions=("<level>", "level", "level")) for r in with_broken.records)
+    page = Page("t")
+
+    Captioning().evaluate(Eye(), Annotations(records=records)).add_to(page, num_videos=2)
+
+    html = page.html()
+    assert "“a video of level 0”" in html
+    assert "References: &lt;level&gt; · level<" in html
+    assert "broken.mp4 could not be decoded; references: &lt;level&gt; · level" in html
+
+
+def test_beams_reach_the_model(levels):
+    class Searcher(Eye):
+        def caption(self, frames, *, num_beams=1):
+            return [f"{num_beams} beams"] * len(frames)
+
+    result = Captioning(num_beams=3).evaluate(Searcher(), levels)
+
+    assert set(result.captions) == {"3 beams"}
+
+
+def test_no_beams_at_all_are_refused():
+    with pytest.raises(ConfigError, match="num_beams is 0, expected 1 or more"):
+        Captioning(num_beams=0)
 
 
 def test_a_fact_is_the_first_that_a_reference_tells():

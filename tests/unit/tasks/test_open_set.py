@@ -5,12 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 
+from internvideo.data import ViewPlan
 from internvideo.errors import ConfigError
-from internvideo.tasks import OpenSetRecognition, Viewing
+from internvideo.tasks import Inference, OpenSetRecognition, OpenSetVideos
 from tests.unit.tasks.toys import NUM_VIDEOS, Namer
 
 CLASSES = tuple(f"level {i}" for i in range(3))
-TASK = OpenSetRecognition(viewing=Viewing(crop=1.0))
+TASK = OpenSetRecognition(inference=Inference(crop=1.0))
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def unknown(levels):
 
 
 def test_videos_without_evidence_are_told_from_known_ones(known, unknown):
-    result = TASK.evaluate(Namer(CLASSES), known, unknown)
+    result = TASK.evaluate(Namer(CLASSES), OpenSetVideos(known=known, unknown=unknown))
 
     assert result.scores["closed_set_accuracy"] == 1
     for rule in ("", "max_probability/", "energy/"):
@@ -34,7 +35,9 @@ def test_videos_without_evidence_are_told_from_known_ones(known, unknown):
 
 
 def test_uncertainty_is_that_of_the_mean_logits(known, unknown):
-    result = replace(TASK, num_crops=3).evaluate(Namer(CLASSES), known, unknown)
+    videos = OpenSetVideos(known=known, unknown=unknown)
+
+    result = replace(TASK, views=ViewPlan(num_crops=3)).evaluate(Namer(CLASSES), videos)
 
     of_known = 3 / (torch.tensor([5.0, 0, 0]).exp().sum() + 3)
     assert result.novelty["uncertainty"].tolist() == pytest.approx(
@@ -43,7 +46,9 @@ def test_uncertainty_is_that_of_the_mean_logits(known, unknown):
 
 
 def test_the_threshold_accepts_training_videos(known, unknown):
-    result = TASK.evaluate(Namer(CLASSES), known, unknown, training=known.records)
+    videos = OpenSetVideos(known=known, unknown=unknown, training=known.records)
+
+    result = TASK.evaluate(Namer(CLASSES), videos)
 
     assert result.scores["known_accepted"] == 1
     assert result.scores["unknown_rejected"] == 1
@@ -54,8 +59,13 @@ def test_a_video_that_fails_is_judged_wrongly_either_way(known, unknown, level_v
     broken = replace(known.records[0], video=level_videos[-1])
     with_known = replace(known, records=(*known.records, broken))
 
-    of_known = TASK.evaluate(Namer(CLASSES), with_known, unknown)
-    of_unknown = TASK.evaluate(Namer(CLASSES), known, (*unknown, broken))
+    of_known, of_unknown = (
+        TASK.evaluate(Namer(CLASSES), videos)
+        for videos in (
+            OpenSetVideos(known=with_known, unknown=unknown),
+            OpenSetVideos(known=known, unknown=(*unknown, broken)),
+        )
+    )
 
     assert of_known.scores["closed_set_accuracy"] == 0.75
     assert of_known.scores["auroc"] == 0.75
@@ -66,7 +76,7 @@ def test_a_video_that_fails_is_judged_wrongly_either_way(known, unknown, level_v
 
 def test_without_unknown_videos_there_is_nothing_to_tell(known):
     with pytest.raises(ConfigError, match="no unknown videos"):
-        TASK.evaluate(Namer(CLASSES), known, ())
+        OpenSetVideos(known=known, unknown=())
 
 
 def test_a_share_above_all_is_refused():

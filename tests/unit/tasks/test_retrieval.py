@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from internvideo.errors import ConfigError
-from internvideo.tasks import Retrieval
+from internvideo.tasks import Retrieval, RetrievalRequest
 from internvideo.values import Annotations
 from tests.unit.tasks.toys import Eye
 
@@ -72,6 +72,8 @@ def test_a_video_without_a_caption_is_named(levels):
 
 
 def test_sentences_are_put_in_order_for_one_video(level_videos):
-    answer = Retrieval().predict(Eye(), level_videos[3], ["level 1", "level 3"])
+    request = RetrievalRequest(video=level_videos[3], text=("level 1", "level 3"))
 
-    assert [sentence for sentence, _ in answer] == ["level 3", "level 1"]
+    answer = Retrieval().predict(Eye(), request)
+
+    assert [sentence for sentence, _ in answer.ranked] == ["level 3", "level 1"]

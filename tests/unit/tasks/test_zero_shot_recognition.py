@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from internvideo.errors import ConfigError
-from internvideo.tasks import Viewing, ZeroShotRecognition
+from internvideo.tasks import TextRequest, ZeroShotRecognition
 from tests.unit.tasks.toys import NUM_VIDEOS, Eye
 
 CLASSES = tuple(f"level {i}" for i in range(NUM_VIDEOS + 1))
@@ -37,16 +37,18 @@ def test_classes_are_read_in_the_words_given_or_their_own(levels):
 def test_all_templates_are_read(levels):
     eye = Eye()
 
-    ZeroShotRecognition(viewing=Viewing()).evaluate(eye, replace(levels, classes=CLASSES))
+    ZeroShotRecognition().evaluate(eye, replace(levels, classes=CLASSES))
 
     assert len(eye.read) == 16 * len(CLASSES)
 
 
 def test_one_video_gets_its_classes_in_order(level_videos):
-    answer = ZeroShotRecognition().predict(Eye(), level_videos[2], CLASSES)
+    request = TextRequest(video=level_videos[2], text=CLASSES, top=len(CLASSES))
 
-    assert answer[0][0] == "level 2"
-    assert sum(share for _, share in answer) == pytest.approx(1)
+    answer = ZeroShotRecognition().predict(Eye(), request)
+
+    assert answer.ranked[0][0] == "level 2"
+    assert sum(share for _, share in answer.ranked) == pytest.approx(1)
 
 
 def test_a_video_without_a_label_is_named(levels):

@@ -11,6 +11,8 @@ import re
 
 import torch
 
+from internvideo.tasks import ClipSampling
+
 NUM_VIDEOS, NUM_FRAMES, STEP, BRIGHTER = 5, 8, 40, 4
 
 
@@ -24,6 +26,7 @@ class Eye:
 
     num_frames = 4
     side_px = 16
+    clip_sampling = ClipSampling()
     logit_scale = torch.tensor(3.0)
 
     def __init__(self, *, blind_to=None):
@@ -47,12 +50,12 @@ class Eye:
         self.read += sentences
         return _on_circle([int(re.findall(r"\d+", text)[0]) for text in sentences])
 
-    def caption(self, frames):
+    def caption(self, frames, *, num_beams=1):
         return [f"a video of level {int(level)}" for level in self.levels(frames)]
 
 
 class Namer(Eye):
-    """Recogniser that knows levels by name; `wrong` maps a level to what it takes it for."""
+    """Classifier that knows levels by name; `wrong` maps a level to what it takes it for."""
 
     def __init__(self, classes=None, *, wrong=None, blind_to=None):
         super().__init__(blind_to=blind_to)

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from internvideo.data import ViewDataset, ViewPlan
 from internvideo.errors import ConfigError
-from internvideo.tasks.embedding import Viewing
-from internvideo.tasks.recogniser import RecognitionModel
+from internvideo.tasks.shared.classification import RecognitionModel
+from internvideo.tasks.shared.inference import ClipSampling
 from internvideo.values import Annotations, Record
 
 _PLACES = 16  # along each side of a frame
@@ -46,12 +46,12 @@ def saliency(
 
 
 def middle_view(
-    model: RecognitionModel, record: Record, viewing: Viewing
+    model: RecognitionModel, record: Record, sampling: ClipSampling
 ) -> UInt8[Tensor, "t h w 3"] | None:
     """The middle clip of a record as the model sees it, or None where it cannot be decoded."""
     dataset = ViewDataset(
         Annotations(records=(record,)),
-        viewing.data(str(record.video.parent)),
+        sampling.data(str(record.video.parent)),
         ViewPlan(),
         num_frames=model.num_frames,
         side_px=model.side_px,

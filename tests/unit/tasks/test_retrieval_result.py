@@ -1,17 +1,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import replace
 
 import pytest
 import torch
 
-from internvideo.report import (
-    Page,
-    add_retrieval,
+from internvideo.report import Page
+from internvideo.tasks import RetrievalResult
+from internvideo.tasks.retrieval.result import (
     add_retrieval_scores,
     add_retrieval_sheet,
-    frames_to_show,
     rank_chart,
     similarity_chart,
     similarity_picture,
@@ -21,20 +20,6 @@ from internvideo.video import write_video
 
 WAYS = ("t2v", "t2v_dsl", "v2t", "v2t_dsl")
 NAMES = ("r1", "r5", "r10", "median_rank", "mean_rank")
-
-
-@dataclass
-class Result:
-    """Seven sentences about as many videos; the third is wrong, the last video is broken."""
-
-    videos: tuple[Record, ...]
-    similarity: torch.Tensor
-    ranks: torch.Tensor = field(default_factory=lambda: torch.tensor([0, 0, 6, 0, 0, 0, 6]))
-    video_of_text: torch.Tensor = field(default_factory=lambda: torch.arange(7))
-    sentences: tuple[str, ...] = tuple(f"<sentence {i}>" for i in range(7))
-    scores: dict[str, float] = field(
-        default_factory=lambda: {f"{way}/{name}": 0.5 for way in WAYS for name in NAMES}
-    )
 
 
 @pytest.fixture(scope="module")
@@ -49,10 +34,21 @@ def videos(tmp_path_factory):
 
 @pytest.fixture
 def result(videos):
+    """Seven sentences about as many videos; the third is wrong, the last video is broken."""
     similarity = 5 * torch.eye(7)
     similarity[2, 2] = -3
     similarity[:, 6] = math.nan
-    return Result(videos, similarity)
+    return RetrievalResult(
+        scores={f"{way}/{name}": 0.5 for way in WAYS for name in NAMES},
+        num_evaluated=6,
+        num_total=7,
+        failed=(),
+        videos=videos,
+        similarity=similarity,
+        ranks=torch.tensor([0, 0, 6, 0, 0, 0, 6]),
+        video_of_text=torch.arange(7),
+        sentences=tuple(f"<sentence {i}>" for i in range(7)),
+    )
 
 
 def test_a_sheet_shows_the_query_and_where_the_right_video_stands(result):
@@ -71,7 +67,7 @@ def test_a_right_video_beyond_the_best_is_shown_below_them(result, monkeypatch):
         drawn.update(rows=list(rows), marked=marked)
         return torch.zeros(4, 4, 3, dtype=torch.uint8)
 
-    monkeypatch.setattr("internvideo.report.retrieval.picture_strip", draw)
+    monkeypatch.setattr("internvideo.tasks.retrieval.result.picture_strip", draw)
 
     add_retrieval_sheet(Page("t"), result, 2, num_best=3)
 
@@ -100,15 +96,20 @@ def test_scores_are_a_row_for_each_direction_in_percent(result):
 def test_a_whole_section_chooses_sentences_from_best_to_worst(result):
     page = Page("t")
 
-    add_retrieval(page, result, num_sheets=2)
+    result.add_to(page, num_sheets=2)
 
     assert "“&lt;sentence 0&gt;”" in page.html()
     assert "“&lt;sentence 6&gt;”" in page.html()
 
 
 def test_a_small_matrix_is_named_and_a_large_one_a_picture(result, videos):
-    large = Result(
-        videos * 2, torch.zeros(14, 14), video_of_text=torch.arange(14), sentences=("s",) * 14
+    large = replace(
+        result,
+        videos=videos * 2,
+        similarity=torch.zeros(14, 14),
+        video_of_text=torch.arange(14),
+        ranks=torch.zeros(14, dtype=torch.int64),
+        sentences=("s",) * 14,
     )
 
     assert "clip 3" in similarity_chart(result)
@@ -147,16 +148,3 @@ def test_a_matrix_without_any_score_is_all_absent():
     picture = similarity_picture(torch.full((3, 3), math.nan))
 
     assert (picture == torch.tensor([120, 30, 30])).all()
-
-
-def test_frames_to_show_lie_in_the_part_of_the_record(videos):
-    part = Record(video=videos[0].video, start_s=0.4, end_s=0.6)
-
-    assert frames_to_show(part, num_frames=4).shape == (4, 32, 48, 3)
-
-
-@pytest.mark.parametrize("start_s", [None, 5.0])
-def test_frames_that_cannot_be_decoded_are_grey(videos, start_s):
-    record = Record(video=videos[0 if start_s else 6].video, start_s=start_s)
-
-    assert (frames_to_show(record) == 64).all()

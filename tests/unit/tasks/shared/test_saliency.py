@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from internvideo.errors import ConfigError
-from internvideo.tasks import RecognitionModel, Viewing, middle_view, saliency
+from internvideo.tasks import ClipSampling, RecognitionModel
+from internvideo.tasks.shared import middle_view, saliency
 from internvideo.values import Record
 
 FRAMES = torch.full((4, 32, 32, 3), 100, dtype=torch.uint8)
@@ -50,10 +51,10 @@ def test_a_network_without_gradients_is_named():
 
 
 def test_the_middle_view_is_as_the_model_sees_it(level_videos):
-    view = middle_view(model(Corner()), Record(video=level_videos[0]), Viewing())
+    view = middle_view(model(Corner()), Record(video=level_videos[0]), ClipSampling())
 
     assert view.shape == (4, 32, 32, 3)
 
 
 def test_a_broken_video_has_no_middle_view(level_videos):
-    assert middle_view(model(Corner()), Record(video=level_videos[-1]), Viewing()) is None
+    assert middle_view(model(Corner()), Record(video=level_videos[-1]), ClipSampling()) is None

@@ -25,8 +25,7 @@ from internvideo.models import (
     ViclipConfig,
     gather_tokens,
 )
-from internvideo.tasks import features
-from internvideo.tasks.features import FeatureEncoder, FeatureExtraction
+from internvideo.tasks.shared.features import FeatureEncoder, FeatureExtraction
 from internvideo.tiny import MaskedFrontEndConfig
 from internvideo.values import Tubelet
 from internvideo.video.transforms import normalise
@@ -47,7 +46,7 @@ EXTRACTION = FeatureExtraction(
 @pytest.fixture(autouse=True)
 def _one_revision(monkeypatch):
     """The code may be committed while a test runs."""
-    monkeypatch.setattr(features, "code_revision", lambda: "1.0 abc")
+    monkeypatch.setattr("internvideo.tasks.shared.features.code_revision", lambda: "1.0 abc")
 
 
 def made(kind):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
 from einops import rearrange
@@ -16,21 +16,22 @@ from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor, nn
 
 from internvideo.data import ViewPlan
-from internvideo.errors import ConfigError
-from internvideo.tasks.embedding import (
-    FailedVideo,
-    Progress,
-    Viewer,
-    Viewing,
-    see_clips,
-    stack_answers,
+from internvideo.errors import CheckpointError, ConfigError
+from internvideo.heads import CoordinatedClassifier, VideoClassifier
+from internvideo.tasks.shared.inference import (
+    ClipSampling,
+    Inference,
+    VideoModel,
+    predict_clips,
+    stack_predictions,
 )
+from internvideo.tasks.shared.task import FailedVideo, Pretrained, Progress
 from internvideo.values import IMAGENET_MEAN, IMAGENET_STD, Annotations, Record
 from internvideo.video.transforms import normalise
 
 
 @runtime_checkable
-class Recogniser(Viewer, Protocol):
+class Classifier(VideoModel, Protocol):
     """A model that scores clips by its own classes."""
 
     @property
@@ -39,11 +40,13 @@ class Recogniser(Viewer, Protocol):
 
 
 class RecognitionModel:
-    """A `Recogniser` from any network whose forward gives logits for (b, c, t, h, w).
+    """A `Classifier` from any network whose forward gives logits for (b, c, t, h, w).
 
     `sampling`, `stride_frames` and `crop` say how the network is used to seeing a video (the words
-    of `Viewing`); `mean` and `std` are what was subtracted from its pixels and divided by.
+    of `ClipSampling`); `mean` and `std` are what was subtracted from its pixels and divided by.
     """
+
+    kind: ClassVar[str] = "classifier"
 
     def __init__(
         self,
@@ -64,14 +67,43 @@ class RecognitionModel:
         self.sampling: Literal["dense", "segments"] = sampling
         self.stride_frames, self.crop = stride_frames, crop
 
+    @classmethod
+    def from_pretrained(cls, pretrained: Pretrained, *, source: str) -> RecognitionModel:
+        """Take up a classifier with its class names, to see videos as its own evaluation did.
+
+        Raises:
+            CheckpointError: If the model knows no classes, or not their names.
+        """
+        if not isinstance(pretrained.model, CoordinatedClassifier | VideoClassifier):
+            raise CheckpointError(
+                f"{source}: holds a {pretrained.kind} model, which knows no classes; take the "
+                "checkpoint of a post-pretraining or coordination run"
+            )
+        if not pretrained.classes:
+            raise CheckpointError(f"{source}: no labels.json, without which scores have no names")
+        seen = pretrained.preprocessing
+        return cls(
+            pretrained.model,
+            pretrained.classes,
+            num_frames=seen.num_frames,
+            side_px=seen.side_px,
+            mean=seen.mean,
+            std=seen.std,
+            sampling=seen.sampling,
+            stride_frames=seen.stride_frames,
+            crop=seen.crop,
+        )
+
     @property
     def device(self) -> torch.device:
         return next(self.model.parameters()).device
 
     @property
-    def viewing(self) -> Viewing:
-        """How to look at a video with it."""
-        return Viewing(sampling=self.sampling, stride_frames=self.stride_frames, crop=self.crop)
+    def clip_sampling(self) -> ClipSampling:
+        """How clips are taken for it."""
+        return ClipSampling(
+            sampling=self.sampling, stride_frames=self.stride_frames, crop=self.crop
+        )
 
     def normalised(self, frames: UInt8[Tensor, "b t h w 3"]) -> Float[Tensor, "b 3 t h w"]:
         """What the network receives, on its device."""
@@ -102,9 +134,9 @@ class ClassifiedVideos:
 
 
 def classify_videos(
-    recogniser: Recogniser,
+    classifier: Classifier,
     records: Sequence[Record],
-    viewing: Viewing,
+    inference: Inference,
     plan: ViewPlan,
     merge: Callable[[Float[Tensor, "b v y"]], Float[Tensor, "b y"]],
     *,
@@ -114,13 +146,13 @@ def classify_videos(
 
     def scores(frames: UInt8[Tensor, "n t h w 3"]) -> Iterable[Tensor]:
         # One video may have more views than a batch has room for.
-        parts = [recogniser.classify_clips(part) for part in frames.split(viewing.batch_size)]
+        parts = [classifier.classify_clips(part) for part in frames.split(inference.batch_size)]
         logits = torch.cat(parts).detach().float().cpu()
         return merge(rearrange(logits, "(b v) y -> b v y", v=plan.num_views))
 
-    seen = see_clips(scores, records, recogniser, viewing, plan=plan, progress=progress)
-    rows, failed = stack_answers(seen, what="score")
-    return ClassifiedVideos(scores=rows[seen.of_record], failed=failed)
+    found = predict_clips(scores, records, classifier, inference, plan=plan, progress=progress)
+    rows, failed = stack_predictions(found, what="score")
+    return ClassifiedVideos(scores=rows[found.of_record], failed=failed)
 
 
 def labels_among(classes: Sequence[str], annotations: Annotations) -> Int64[Tensor, " b"]:

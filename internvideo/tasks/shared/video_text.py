@@ -6,12 +6,13 @@ Shapes: frames (b, t, h, w, 3) uint8 -> embeddings (b, e) of length 1.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from internvideo.errors import ConfigError
+from internvideo.errors import CheckpointError, ConfigError
 from internvideo.heads import CoordinatedClassifier
 from internvideo.models import (
     GenerationConfig,
@@ -21,6 +22,8 @@ from internvideo.models import (
     coordinated_embedding,
     generate,
 )
+from internvideo.tasks.shared.inference import ClipSampling
+from internvideo.tasks.shared.task import Pretrained
 from internvideo.text import Tokenizer
 from internvideo.video.transforms import CLIP_MEAN, CLIP_STD, normalise
 
@@ -29,9 +32,10 @@ class VideoTextModel:
     """An `Embedder`, and a `Captioner` where the encoder has a caption decoder.
 
     `crop` is the share of a video's short side that it is used to see. Sentences longer than the
-    text tower's context are cut. Captions are searched for with `num_beams`; 1 takes the likeliest
-    word each time.
+    text tower's context are cut.
     """
+
+    kind: ClassVar[str] = "video-text"
 
     def __init__(
         self,
@@ -40,18 +44,45 @@ class VideoTextModel:
         *,
         num_frames: int,
         crop: float = 224 / 256,
-        num_beams: int = 1,
         mean: tuple[float, float, float] = CLIP_MEAN,
         std: tuple[float, float, float] = CLIP_STD,
     ) -> None:
         self.model, self.tokenizer = model.eval(), tokenizer
         self.num_frames, self.crop = num_frames, crop
-        self.num_beams = num_beams
         self.mean, self.std = mean, std
+
+    @classmethod
+    def from_pretrained(cls, pretrained: Pretrained, *, source: str) -> VideoTextModel:
+        """Take up an encoder B or a ViCLIP with its vocabulary, to place videos and sentences.
+
+        Raises:
+            CheckpointError: If the model knows no words, or came without its tokenizer.
+        """
+        if not isinstance(pretrained.model, MultimodalEncoder | Viclip):
+            raise CheckpointError(
+                f"{source}: holds a {pretrained.kind} model, which knows no words; take the "
+                "checkpoint of a multimodal-pretraining run"
+            )
+        if pretrained.tokenizer is None:
+            raise CheckpointError(f"{source}: no tokenizer.json, without which texts mean nothing")
+        seen = pretrained.preprocessing
+        return cls(
+            pretrained.model,
+            pretrained.tokenizer,
+            num_frames=seen.num_frames,
+            crop=seen.crop,
+            mean=seen.mean,
+            std=seen.std,
+        )
 
     @property
     def side_px(self) -> int:
         return self.model.config.video.side_px
+
+    @property
+    def clip_sampling(self) -> ClipSampling:
+        """How clips are taken for it: a frame of each segment."""
+        return ClipSampling(crop=self.crop)
 
     @property
     def device(self) -> torch.device:
@@ -73,8 +104,12 @@ class VideoTextModel:
         return self.model.encode_text(ids[:, :longest].to(self.device)).embedding
 
     @torch.no_grad()
-    def caption(self, frames: UInt8[Tensor, "b t h w 3"]) -> list[str]:
-        """Describe each clip; raises `ConfigError` where the encoder has no caption decoder."""
+    def caption(self, frames: UInt8[Tensor, "b t h w 3"], *, num_beams: int = 1) -> list[str]:
+        """Describe each clip, with beam search; 1 beam takes the likeliest word each time.
+
+        Raises:
+            ConfigError: The encoder has no caption decoder.
+        """
         model, tokenizer = self.model, self.tokenizer
         if isinstance(model, Viclip) or model.captioner is None:
             raise ConfigError("this encoder was trained without a caption decoder")
@@ -82,7 +117,7 @@ class VideoTextModel:
             start_id=tokenizer.start_id,
             end_id=tokenizer.end_id,
             max_length=model.config.text.context_length,
-            num_beams=self.num_beams,
+            num_beams=num_beams,
             # Few captions train fewer tokens of an own vocabulary than the network has room for.
             num_tokens=tokenizer.vocabulary_size,
         )
@@ -98,11 +133,18 @@ class CoordinatedTextModel:
     """An `Embedder`: B's query token after it has read A's tokens, and the sentences of `words`.
 
     `words` is the encoder B from which the pair's own was post-pretrained; both are on one device.
+    `clip_sampling` is that of the pair, dense without crop unless it is given.
     Frames come as A sees them. Nothing in the pair's training asks that clips still meet their
     texts (InternVideo, section 3.2), so what this is worth is to be measured.
     """
 
-    def __init__(self, pair: CoordinatedClassifier, words: VideoTextModel) -> None:
+    def __init__(
+        self,
+        pair: CoordinatedClassifier,
+        words: VideoTextModel,
+        *,
+        clip_sampling: ClipSampling | None = None,
+    ) -> None:
         encoder = words.model
         if not isinstance(encoder, MultimodalEncoder) or (
             encoder.config.video.width != pair.config.encoders[1].width
@@ -112,6 +154,7 @@ class CoordinatedTextModel:
                 "the run of multimodal pretraining that its post-pretraining started from"
             )
         self.pair, self.words, self._encoder = pair.eval(), words, encoder
+        self.clip_sampling = clip_sampling or ClipSampling(sampling="dense", crop=1.0)
 
     @property
     def num_frames(self) -> int:

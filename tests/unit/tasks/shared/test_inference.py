@@ -8,13 +8,13 @@ import torch
 
 from internvideo.errors import ConfigError, TrainingError
 from internvideo.tasks import (
+    Inference,
     MultipleChoice,
     Retrieval,
-    Viewing,
     ZeroShotRecognition,
     embed_sentences,
     embed_videos,
-    see_clips,
+    predict_clips,
 )
 from tests.unit.tasks.toys import Eye
 
@@ -23,7 +23,7 @@ def test_every_clip_is_seen_once_however_many_records_show_it(levels):
     eye = Eye()
     records = (*levels.records, *reversed(levels.records))
 
-    videos = embed_videos(eye, records, Viewing(batch_size=2))
+    videos = embed_videos(eye, records, Inference(batch_size=2))
 
     assert len(eye.seen) == len(videos.clips) == 5
     assert videos.of_record.tolist() == [0, 1, 2, 3, 4, 4, 3, 2, 1, 0]
@@ -33,7 +33,7 @@ def test_parts_of_one_video_are_different_clips(levels):
     first = levels.records[0]
     parts = [replace(first, start_s=0.0, end_s=0.4), replace(first, start_s=0.4, end_s=0.8)]
 
-    videos = embed_videos(Eye(), [*parts, first], Viewing())
+    videos = embed_videos(Eye(), [*parts, first], Inference())
 
     assert videos.of_record.tolist() == [0, 1, 2]
 
@@ -42,7 +42,7 @@ def test_a_part_that_fails_leaves_the_other_parts_of_its_video(levels):
     first = levels.records[1]
     parts = [replace(first, start_s=9.0, end_s=10.0), replace(first, end_s=0.8)]
 
-    videos = embed_videos(Eye(), parts, Viewing())
+    videos = embed_videos(Eye(), parts, Inference())
 
     assert videos.present.tolist() == [False, True]
     assert "no frame from 9.00" in videos.failed[0].reason
@@ -50,14 +50,14 @@ def test_a_part_that_fails_leaves_the_other_parts_of_its_video(levels):
 
 @pytest.mark.parametrize("batch_size", [1, 2, 16])
 def test_the_batch_size_changes_nothing(with_broken, batch_size):
-    small = embed_videos(Eye(), with_broken.records, Viewing(batch_size=batch_size))
-    whole = embed_videos(Eye(), with_broken.records, Viewing(batch_size=6))
+    small = embed_videos(Eye(), with_broken.records, Inference(batch_size=batch_size))
+    whole = embed_videos(Eye(), with_broken.records, Inference(batch_size=6))
 
     torch.testing.assert_close(small.embeddings, whole.embeddings, equal_nan=True)
 
 
 def test_a_video_that_cannot_be_decoded_is_named_with_the_reason(with_broken):
-    videos = embed_videos(Eye(), with_broken.records, Viewing())
+    videos = embed_videos(Eye(), with_broken.records, Inference())
 
     assert videos.present.tolist() == [True] * 5 + [False]
     assert [failed.path for failed in videos.failed] == [str(with_broken.records[5].video)]
@@ -65,7 +65,7 @@ def test_a_video_that_cannot_be_decoded_is_named_with_the_reason(with_broken):
 
 
 def test_an_embedding_that_is_not_finite_has_failed(levels):
-    videos = embed_videos(Eye(blind_to=3), levels.records, Viewing())
+    videos = embed_videos(Eye(blind_to=3), levels.records, Inference())
 
     assert videos.present.tolist() == [True, True, True, False, True]
     assert videos.failed[0].reason.endswith("level 3.mp4: its embedding is not finite")
@@ -73,7 +73,7 @@ def test_an_embedding_that_is_not_finite_has_failed(levels):
 
 def test_videos_of_which_none_can_be_decoded_stop(with_broken):
     with pytest.raises(TrainingError, match=r"none of 1 videos can be decoded; .*broken"):
-        embed_videos(Eye(), with_broken.records[-1:], Viewing())
+        embed_videos(Eye(), with_broken.records[-1:], Inference())
 
 
 @pytest.mark.parametrize("places", [[5], [3, 1, 3], [5, 0, 4]])
@@ -81,9 +81,9 @@ def test_embedded_videos_are_those_of_any_of_their_records(with_broken, places):
     records = [with_broken.records[i] for i in places]
     readable = with_broken.records[:1]
 
-    some = embed_videos(Eye(), with_broken.records, Viewing()).of(records)
+    some = embed_videos(Eye(), with_broken.records, Inference()).of(records)
 
-    expected = embed_videos(Eye(), [*records, *readable], Viewing())
+    expected = embed_videos(Eye(), [*records, *readable], Inference())
     count = len(some.clips)
     assert some.clips == expected.clips[:count]
     assert some.of_record.tolist() == expected.of_record[: len(places)].tolist()
@@ -93,7 +93,7 @@ def test_embedded_videos_are_those_of_any_of_their_records(with_broken, places):
 
 def test_tasks_that_share_embedded_videos_decode_none(with_broken):
     eye = Eye()
-    videos = embed_videos(eye, with_broken.records, Viewing())
+    videos = embed_videos(eye, with_broken.records, Inference())
     num_seen = len(eye.seen)
     named = replace(with_broken, classes=tuple(f"level {i}" for i in range(6)))
 
@@ -109,7 +109,7 @@ def test_tasks_that_share_embedded_videos_decode_none(with_broken):
 
 
 def test_a_clip_that_was_not_embedded_is_named(levels):
-    videos = embed_videos(Eye(), levels.records[:2], Viewing())
+    videos = embed_videos(Eye(), levels.records[:2], Inference())
 
     with pytest.raises(ConfigError, match=r"level 2\.mp4: is not among the 2 embedded clips"):
         videos.of(levels.records)
@@ -117,13 +117,13 @@ def test_a_clip_that_was_not_embedded_is_named(levels):
 
 def test_no_records_stop():
     with pytest.raises(ConfigError, match="there are no records to evaluate on"):
-        embed_videos(Eye(), [], Viewing())
+        embed_videos(Eye(), [], Inference())
 
 
 def test_frames_are_the_middles_of_equal_segments(levels):
     eye = Eye()
 
-    embed_videos(eye, levels.records[2:3], Viewing())
+    embed_videos(eye, levels.records[2:3], Inference())
 
     # Of 8 frames, each 4 brighter than the one before, those numbered 0, 2, 4, 5.
     brightness = eye.seen[0].float().mean((1, 2, 3))
@@ -133,8 +133,8 @@ def test_frames_are_the_middles_of_equal_segments(levels):
 def test_shuffled_frames_are_the_same_in_another_order(levels):
     plain, shuffled = Eye(), Eye()
 
-    embed_videos(plain, levels.records, Viewing())
-    embed_videos(shuffled, levels.records, Viewing(shuffled=True))
+    embed_videos(plain, levels.records, Inference())
+    embed_videos(shuffled, levels.records, Inference(shuffled=True))
 
     means = [torch.stack(eye.seen).float().mean((2, 3, 4)) for eye in (plain, shuffled)]
     assert torch.equal(means[0].sort(1).values, means[1].sort(1).values)
@@ -144,8 +144,8 @@ def test_shuffled_frames_are_the_same_in_another_order(levels):
 def test_shuffling_does_not_depend_on_the_batch(levels):
     together, alone = Eye(), Eye()
 
-    embed_videos(together, levels.records, Viewing(shuffled=True))
-    embed_videos(alone, levels.records, Viewing(shuffled=True, batch_size=1))
+    embed_videos(together, levels.records, Inference(shuffled=True))
+    embed_videos(alone, levels.records, Inference(shuffled=True, batch_size=1))
 
     assert torch.equal(torch.stack(together.seen), torch.stack(alone.seen))
 
@@ -153,11 +153,11 @@ def test_shuffling_does_not_depend_on_the_batch(levels):
 def test_progress_is_told_after_each_batch(levels):
     told = []
 
-    see_clips(
+    predict_clips(
         Eye().caption,
         levels.records,
         Eye(),
-        Viewing(batch_size=2),
+        Inference(batch_size=2),
         progress=lambda done, total: told.append((done, total)),
     )
 
@@ -184,11 +184,11 @@ def test_a_sentence_whose_embedding_is_not_finite_stops():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"batch_size": 0}, "viewing.batch_size is 0, expected 1 or more"),
-        ({"stride_frames": 0}, "viewing.stride_frames is 0, expected 1 or more"),
-        ({"crop": 2.0}, "viewing.crop is 2.0, expected above 0 and at most 1"),
+        ({"batch_size": 0}, "batch_size is 0, expected 1 or more"),
+        ({"stride_frames": 0}, "stride_frames is 0, expected 1 or more"),
+        ({"crop": 2.0}, "crop is 2.0, expected above 0 and at most 1"),
     ],
 )
-def test_an_impossible_viewing_is_named(options, message):
+def test_an_impossible_inference_is_named(options, message):
     with pytest.raises(ConfigError, match=message):
-        Viewing(**options)
+        Inference(**options)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
-from internvideo import recipes
+from internvideo import hub
 from internvideo.cli import main
 from internvideo.tasks import RecognitionModel
 from internvideo.video import write_video
@@ -49,9 +50,9 @@ def videos(tmp_path_factory):
 def classifier(monkeypatch):
     """Every checkpoint is a model that knows brightness."""
 
-    def load(folder, *, averaged=False):
+    def take_up(pretrained, *, source):
         return RecognitionModel(
-            Brightness(),
+            pretrained.model,
             tuple(LEVELS),
             num_frames=4,
             side_px=16,
@@ -60,7 +61,11 @@ def classifier(monkeypatch):
             stride_frames=1,
         )
 
-    monkeypatch.setattr(recipes, "load_recogniser", load, raising=False)
+    def load(folder, *, averaged=False):
+        return SimpleNamespace(model=Brightness())
+
+    monkeypatch.setattr(hub, "load_pretrained", load)
+    monkeypatch.setattr(RecognitionModel, "from_pretrained", take_up)
 
 
 def ran(capsys, *arguments):
@@ -143,9 +148,9 @@ def test_a_page_shows_matrix_classes_and_where_the_model_looks(capsys, videos, t
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--task", "retrieval", "--clips", "2"), "--crops and --averaged are for action-recog"),
-        (("--task", "action-recognition", "--unknown", "x"), "--unknown and --training are for"),
-        (("--task", "open-set"), "open-set needs videos of no known class; name them with"),
+        (("--task", "retrieval", "--clips", "2"), "--clips (applied to internvideo"),
+        (("--task", "action-recognition", "--unknown", "x"), "--unknown (applied to internvideo"),
+        (("--task", "open-set"), "--unknown"),
         (("--task", "open-set", "--unknown", "gone.csv"), "gone.csv"),
         (("--task", "action-recognition", "--crops", "0"), "num_crops is 0, expected 1 or more"),
         (("--task", "open-set", "--unknown", "other", "--split", "tset"), "split of whole.csv"),
@@ -174,4 +179,4 @@ def test_a_classifier_takes_no_texts(capsys, videos):
         *("--model", "runs/x", "--text", "dark"),
     )
 
-    assert "action-recognition knows its own classes; leave out --text" in said
+    assert "--text (applied to internvideo" in said

@@ -8,8 +8,8 @@ from torch import nn
 
 from internvideo.data import ViewPlan
 from internvideo.errors import ConfigError
-from internvideo.tasks import Recogniser, RecognitionModel, Viewing
-from internvideo.tasks.recogniser import classify_videos, labels_among
+from internvideo.tasks import Classifier, Inference, RecognitionModel
+from internvideo.tasks.shared import classify_videos, labels_among
 from internvideo.values import Annotations
 from internvideo.video.transforms import normalise
 from tests.unit.tasks.toys import NUM_VIDEOS, Namer
@@ -34,7 +34,7 @@ def model(classes=("red", "green", "blue"), **options):
 
 
 def test_any_network_of_logits_is_a_recogniser():
-    assert isinstance(model(), Recogniser)
+    assert isinstance(model(), Classifier)
 
 
 def test_frames_are_normalised_as_in_training():
@@ -103,6 +103,6 @@ def test_more_views_than_a_batch_holds_are_scored_in_parts(levels):
     def mean(logits):
         return logits.mean(1)
 
-    classify_videos(namer, levels.records, Viewing(batch_size=4), plan, mean)
+    classify_videos(namer, levels.records, Inference(batch_size=4), plan, mean)
 
     assert namer.batch_sizes == [4, 2] * NUM_VIDEOS

@@ -1,16 +1,22 @@
-"""Evaluating and predicting: what cannot be done is said in one line with status 2."""
+"""Evaluating and predicting: each task has its own options; what cannot be done is said."""
 
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
+from dataclasses import fields, is_dataclass
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
 from internvideo.cli import main
-from internvideo.models import MaskedAutoencoder, MultimodalEncoder
+from internvideo.hub.pretrained import build_model
 from internvideo.recipes import recipe
 from internvideo.runs import Run, checkpoint_documents, override
+from internvideo.tasks import TASKS
 from internvideo.text import train_tokenizer
 from internvideo.training import checkpoint
 from tests.unit.cli.test_main import complaint
@@ -21,8 +27,7 @@ CAPTIONS = ("a dot", "two dots")
 SMALL = (
     "num_frames=2",
     "encoder.video.side_px=16",
-    "encoder.video.num_changing=2",
-    "encoder.video.num_varying=2",
+    "front_end.num_salient_patches=2",
     "encoder.video.width=32",
     "encoder.text.width=32",
     "encoder.text.vocabulary_size=900",
@@ -47,8 +52,9 @@ def videos(tmp_path_factory) -> Path:
     return folder
 
 
-def saved(run: Run, model: MaskedAutoencoder | MultimodalEncoder, folder: Path, **others) -> Path:
-    """An untrained model in a folder such as a run leaves."""
+def saved(run: Run, folder: Path, **others) -> Path:
+    """The untrained model of a run, in a folder such as it leaves."""
+    model = build_model(run.stage.model_kind, run.stage.model_config)
     documents = {**checkpoint_documents(run), **others}
     written = checkpoint.Checkpoint(model=checkpoint.model_state(model), documents=documents)
     checkpoint.save(written, folder / "checkpoints", step=1, keep=1)
@@ -57,7 +63,7 @@ def saved(run: Run, model: MaskedAutoencoder | MultimodalEncoder, folder: Path, 
 
 def multimodal(folder: Path, *settings: str, **others) -> Path:
     run = override(recipe("multimodal_tiny_playground"), [f"stage.{s}" for s in SMALL + settings])
-    return saved(run, MultimodalEncoder(run.stage.encoder), folder, **others)
+    return saved(run, folder, **others)
 
 
 WORDS = {"tokenizer": train_tokenizer(CAPTIONS, 900).to_document()}
@@ -79,8 +85,7 @@ def wordless(tmp_path_factory) -> Path:
 def masked(tmp_path_factory) -> Path:
     """A model of masked pretraining."""
     run = override(recipe("mae_tiny_videos"), ["stage.encoder.side_px=16"])
-    model = MaskedAutoencoder(run.stage.encoder, run.stage.decoder)
-    return saved(run, model, tmp_path_factory.mktemp("masked"))
+    return saved(run, tmp_path_factory.mktemp("masked"))
 
 
 @pytest.mark.parametrize(
@@ -96,11 +101,16 @@ def masked(tmp_path_factory) -> Path:
         ({"--task": "zero-shot-recognition"}, "no class names to choose from"),
         ({"--task": "multiple-choice"}, "b.mp4: its answer None is not one of its options []"),
         ({"--task": "captioning"}, "this encoder was trained without a caption decoder"),
-        ({"--batch-size": 0}, "viewing.batch_size is 0, expected 1 or more"),
-        ({"--crop": 2}, "viewing.crop is 2.0, expected above 0 and at most 1"),
-        ({"--crop": 0}, "viewing.crop is 0.0, expected above 0 and at most 1"),
+        ({"--batch-size": 0}, "batch_size is 0, expected 1 or more"),
+        ({"--crop": 2}, "crop is 2.0, expected above 0 and at most 1"),
+        ({"--crop": 0}, "crop is 0.0, expected above 0 and at most 1"),
         ({"--device": "gpu"}, "unknown device 'gpu'"),
         ({"--task": "zero-shot-recognition", "--prompts": "clib"}, "list of prompts 'clib'"),
+        ({"--task": "captioning", "--beams": 0}, "num_beams is 0, expected 1 or more"),
+        ({"--prompts": "clip-ucf101"}, "--prompts (applied to internvideo"),
+        ({"--beams": 2}, "--beams (applied to internvideo"),
+        ({"--clips": 2}, "--clips (applied to internvideo"),
+        ({"--averaged": "yes"}, "--averaged is now called --ema"),
         ({"--out": "all.csv/page.html"}, "all.csv"),
     ],
 )
@@ -121,12 +131,12 @@ def test_what_cannot_be_evaluated_is_said(
     ("task", "video", "texts", "message"),
     [
         ("retreival", "a.mp4", ("x",), "unknown task 'retreival'; did you mean 'retrieval'?"),
-        ("retrieval", "a.mp4", (), "retrieval chooses among texts; give them with --text"),
+        ("retrieval", "a.mp4", (), "this task chooses among texts; give them with --text"),
         ("multiple-choice", "a.mp4", ("a dot", " "), "one --text is empty; give it words"),
-        ("captioning", "a.mp4", ("a dot",), "captioning writes its own text; leave out --text"),
+        ("captioning", "a.mp4", ("a dot",), "--text (applied to internvideo"),
         ("retrieval", "c.mp4", ("a dot",), "c.mp4: no such file or folder"),
-        ("captioning", ".", (), ". is a folder; captioning looks at one video"),
-        ("multiple-choice", ".", ("a dot",), ". is a folder; multiple-choice looks at one video"),
+        ("captioning", ".", (), ". is a folder; this task takes one video"),
+        ("multiple-choice", ".", ("a dot",), ". is a folder; this task takes one video"),
         ("captioning", "a.mp4", (), "this encoder was trained without a caption decoder"),
         ("retrieval", "all.csv", ("a dot",), "none of 1 videos can be decoded; the first: all.csv"),
     ],
@@ -151,7 +161,7 @@ def test_a_model_that_knows_no_words_is_named(capsys, videos, masked):
 
     said = complaint(capsys, "predict", "retrieval", videos / "a.mp4", *options)
 
-    assert f"{masked}: holds a masked-autoencoder model, which knows no" in said
+    assert f"{masked}: holds a tiny-masked-autoencoder model, which knows no" in said
     assert "take the checkpoint of a multimodal-pretraining run" in said
 
 
@@ -190,3 +200,76 @@ def test_an_untrained_model_writes_only_words_it_knows(capsys, tmp_path, videos,
     assert main(["predict", "captioning", *options]) == 0
 
     assert capsys.readouterr().out.endswith("\n")
+
+
+@pytest.mark.parametrize("spelling", ["old", "old, joined", "new"])
+def test_the_task_may_be_named_first_or_by_an_option(capsys, videos, model, spelling):
+    words = {
+        "old": [str(model), "--task", "retrieval"],
+        "old, joined": ["--task=retrieval", str(model)],
+        "new": ["retrieval", str(model)],
+    }[spelling]
+
+    assert main(["evaluate", *words, "--data", str(videos / "all.csv"), "--json"]) == 0
+
+    assert json.loads(capsys.readouterr().out)["num_total"] == 1
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "predict"])
+def test_a_task_that_nobody_named_is_asked_for(capsys, verb):
+    assert "which task? write it behind the verb" in complaint(capsys, verb, "--device", "cpu")
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("verb", ["evaluate", "predict"])
+def test_the_help_of_a_task_shows_its_options_and_no_others(capsys, verb, task):
+    assert main([verb, task, "--help"]) == 0
+
+    said = capsys.readouterr().out
+    shown = set(re.findall(r"^(?:│ |  )(--[a-z-]+)", said, re.MULTILINE))
+    others = {"--device", "--json", "--ema"}
+    others |= {"--out"} if verb == "evaluate" else {"--model"}
+    more = TASKS[task].data_type if verb == "evaluate" else TASKS[task].request_type
+    assert shown == others | options_of(TASKS[task]) | options_of(more)
+    assert "No documentation" not in said
+
+
+def options_of(configuration) -> set[str]:
+    hints = get_type_hints(configuration)
+    inner = [options_of(hint) for hint in hints.values() if is_dataclass(hint)]
+    own = {
+        "--" + field.name.removeprefix("num_").replace("_", "-")
+        for field in fields(configuration)
+        if not is_dataclass(hints[field.name]) and field.name != "video"
+    }
+    return own.union(*inner)
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "predict"])
+def test_the_help_of_a_verb_lists_all_tasks(capsys, verb):
+    assert main([verb, "--help"]) == 0
+
+    said = capsys.readouterr().out
+    assert all(re.search(rf"[•*] {name}\b", said) for name in TASKS)
+
+
+def test_the_list_of_tasks_has_their_metrics_data_sets_and_formats(capsys):
+    assert main(["list", "tasks"]) == 0
+    lines = capsys.readouterr().out
+    assert main(["list", "tasks", "--json"]) == 0
+
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows.keys() == TASKS.keys()
+    assert rows["retrieval"]["model"] == "video-text"
+    assert "MSR-VTT" in rows["retrieval"]["datasets"] and "msr-vtt" in rows["retrieval"]["formats"]
+    assert "retrieval: which video belongs to a sentence" in lines and "*/r1, */r5" in lines
+
+
+def test_the_overview_of_verbs_does_without_torch():
+    code = (
+        "import sys; from internvideo.cli import main; main(['--help']); "
+        "sys.exit('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+
+    assert done.returncode == 0

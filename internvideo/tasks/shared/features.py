@@ -47,7 +47,7 @@ from internvideo.models import (
     Viclip,
     place_tokens,
 )
-from internvideo.tasks.embedding import FailedVideo, Progress
+from internvideo.tasks.shared.task import FailedVideo, Progress
 from internvideo.training.journal import code_revision, replace_text, versions
 from internvideo.values import IMAGENET_MEAN, IMAGENET_STD
 from internvideo.video import OpenVideo, open_video
@@ -204,6 +204,8 @@ class FeatureExtraction:
 
         A file that cannot be decoded from end to end has no features and is named in the result.
         """
+        # It reads torch.distributed, which takes seconds and which evaluation can do without.
+
         encoder.check(pooling=self.pooling, num_frames=self.windows.num_frames)
         code = {"revision": code_revision(), "versions": versions()}
         num_extracted, failed = 0, []
@@ -226,6 +228,7 @@ class FeatureExtraction:
         self, encoder: FeatureEncoder, file: Path, target: Path, code: Mapping[str, Any]
     ) -> bool:
         """Write the features of one file; False where they are there."""
+
         wanted = self._wanted(encoder, file)
         there = described(target)
         if there is not None and is_complete(target, there) and wanted.items() <= there.items():

@@ -1,4 +1,4 @@
-"""Retrieval to look at: scores, sheets of the best clips for a sentence, the similarity matrix.
+"""What retrieval measured, and its page: scores, sheets of the best clips, similarity matrix.
 
 A sheet has a strip of frames for each of the best videos, and the right one marked; where it is
 not among them, it stands below them.
@@ -8,16 +8,24 @@ Shapes: similarity (l, v) of l sentences and v videos, NaN for videos that could
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
-from internvideo.report.clip_strips import frames_to_show
-from internvideo.report.images import picture_strip, png_bytes
-from internvideo.report.page import Page
-from internvideo.report.plots import Series, Svg, heat_map, line_chart, picture_chart
+from internvideo.report import (
+    Page,
+    Series,
+    Svg,
+    frames_to_show,
+    heat_map,
+    line_chart,
+    picture_chart,
+    picture_strip,
+    png_bytes,
+)
+from internvideo.tasks.shared.task import Result
 from internvideo.values import Record
 
 _WAYS = {
@@ -34,28 +42,26 @@ _MOST_CELLS = 500  # along each side of the picture of a matrix
 _MOST_PLACES = 20
 
 
-@runtime_checkable
-class Retrieved(Protocol):
-    """What was retrieved; a protocol, so that a task need not know of reports.
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class RetrievalResult(Result):
+    """Scores such as `t2v/r1`, `v2t_dsl/mean_rank`, and what they were counted from.
 
-    `ranks` (from 0) are those of the right video, `video_of_text` its column.
+    `similarity` is scaled; the columns of failed videos are NaN. `ranks` are those of the right
+    video for each sentence, from 0, without dual softmax; failed videos have the last.
     """
 
-    @property
-    def scores(self) -> dict[str, float]: ...
-    @property
-    def similarity(self) -> Float[Tensor, "l v"]: ...
-    @property
-    def video_of_text(self) -> Int64[Tensor, " l"]: ...
-    @property
-    def ranks(self) -> Int64[Tensor, " l"]: ...
-    @property
-    def sentences(self) -> tuple[str, ...]: ...
-    @property
-    def videos(self) -> tuple[Record, ...]: ...
+    similarity: Float[Tensor, "l v"]
+    video_of_text: Int64[Tensor, " l"]
+    ranks: Int64[Tensor, " l"]
+    sentences: tuple[str, ...]
+    videos: tuple[Record, ...]
+
+    def add_to(self, page: Page, *, num_sheets: int = 6) -> None:
+        """Add scores, similarity matrix, and sheets evenly from the best to the worst rank."""
+        add_retrieval(page, self, num_sheets=num_sheets)
 
 
-def add_retrieval(page: Page, result: Retrieved, *, num_sheets: int = 6) -> None:
+def add_retrieval(page: Page, result: RetrievalResult, *, num_sheets: int = 6) -> None:
     """Add everything below: table, matrix, and sheets chosen evenly from best to worst rank."""
     add_retrieval_scores(page, {"": result.scores})
     page.text(
@@ -86,7 +92,7 @@ def add_retrieval_scores(page: Page, scores: Mapping[str, Mapping[str, float]]) 
 
 
 def add_retrieval_sheet(
-    page: Page, result: Retrieved, query: int, *, num_best: int = 5, num_frames: int = 8
+    page: Page, result: RetrievalResult, query: int, *, num_best: int = 5, num_frames: int = 8
 ) -> None:
     """Add one sentence with its best videos and, wherever it stands, the right one."""
     scores = result.similarity[query].nan_to_num(nan=-torch.inf)
@@ -110,7 +116,7 @@ def add_retrieval_sheet(
     )
 
 
-def similarity_chart(result: Retrieved) -> Svg:
+def similarity_chart(result: RetrievalResult) -> Svg:
     """Draw all sentences (rows, in the order of their videos) against all videos (columns).
 
     Few are named and numbered, many become a picture.
@@ -128,7 +134,7 @@ def similarity_chart(result: Retrieved) -> Svg:
     )
 
 
-def rank_chart(result: Retrieved) -> Svg:
+def rank_chart(result: RetrievalResult) -> Svg:
     """Draw the share of sentences whose video is among the first k, beside that of guessing."""
     places = list(range(1, min(_MOST_PLACES, len(result.videos)) + 1))
     readable = result.similarity.isfinite().any(0)[result.video_of_text]

@@ -1,8 +1,9 @@
-"""What all tasks share: seeing every video once, and embedding videos and sentences.
+"""Inference over videos: every clip is decoded once and asked for, embedded, or described.
 
-A task knows a model only as an `Embedder` or a `Captioner`. Clips are taken by the official
-zero-shot protocol (`CoTrain/datasets/video` of the InternVideo release): one frame at the middle of
-each of t equal segments, short side 256, centre crop 224.
+A task knows a model only as an `Embedder`, a `Captioner` or a `Classifier`. Unless a model says
+otherwise clips are taken by the official zero-shot protocol (`CoTrain/datasets/video` of the
+InternVideo release): one frame at the middle of each of t equal segments, short side 256, centre
+crop 224.
 Shapes: frames (b, t, h, w, 3) uint8 -> embeddings (b, e), not necessarily normalised.
 """
 
@@ -18,24 +19,54 @@ from torch import Tensor
 
 from internvideo.data import ClipLoader, VideoData, ViewDataset, ViewPlan, sample_seed
 from internvideo.errors import ConfigError, TrainingError
+from internvideo.tasks.shared.task import FailedVideo, Progress
 from internvideo.values import Annotations, Record
 
-Answer = TypeVar("Answer")
-Progress = Callable[[int, int], None]  # how many clips are done, and of how many
+Prediction = TypeVar("Prediction")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClipSampling:
+    """How clips are taken from a video: frames of a dense clip or of segments, and the centre crop.
+
+    `crop` is the centre's share of the short side.
+    """
+
+    sampling: Literal["dense", "segments"] = "segments"
+    stride_frames: int = 4
+    crop: float = 224 / 256
+
+    def __post_init__(self) -> None:
+        if not 0 < self.crop <= 1:
+            raise ConfigError(f"crop is {self.crop}, expected above 0 and at most 1")
+        if self.stride_frames < 1:
+            raise ConfigError(f"stride_frames is {self.stride_frames}, expected 1 or more")
+
+    def data(self, source: str, *, num_workers: int = 0) -> VideoData:
+        """The same in the words of a data set."""
+        return VideoData(
+            source=source,
+            sampling=self.sampling,
+            stride_frames=self.stride_frames,
+            eval_crop=self.crop,
+            num_workers=num_workers,
+        )
 
 
 @runtime_checkable
-class Viewer(Protocol):
-    """A model as the loading of its clips knows it."""
+class VideoModel(Protocol):
+    """A model as the loading of its clips knows it; `clip_sampling` is that of its training."""
 
     @property
     def num_frames(self) -> int: ...
     @property
     def side_px(self) -> int: ...
+    @property
+    def clip_sampling(self) -> ClipSampling: ...
 
 
 @runtime_checkable
-class Embedder(Viewer, Protocol):
+class Embedder(VideoModel, Protocol):
     """A model that puts clips and sentences into one space; `logit_scale` is a logarithm."""
 
     @property
@@ -45,82 +76,75 @@ class Embedder(Viewer, Protocol):
 
 
 @runtime_checkable
-class Captioner(Viewer, Protocol):
+class Captioner(VideoModel, Protocol):
     """A model that describes clips, one sentence each."""
 
-    def caption(self, frames: UInt8[Tensor, "b t h w 3"]) -> list[str]: ...
+    def caption(self, frames: UInt8[Tensor, "b t h w 3"], *, num_beams: int = 1) -> list[str]: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Viewing:
-    """How evaluation looks at a video.
+class Inference:
+    """How a model is run over videos; what is None is as the model was evaluated in training."""
 
-    `crop` is the centre's share of the short side. With `shuffled` the frames of every clip come
-    in an order drawn from `seed`: what a model then loses is what it had read from time.
-    """
-
-    sampling: Literal["dense", "segments"] = "segments"
-    stride_frames: int = 4
-    crop: float = 224 / 256
-    batch_size: int = 16
-    num_workers: int = 0
+    sampling: Literal["dense", "segments"] | None = None
+    """Frames at a distance (dense), or one of each equal segment; default as in training."""
+    stride_frames: int | None = None
+    """Distance between the frames of dense clips; default as in training."""
+    crop: float | None = None
+    """Share of the short side that is seen; default as the model was evaluated in training."""
     shuffled: bool = False
+    """Shuffle the frames of every clip: what is lost was read from time."""
     seed: int = 0
+    """Of the shuffling."""
+    batch_size: int = 16
+    """Clips at a time."""
+    num_workers: int = 0
+    """Processes that decode; 0 decodes between batches."""
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
-            raise ConfigError(f"viewing.batch_size is {self.batch_size}, expected 1 or more")
-        if not 0 < self.crop <= 1:
-            raise ConfigError(f"viewing.crop is {self.crop}, expected above 0 and at most 1")
-        if self.stride_frames < 1:
-            raise ConfigError(f"viewing.stride_frames is {self.stride_frames}, expected 1 or more")
+            raise ConfigError(f"batch_size is {self.batch_size}, expected 1 or more")
+        self.clip_sampling(ClipSampling())  # fails for what is impossible with any model
 
-    def data(self, source: str) -> VideoData:
-        """The same in the words of a data set."""
-        return VideoData(
-            source=source,
-            sampling=self.sampling,
-            stride_frames=self.stride_frames,
-            eval_crop=self.crop,
-            num_workers=self.num_workers,
+    def clip_sampling(self, usual: ClipSampling) -> ClipSampling:
+        """How clips are taken for a model that usually takes them so."""
+        return ClipSampling(
+            sampling=usual.sampling if self.sampling is None else self.sampling,
+            stride_frames=(
+                usual.stride_frames if self.stride_frames is None else self.stride_frames
+            ),
+            crop=usual.crop if self.crop is None else self.crop,
         )
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FailedVideo:
-    """A video that has no answer, and why."""
-
-    path: str
-    reason: str
-
-
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Seen(Generic[Answer]):
-    """Answers of the different clips among some records; None where a clip could not be decoded.
+class Predictions(Generic[Prediction]):
+    """Predictions for the different clips of records; None where a clip could not be decoded.
 
     Several records (of several sentences, say) may show the same clip: `of_record[i]` is the
-    place of record i's clip in `clips` and `answers`.
+    place of record i's clip in `clips` and `values`.
     """
 
     clips: tuple[Record, ...]
-    answers: tuple[Answer | None, ...]
+    values: tuple[Prediction | None, ...]
     of_record: Int64[Tensor, " records"]
     failed: tuple[FailedVideo, ...]
 
 
-def see_clips(
-    answer: Callable[[UInt8[Tensor, "b t h w 3"]], Iterable[Answer]],
+def predict_clips(
+    predict: Callable[[UInt8[Tensor, "b t h w 3"]], Iterable[Prediction]],
     records: Sequence[Record],
-    viewer: Viewer,
-    viewing: Viewing,
+    model: VideoModel,
+    inference: Inference,
     *,
     plan: ViewPlan | None = None,
     progress: Progress | None = None,
-) -> Seen[Answer]:
-    """Decode every different clip of the records once and ask for the answers of each batch.
+) -> Predictions[Prediction]:
+    """Decode every different clip of the records once and predict batch by batch.
 
-    With a plan each clip comes as all its views, next to each other, and `answer` gives one answer
-    for all of them; batches then hold as many whole clips as `viewing.batch_size` has room for.
+    With a plan each clip comes as all its views, next to each other, and `predict` gives one
+    prediction for all of them; batches then hold as many whole clips as `inference.batch_size` has
+    room for.
 
     Raises:
         ConfigError: Without records.
@@ -128,26 +152,27 @@ def see_clips(
     """
     clips, of_record = different_clips(records)
     plan = plan or ViewPlan()
+    sampling = inference.clip_sampling(model.clip_sampling)
     dataset = ViewDataset(
         Annotations(records=clips),
-        viewing.data(str(clips[0].video.parent)),
+        sampling.data(str(clips[0].video.parent), num_workers=inference.num_workers),
         plan,
-        num_frames=viewer.num_frames,
-        side_px=viewer.side_px,
-        seed=viewing.seed,
+        num_frames=model.num_frames,
+        side_px=model.side_px,
+        seed=inference.seed,
     )
     views = plan.num_views
-    batch_size = max(1, viewing.batch_size // views) * views
-    loader = ClipLoader(dataset, batch_size=batch_size, num_workers=viewing.num_workers)
+    batch_size = max(1, inference.batch_size // views) * views
+    loader = ClipLoader(dataset, batch_size=batch_size, num_workers=inference.num_workers)
     # Sources do not tell clips of one video apart; the seed of a sample belongs to it alone.
-    place_of_seed = {sample_seed(viewing.seed, 0, i, 0): i for i in range(len(clips))}
-    answers: list[Answer | None] = [None] * len(clips)
+    place_of_seed = {sample_seed(inference.seed, 0, i, 0): i for i in range(len(clips))}
+    values: list[Prediction | None] = [None] * len(clips)
     done = set()
     for batch in loader.once():
-        frames = _shuffled(batch.frames, batch.seeds) if viewing.shuffled else batch.frames
+        frames = _shuffled(batch.frames, batch.seeds) if inference.shuffled else batch.frames
         with torch.no_grad():
-            for seed, given in zip(batch.seeds[::views].tolist(), answer(frames), strict=True):
-                answers[place_of_seed[seed]] = given
+            for seed, given in zip(batch.seeds[::views].tolist(), predict(frames), strict=True):
+                values[place_of_seed[seed]] = given
                 done.add(place_of_seed[seed])
         if progress is not None:
             progress(max(done) + 1, len(clips))
@@ -161,7 +186,7 @@ def see_clips(
         raise TrainingError(
             f"none of {len(clips)} videos can be decoded; the first: {failed[0].reason}"
         )
-    return Seen(clips=clips, answers=tuple(answers), of_record=of_record, failed=failed)
+    return Predictions(clips=clips, values=tuple(values), of_record=of_record, failed=failed)
 
 
 def different_clips(
@@ -181,7 +206,7 @@ def different_clips(
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class EmbeddedVideos:
-    """Embeddings of different clips, with NaN where there is none; see `Seen` for `of_record`."""
+    """Embeddings of different clips, NaN where there is none; `of_record` as in `Predictions`."""
 
     clips: tuple[Record, ...]
     embeddings: Float[Tensor, "v e"]
@@ -210,14 +235,14 @@ class EmbeddedVideos:
 def embed_videos(
     embedder: Embedder,
     records: Sequence[Record],
-    viewing: Viewing,
+    inference: Inference,
     *,
     videos: EmbeddedVideos | None = None,
     progress: Progress | None = None,
 ) -> EmbeddedVideos:
     """Embed every different clip once; one whose embedding is not finite has failed as well.
 
-    With `videos`, made by the same embedder and viewing, no clip is decoded: they have them all.
+    With `videos`, made by the same embedder and inference, no clip is decoded: they have them all.
     """
     if videos is not None:
         return videos.of(records)
@@ -225,28 +250,30 @@ def embed_videos(
     def embed(frames: UInt8[Tensor, "b t h w 3"]) -> Iterable[Tensor]:
         return embedder.embed_clips(frames).detach().float().cpu()
 
-    seen = see_clips(embed, records, embedder, viewing, progress=progress)
-    rows, failed = stack_answers(seen, what="embedding")
+    found = predict_clips(embed, records, embedder, inference, progress=progress)
+    rows, failed = stack_predictions(found, what="embedding")
     return EmbeddedVideos(
-        clips=seen.clips, embeddings=rows, of_record=seen.of_record, failed=failed
+        clips=found.clips, embeddings=rows, of_record=found.of_record, failed=failed
     )
 
 
-def stack_answers(
-    seen: Seen[Tensor], *, what: str
+def stack_predictions(
+    predictions: Predictions[Tensor], *, what: str
 ) -> tuple[Float[Tensor, "v e"], tuple[FailedVideo, ...]]:
     """Rows of all clips, with NaN where there is none or not all of it is finite.
 
     The latter have failed as well; `what` names what is not finite in their reason.
     """
-    missing = next(torch.full_like(row, torch.nan) for row in seen.answers if row is not None)
-    rows = [missing if row is None or not row.isfinite().all() else row for row in seen.answers]
+    missing = next(torch.full_like(row, torch.nan) for row in predictions.values if row is not None)
+    rows = [
+        missing if row is None or not row.isfinite().all() else row for row in predictions.values
+    ]
     odd = tuple(
         FailedVideo(path=str(clip.video), reason=f"{clip.video}: its {what} is not finite")
-        for clip, answer, row in zip(seen.clips, seen.answers, rows, strict=True)
-        if answer is not None and row is missing
+        for clip, value, row in zip(predictions.clips, predictions.values, rows, strict=True)
+        if value is not None and row is missing
     )
-    return torch.stack(rows), (*seen.failed, *odd)
+    return torch.stack(rows), (*predictions.failed, *odd)
 
 
 def embed_sentences(

@@ -10,15 +10,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from internvideo.report.answers import Answered, Captioned, add_captions, add_multiple_choice
-from internvideo.report.axes import short_number
-from internvideo.report.coordination import Compared, add_class_gains, add_gates
-from internvideo.report.page import Page
-from internvideo.report.recognition import Recognised, confusion_chart
-from internvideo.report.reconstructions import Reconstruction
-from internvideo.report.retrieval import Retrieved, add_retrieval
-from internvideo.report.run_files import RunFiles
-from internvideo.report.run_report import add_reconstructions
+from internvideo.metrics import ranks
+from internvideo.report import (
+    Page,
+    Reconstruction,
+    RunFiles,
+    add_class_gains,
+    add_gates,
+    add_reconstructions,
+    short_number,
+)
+from internvideo.tasks import (
+    ActionRecognitionResult,
+    CaptioningResult,
+    MultipleChoiceResult,
+    RetrievalResult,
+)
+from internvideo.tasks.action_recognition import confusion_chart
+from internvideo.tasks.multiple_choice import add_questions
 
 Results = Mapping[str, Mapping[str, Mapping[str, float]]]
 
@@ -40,11 +49,10 @@ class DemoFindings:
     results: Results
     guessing: Mapping[str, Mapping[str, float]]
     rebuilt: Sequence[Reconstruction]
-    retrieved: Retrieved
-    described: Captioned
-    answered: Mapping[str, Answered]
-    recognised: Recognised
-    compared: Compared
+    retrieved: RetrievalResult
+    described: CaptioningResult
+    answered: Mapping[str, MultipleChoiceResult]
+    recognised: Mapping[str, ActionRecognitionResult]
 
 
 def write_demo_report(
@@ -72,15 +80,20 @@ def write_demo_report(
     add_reconstructions(page, found.rebuilt, title="Encoder A: rebuilt clips")
     page.section("Encoder B: clips found by sentences")
     page.text("Sentences and clips of unseen combinations of colour, shape and action.")
-    add_retrieval(page, found.retrieved, num_sheets=4)
+    found.retrieved.add_to(page, num_sheets=4)
     page.section("Encoder B: clips described")
-    add_captions(page, found.described)
+    found.described.add_to(page)
     page.section("Encoder B: one sentence of several")
     page.text("The false sentences differ from the true one in a single word or phrase.")
-    add_multiple_choice(page, found.answered, num_questions=2)
+    add_questions(page, found.answered, num_questions=2)
     page.section("Both: colour and action recognised")
-    add_class_gains(page, found.compared, before="mean", after="coordinated")
-    page.chart(confusion_chart(found.recognised), caption="Of the coordinated pair.")
+    mean, coordinated = found.recognised["mean"], found.recognised["coordinated"]
+    right = {
+        name: ranks(result.probabilities, result.labels) == 0
+        for name, result in (("mean", mean), ("coordinated", coordinated))
+    }
+    add_class_gains(page, mean.classes, mean.labels, right)
+    page.chart(confusion_chart(coordinated), caption="Of the coordinated pair.")
     page.section("Both: gates and fusion")
     add_gates(page, RunFiles.read(out / coordination))
     page.section("Playground")
@@ -93,9 +106,10 @@ def write_demo_report(
 def _add_results(page: Page, found: DemoFindings) -> None:
     page.section("Results")
     top1 = found.results["action-recognition"]["top1"]
+    recognised = found.recognised["coordinated"]
     page.text(
-        f"{found.recognised.num_total} clips that no training has seen, each of one of "
-        f"{len(found.recognised.classes)} classes, a colour and an action. Classes recognised:"
+        f"{recognised.num_total} clips that no training has seen, each of one of "
+        f"{len(recognised.classes)} classes, a colour and an action. Classes recognised:"
     )
     page.headline({_MODELS[name]: f"{100 * share:.1f} %" for name, share in top1.items()})
     page.table(

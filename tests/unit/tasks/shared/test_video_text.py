@@ -68,7 +68,7 @@ def test_with_closed_gates_clips_lie_where_encoder_b_puts_them(words):
 def test_open_gates_move_clips_and_leave_sentences(words):
     pair = pair_on(words)
     closed = CoordinatedTextModel(pair, words).embed_clips(FRAMES)
-    torch.nn.init.ones_(pair.coordination.last.attn_gate)
+    torch.nn.init.ones_(pair.coordination.reversed_module.attn_gate)
 
     model = CoordinatedTextModel(pair, words)
 

@@ -1,0 +1,145 @@
+"""`internvideo evaluate TASK` and `internvideo predict TASK`: what a trained model is good for.
+
+Each task is a subcommand of both, with the options that its own dataclasses have.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Generic, TypeVar
+
+from tyro.conf import Positional, arg, subcommand
+
+from internvideo.cli.options import as_options
+from internvideo.cli.terminal import print_json, progress
+from internvideo.errors import ConfigError, unknown_name
+from internvideo.report import Page
+from internvideo.tasks import TASKS, EvaluationData, Task, VideoRequest
+
+TaskT = TypeVar("TaskT", bound=Task)
+DataT = TypeVar("DataT", bound=EvaluationData)
+RequestT = TypeVar("RequestT", bound=VideoRequest)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(Generic[TaskT, DataT]):
+    """Score a trained model by a task's protocol; see `internvideo evaluate --help`."""
+
+    checkpoint: Positional[Path]
+    """A run, one of its checkpoints, a saved model, or a name from `internvideo weights list`."""
+    data: Annotated[DataT, arg(name="")]
+    task: Annotated[TaskT, arg(name="")]
+    ema: bool = False
+    """Take the moving average of the weights, where the run kept one."""
+    out: Path | None = None
+    """Write a page with pictures here."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    json: bool = False
+    """Print one JSON object."""
+
+    def run(self) -> int:
+        task, data = self.task, self.data.read()
+        model = _model(task, self.checkpoint, device=self.device, ema=self.ema)
+        if self.out is not None:  # what cannot be written should fail now, not after hours
+            self.out.parent.mkdir(parents=True, exist_ok=True)
+        with progress(task.name) as tell:
+            result = task.evaluate(model, data, progress=tell)
+        if self.out is not None:
+            page = Page(task.name, subtitle=f"{result.num_evaluated} of {result.num_total} clips")
+            page.section(task.name)
+            task.report(page, result, model)
+            page.write(self.out)
+        if self.json:
+            print_json(result.to_json())
+            return 0
+        for line in result.lines():
+            print(line)
+        if self.out is not None:
+            print(f"open {self.out}")
+        return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predict(Generic[TaskT, RequestT]):
+    """Ask a trained model about one video; see `internvideo predict --help`."""
+
+    request: Annotated[RequestT, arg(name="")]
+    task: Annotated[TaskT, arg(name="")]
+    model: Path
+    """A run, one of its checkpoints, a saved model, or a name from `internvideo weights list`."""
+    ema: bool = False
+    """Take the moving average of the weights, where the run kept one."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    json: bool = False
+    """Print one JSON object."""
+
+    def run(self) -> int:
+        task = self.task
+        model = _model(task, self.model, device=self.device, ema=self.ema)
+        with progress(task.name, plain_lines=False) as tell:
+            answer = task.predict(model, self.request, progress=tell)
+        if self.json:
+            video = str(self.request.video)
+            print_json({"video": video, "task": task.name, **answer.to_json()})
+            return 0
+        for line in answer.lines():
+            print(line)
+        return 0
+
+
+def commands(verb: str, *, about: str) -> Any:
+    """The type of `evaluate` or `predict`: a union with one member for each task."""
+    members = [
+        _with_types(Evaluate, task, task.data_type)
+        if verb == "evaluate"
+        else _with_types(Predict, task, task.request_type)
+        for task in TASKS.values()
+    ]
+    return _subcommand(functools.reduce(operator.or_, members), verb, about)
+
+
+def _with_types(verb: Any, task: type[Task], others: type) -> Any:
+    about = f"{task.summary[0].upper()}{task.summary[1:]}."
+    return _subcommand(verb[as_options(task), as_options(others)], task.name, about)
+
+
+def _subcommand(parsed: Any, name: str, about: str) -> Any:
+    return Annotated[parsed, subcommand(name, description=about)]
+
+
+def task_first(arguments: list[str]) -> list[str]:
+    """Bring `evaluate CHECKPOINT --task TASK` into the form `evaluate TASK CHECKPOINT`.
+
+    Raises:
+        ConfigError: If no task is named, or none of that name is known.
+    """
+    verb, *rest = arguments
+    for at, word in enumerate(rest):
+        name, equals, value = word.partition("=")
+        if name == "--task":
+            value, after = (value, at + 1) if equals else ("".join(rest[at + 1 : at + 2]), at + 2)
+            rest = [value, *rest[:at], *rest[after:]]
+            break
+    if not rest or rest[0] in ("-h", "--help"):
+        return [verb, "--help"]
+    if rest[0].startswith("-"):
+        raise ConfigError(f"which task? write it behind the verb, as in: internvideo {verb} TASK")
+    if rest[0] not in TASKS:
+        raise unknown_name("task", rest[0], TASKS)
+    return [verb, *rest]
+
+
+def _model(task: Task, checkpoint: Path, *, device: str, ema: bool) -> Any:
+    """Open a model in the form in which a task asks it, on a device."""
+    from internvideo.hub import load_pretrained
+    from internvideo.training import joined
+
+    pretrained = load_pretrained(checkpoint, averaged=ema)
+    with joined(device) as process:
+        pretrained.model.to(process.device)
+    return task.model_type.from_pretrained(pretrained, source=str(checkpoint))
