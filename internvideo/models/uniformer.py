@@ -69,7 +69,7 @@ class UniFormerConfig:
     local_in_space: bool = False
     # Channels of the first of the overlapping convolutions that make the patches; 0, as published:
     # patches are pixels. The maximum over patches then starts each frame's class token. Small
-    # networks learn shapes with it that they do not learn without (docs/tiny-runs.md).
+    # networks learn shapes with it that they do not without (benchmarks/tiny_runs-*.md).
     stem_width: int = 0
     # Places of a clip that are read, those that change most over its frames, whatever the camera's
     # drift changes; 0: all. What stands still is then not mistaken for what acts.

@@ -1,7 +1,7 @@
 """Recognition of one's own classes: what a run starts from, how much of it is trained, how long.
 
 The sizes of the presets follow the published fine-tuning of small data sets; they were not searched
-for. `docs/finetuning.md` tells what was measured.
+for. `docs/guides/finetuning.md` tells what was measured.
 """
 
 from __future__ import annotations

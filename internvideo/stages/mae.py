@@ -48,7 +48,7 @@ class MaskedPretraining:
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     masking: MaskingConfig = field(default_factory=MaskingConfig)
     # What is compared: each tubelet's channels standardised (VideoMAE); raw pixels; or pixels in
-    # units of their clip's mean colour and deviation, the input likewise (docs/tiny-runs.md).
+    # units of the clip's mean colour and deviation, as is the input (benchmarks/tiny_runs-*.md).
     target: Literal["tubelet", "pixel", "clip"] = "tubelet"
 
     def __post_init__(self) -> None:
