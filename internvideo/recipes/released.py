@@ -71,7 +71,7 @@ def fetch(name: str) -> Path:
     except ImportError as error:
         raise CheckpointError(
             f"{name}: downloading needs the package 'huggingface_hub': pip install "
-            f"'internvideo[hub]'; or {_by_hand(known, placed)}"
+            f"huggingface_hub; or {_by_hand(known, placed)}"
         ) from error
     try:
         if known.file is None:
