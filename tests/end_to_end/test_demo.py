@@ -16,6 +16,8 @@ from internvideo.cli import demo, main
 from internvideo.recipes import recipe
 from internvideo.stages import PostPretrainingStage
 
+pytestmark = pytest.mark.slow
+
 _CUT_OFF = "post_pretrain_tiny_playground_b"
 _STEPS = 2
 

@@ -94,6 +94,7 @@ def _outputs(path: Path, inputs: tuple[torch.Tensor, ...]) -> dict[str, torch.Te
     return dict(zip([one.name for one in session.get_outputs()], outputs, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "part", "to"),
     [

@@ -221,6 +221,7 @@ def _mean(value: torch.Tensor) -> torch.Tensor:
     return value / torch.distributed.get_world_size()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("config", "parts"), [(TINY, 1), (SIGMOID, 2)], ids=["softmax", "sigmoid-cached"]
 )
