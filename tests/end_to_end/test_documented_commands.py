@@ -84,7 +84,7 @@ def world(tmp_path_factory) -> Path:
         (folder / "webvid.csv").write_text(
             "videoid,name,page_dir\n0,a dog runs,diving\n1,a cat sleeps,juggling\n"
         )
-        generate(Path("runs/playground"), size=60, seed=1, num_workers=1, has_check=False)
+        generate(Path("runs/playground"), size=100, seed=1, num_workers=1, has_check=False)
         shutil.copyfile("runs/playground/manifest.csv", "manifest.csv")
         shutil.copytree("runs/playground/msrvtt", "msrvtt")
         train("multimodal_tiny_playground", "--out", "runs/b")
