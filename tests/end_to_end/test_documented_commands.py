@@ -86,7 +86,6 @@ def world(tmp_path_factory) -> Path:
         )
         generate(Path("runs/playground"), size=100, seed=1, num_workers=1, has_check=False)
         shutil.copyfile("runs/playground/manifest.csv", "manifest.csv")
-        shutil.copytree("runs/playground/msrvtt", "msrvtt")
         train("multimodal_tiny_playground", "--out", "runs/b")
         train("mae_tiny_playground")
         train("post_pretrain_tiny_playground", "--out", "runs/actions")
