@@ -6,8 +6,10 @@ BIN := $(VENV)/bin
 export OMP_WAIT_POLICY := PASSIVE
 # Keep warm what a run would otherwise ask the network for: nothing here downloads at run time.
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Tests run in two processes of one thread each; every file stays in one of them, with its fixtures.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile
 
-.PHONY: install test demo bench lint clean
+.PHONY: install test test-all demo bench lint docs clean
 
 install: $(VENV)/.installed
 
@@ -19,11 +21,13 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-test: install
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/pyrefly check internvideo --python-interpreter-path $(BIN)/python
-	$(BIN)/python -m pytest -q
+# What answers in minutes.
+test: lint
+	$(PYTEST)
+
+# Slow tests too: those that train, are killed, export at length or install.
+test-all: lint
+	$(PYTEST) -m ''
 
 demo: install
 	$(BIN)/internvideo demo --out runs/demo $(DEMO)
@@ -38,5 +42,10 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/pyrefly check internvideo --python-interpreter-path $(BIN)/python
 
+# The documentation site, in site/.
+docs: install
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	$(BIN)/python -m mkdocs build --strict
+
 clean:
-	rm -rf $(VENV) runs
+	rm -rf $(VENV) runs site

@@ -1,12 +1,8 @@
-"""`internvideo list`, `show` and `doctor`: what exists, what a recipe is, what would fail."""
+"""`internvideo list` and `show`: what exists, and what a recipe is."""
 
 from __future__ import annotations
 
-import platform
-import shutil
-import sys
 from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, UseAppendAction, arg
@@ -117,28 +113,6 @@ def _flops_per_step(run: Run) -> float:
     return sum(share * count for share, count in flops) / sum(share for share, _ in flops)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Doctor:
-    """Say what is installed, what this machine can do, and what would fail.
-
-    Example: internvideo doctor
-    """
-
-    json: bool = False
-    """Print a JSON list."""
-
-    def run(self) -> int:
-        from internvideo.cli.terminal import print_json
-
-        findings = _findings()
-        if self.json:
-            print_json([{"ok": ok, "what": what, "found": found} for ok, what, found in findings])
-        else:
-            for ok, what, found in findings:
-                print(f"{'ok  ' if ok else 'FAIL'}  {what:<22} {found}")
-        return 0 if all(ok for ok, _, _ in findings) else 1
-
-
 def _catalogue(what: str) -> list[tuple[str, str]]:
     if what == "recipes":
         from internvideo.recipes import RECIPES
@@ -171,75 +145,3 @@ def _flattened(value: object, path: str = "") -> list[tuple[str, object]]:
     for name, inner in value.items():
         rows += _flattened(inner, f"{path}.{name}" if path else name)
     return rows
-
-
-def _findings() -> list[tuple[bool, str, str]]:
-    """(fine, what, what was found), one for each thing a run depends on."""
-    import av
-    import torch
-
-    from internvideo.training.precision import resolve_precision
-
-    findings = [
-        (sys.version_info >= (3, 11), "python", platform.python_version() + " (3.11 or newer)"),
-        (
-            tuple(int(part) for part in torch.__version__.split(".")[:2]) >= (2, 11),
-            "torch",
-            f"{torch.__version__} (2.11 or newer)",
-        ),
-    ]
-    packages = ("numpy", "pillow", "einops", "safetensors", "pydantic", "tyro", "rich")
-    findings += [_package(package) for package in packages]
-    codecs = {"h264": "r", "mpeg4": "r", "vp9": "r", "libx264": "w"}
-    missing = [name for name, mode in codecs.items() if not _has_codec(name, mode)]
-    findings.append(
-        (
-            not missing,
-            "av (video)",
-            f"{av.__version__}, " + (f"lacks {', '.join(missing)}" if missing else "codecs there"),
-        )
-    )
-    if torch.cuda.is_available():
-        device = torch.device("cuda", 0)
-        found = f"{torch.cuda.device_count()} x {torch.cuda.get_device_name(device)}"
-    else:
-        device = torch.device("cpu")
-        found = f"processor only, {torch.get_num_threads()} threads"
-    findings.append(
-        (True, "device", f"{found}; precision auto = {resolve_precision('auto', device)}")
-    )
-    try:
-        found = version("tensorboard")
-    except PackageNotFoundError:
-        found = "absent (optional): pip install 'internvideo[tensorboard]'"
-    findings.append((True, "tensorboard", found))
-    unwanted = [name for name in ("torchvision", "decord", "timm") if _installed(name)]
-    findings.append((True, "not needed", ", ".join(unwanted) or "nothing superfluous found"))
-    free_gib = shutil.disk_usage(".").free / 2**30
-    findings.append((free_gib > 1, "disk here", f"{free_gib:.1f} GiB free (1 GiB or more)"))
-    return findings
-
-
-def _package(name: str) -> tuple[bool, str, str]:
-    try:
-        return True, name, version(name)
-    except PackageNotFoundError:
-        return False, name, f"missing: pip install {name}"
-
-
-def _installed(name: str) -> bool:
-    try:
-        version(name)
-    except PackageNotFoundError:
-        return False
-    return True
-
-
-def _has_codec(name: str, mode: str) -> bool:
-    import av
-
-    try:
-        av.codec.Codec(name, mode)
-    except (ValueError, LookupError):
-        return False
-    return True

@@ -15,10 +15,11 @@ from tyro.conf import subcommand
 
 from internvideo.cli.data import Init, Kinetics710, Playground, Scan, Shards
 from internvideo.cli.demo import Demo
+from internvideo.cli.doctor import Doctor
 from internvideo.cli.export import Export, Push
 from internvideo.cli.extract import Extract
 from internvideo.cli.finetune import Finetune
-from internvideo.cli.inspect import Doctor, List, Show
+from internvideo.cli.inspect import List, Show
 from internvideo.cli.train import Train
 from internvideo.cli.weights import Import, ListReleases, ShowRelease
 

@@ -72,6 +72,6 @@ def _api() -> Any:
     except ImportError as error:
         raise ConfigError(
             "the hub needs the package 'huggingface_hub', which is not installed: "
-            "pip install 'internvideo[hub]'"
+            "pip install huggingface_hub"
         ) from error
     return HfApi()

@@ -76,7 +76,7 @@ def fetch(name: str) -> Path:
     except ImportError as error:
         raise CheckpointError(
             f"{name}: downloading needs the package 'huggingface_hub': pip install "
-            f"'internvideo[hub]'; or {_by_hand(known, folder)}"
+            f"huggingface_hub; or {_by_hand(known, folder)}"
         ) from error
     try:
         if known.file is None:

@@ -1,7 +1,7 @@
 """Coordination: what passes between the frozen encoders A and B (cross-model attention, CMA).
 
 Source: InternVideo, section 3.2 and figure 4 (arXiv:2212.03191). No code of it was ever released;
-docs/coordination.md says what the figure settles and which choices are ours.
+docs/explanation/coordination.md says what the figure settles and which choices are ours.
 
     B's tokens after a layer ----> module --+          A's final tokens
                                             v                  v

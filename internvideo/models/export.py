@@ -289,7 +289,7 @@ def _need_onnx() -> None:
     except ImportError as error:
         raise ConfigError(
             f"ONNX needs the package {error.name!r}, which is not installed: "
-            "pip install 'internvideo[export]'"
+            "pip install onnx onnxscript onnxruntime"
         ) from error
 
 

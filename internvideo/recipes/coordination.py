@@ -1,7 +1,8 @@
 """Runs of stage 4: coordination as published, and a tiny one for two cores.
 
 Source of the published settings: InternVideo, section 4.1 and the notes to it; what they leave open
-is a field of `CoordinationConfig` (docs/coordination.md). A run starts from two runs of stage 3.
+is a field of `CoordinationConfig` (docs/explanation/coordination.md). A run starts from two runs of
+stage 3.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Runs of stage 1: the published ones, and tiny ones that a laptop finishes in minutes.
 
 Source of the published settings: scripts of the InternVideo and VideoMAE V2 releases. Where paper
-and script differ (the rate of ViT-H), the script is taken; docs/deviations.md lists it.
+and script differ (the rate of ViT-H), the script is taken; docs/explanation/deviations.md lists it.
 Batch sizes there count videos; ours count clips, which is videos x views_per_video.
 """
 
@@ -206,7 +206,7 @@ def mae_tiny_playground() -> Run:
 
 
 def _tiny_stage() -> MaskedPretraining:
-    """Sizes at which masked pretraining learns something in minutes; see docs/tiny-runs.md."""
+    """Sizes at which masked pretraining learns in minutes; see benchmarks/tiny_runs-*.md."""
     encoder = MaskedEncoderConfig(
         num_frames=8,
         side_px=64,

@@ -1,6 +1,6 @@
 """Runs that name the playground's actions, and ten of UCF101, in minutes on two cores.
 
-Why they are as they are: docs/tiny-runs.md.
+Why they are as they are: benchmarks/tiny_runs-*.md.
 """
 
 from __future__ import annotations

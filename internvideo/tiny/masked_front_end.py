@@ -4,7 +4,7 @@ Source: none of a release; choosing salient tubelets is in the spirit of run-len
 (arXiv:2411.05222), the start of attention is mimetic initialisation (arXiv:2305.09828).
 Shapes: clip (b, c, t, h, w), normalised -> tubelets (b, k, pixels), with frame differences
 (b, k, 2 * pixels), and their token index (b, k) -> tokens (b, k, d).
-docs/deviations.md says what each part is for; the published encoder knows of none of them.
+docs/explanation/deviations.md says what each part is for; the published encoder knows of none.
 """
 
 from __future__ import annotations

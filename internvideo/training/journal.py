@@ -135,6 +135,6 @@ def _board_writer(folder: Path) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise TrainingError(
-            "tensorboard=true needs TensorBoard: pip install 'internvideo[tensorboard]'"
+            "tensorboard=true needs TensorBoard: pip install tensorboard"
         ) from error
     return SummaryWriter(str(folder / "tensorboard"))

@@ -27,12 +27,14 @@ from torch import Tensor
 from internvideo.errors import CheckpointError
 from internvideo.weights.torchscript import is_torchscript, read_torchscript
 
+# A function of numpy that builds scalars; its module has another name since numpy 2.
+_SCALAR = np.float32(0).__reduce__()[0]
 # What training scripts keep beside weights: options and counts, which can run nothing.
 _SAFE_GLOBALS = [
     argparse.Namespace,
     np.dtype,
-    (np._core.multiarray.scalar, "numpy.core.multiarray.scalar"),
-    np._core.multiarray.scalar,
+    (_SCALAR, "numpy.core.multiarray.scalar"),
+    (_SCALAR, "numpy._core.multiarray.scalar"),
     *(np.dtypes.Float32DType, np.dtypes.Float64DType, np.dtypes.Int64DType),
 ]
 # What comes of reading a file that is cut short or was altered.

@@ -15,6 +15,8 @@ import internvideo.playground
 from internvideo.cli import demo, main
 from internvideo.stages import FinetuneStage
 
+pytestmark = pytest.mark.slow
+
 _CUT_OFF = "post_pretrain_tiny_playground_b"
 _STEPS = 2
 

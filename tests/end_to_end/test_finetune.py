@@ -15,6 +15,8 @@ from internvideo.hub import load_recogniser
 from internvideo.video import write_video
 from tests.end_to_end.runs import assert_same_bits
 
+pytestmark = pytest.mark.slow
+
 CLASSES = ("跳绳", "sit, then stand", "turn left")
 SMALL = [
     "--steps=6",

@@ -18,6 +18,8 @@ from internvideo.hub import load_model
 from tests.end_to_end.conftest import SECONDS
 from tests.end_to_end.runs import assert_same_bits, run, weights
 
+pytestmark = pytest.mark.slow
+
 
 def command(videos: Path, out: Path, *settings: str, verb: tuple[str, ...] = ()) -> list[str]:
     overrides = [part for setting in [*SECONDS, *settings] for part in ("--set", setting)]

@@ -76,6 +76,8 @@ KILLED = """
 import os, signal, sys
 from internvideo.cli import main
 from internvideo.stages import MultimodalPretrainingStage as Stage
+
+pytestmark = pytest.mark.slow
 prepare, steps = Stage.prepare, iter(range({steps}))
 def prepare_or_die(stage, batches):
     if next(steps, None) is None:

@@ -15,6 +15,8 @@ from internvideo.stages import FinetuneStage
 from tests.end_to_end.conftest import SECONDS
 from tests.end_to_end.runs import assert_same_bits, metrics
 
+pytestmark = pytest.mark.slow
+
 _STEPS = [setting for setting in SECONDS if setting.startswith("training.")]
 # Each encoder: its pretraining, what follows it, and how both are made small.
 _A = ["side_px=32", "width=24", "depth=2"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -57,14 +56,16 @@ _WRAPPERS: dict[str, dict[str, Callable[[State], Any]]] = {
 }
 
 
-def _models() -> Iterator[Any]:
+def _models(*, slow_above: float = float("inf")) -> Iterator[Any]:
+    """Layouts by name; networks of more parameters than that take a minute and 6 GB each."""
     for path in sorted((SHARED / "golden").glob("shapes_*/data.json")):
         case = path.parent.name
         wrappers = next((w for start, w in _WRAPPERS.items() if case.startswith(start)), None)
         if wrappers is None:
             continue  # heads of tasks, which are no encoders
         for name, expected in json.loads(path.read_text())["expected"].items():
-            yield pytest.param(expected, wrappers, id=name)
+            marks = [pytest.mark.slow] if expected["parameters"] > slow_above else []
+            yield pytest.param(expected, wrappers, id=name, marks=marks)
 
 
 def _state(expected: dict[str, Any]) -> State:
@@ -91,10 +92,8 @@ def test_names_are_recognised_in_every_wrapper(expected, wrappers):
         assert len([n for names in read.sources.values() for n in names]) == len(state)
 
 
-@pytest.mark.parametrize(("expected", "wrappers"), list(_models()))
+@pytest.mark.parametrize(("expected", "wrappers"), list(_models(slow_above=3e8)))
 def test_every_tensor_of_a_full_size_file_is_accounted_for(expected, wrappers, tmp_path: Path):
-    if expected["parameters"] > 3e8 and not os.environ.get("INTERNVIDEO_SLOW"):
-        pytest.skip("takes a minute and 6 GB of memory; set INTERNVIDEO_SLOW=1")
     state, wrap = _state(expected), next(iter(wrappers.values()))
     torch.save(wrap(state), tmp_path / "weights.pth")
 

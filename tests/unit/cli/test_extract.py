@@ -103,6 +103,7 @@ def test_a_folder_without_videos_is_said_to_be(capsys, tmp_path, model):
     assert "holds no video file" in said
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_files_of_one_that_was_not(tmp_path, model):
     videos = tmp_path / "videos"
     videos.mkdir()

@@ -118,13 +118,6 @@ def test_every_recipe_can_be_shown(capsys):
         assert " GFLOP a clip in training" in capsys.readouterr().out
 
 
-def test_the_doctor_finds_this_machine_able(capsys):
-    assert main(["doctor", "--json"]) == 0
-
-    findings = json.loads(capsys.readouterr().out)
-    assert {"python", "torch", "av (video)", "device"} <= {row["what"] for row in findings}
-
-
 def test_shards_are_packed_and_indexed_anew(capsys, tmp_path):
     from tests.unit.video.conftest import dot_frames, encode
 

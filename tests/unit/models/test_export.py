@@ -99,6 +99,7 @@ def _outputs(path: Path, inputs: tuple[torch.Tensor, ...]) -> dict[str, torch.Te
     return dict(zip([one.name for one in session.get_outputs()], outputs, strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "part", "to"),
     [
@@ -246,7 +247,7 @@ def test_a_name_that_says_another_format_is_refused(tmp_path, name):
 def test_a_missing_extra_is_named_with_the_command_that_installs_it(tmp_path, monkeypatch, package):
     monkeypatch.setitem(__import__("sys").modules, package, None)
 
-    with pytest.raises(ConfigError, match=r"pip install 'internvideo\[export\]'"):
+    with pytest.raises(ConfigError, match="pip install onnx onnxscript onnxruntime"):
         export_part(SUMS, tmp_path / "sums.onnx", to="onnx")
 
     assert not list(tmp_path.iterdir())

@@ -256,6 +256,7 @@ def _rank(rank: int, videos: str, folder: str, port: int) -> None:
             torch.save(found, Path(folder) / "two.pt")
 
 
+@pytest.mark.slow
 def test_two_ranks_give_the_gradient_and_scores_of_one(videos, tmp_path, free_port):
     process = Process(share=Share(), device=torch.device("cpu"))
     alone, scores = _gradient(videos, tmp_path, process)

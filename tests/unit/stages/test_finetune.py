@@ -539,6 +539,7 @@ def _gradient(videos: Path, process: Process) -> tuple[torch.Tensor, dict[str, f
     return gradient, it.evaluate()
 
 
+@pytest.mark.slow
 def test_two_ranks_give_the_gradient_and_scores_of_one(videos, tmp_path, free_port):
     alone, scores = _gradient(videos, Process(share=Share(), device=torch.device("cpu")))
 

@@ -229,6 +229,7 @@ def _mean(value: torch.Tensor) -> torch.Tensor:
     return value / torch.distributed.get_world_size()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("config", "parts"), [(TINY, 1), (FRONTED, 2)], ids=["whole", "front-end-cached"]
 )

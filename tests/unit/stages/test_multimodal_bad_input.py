@@ -216,6 +216,7 @@ def _evaluate(rank: int, count: int, folder: str, out: str, port: int) -> None:
     torch.save(said, Path(out) / f"{rank}.pt")
 
 
+@pytest.mark.slow
 def test_ranks_with_unequal_clips_agree_also_where_one_has_none(folder, tmp_path, free_port):
     for name, videos in UNEQUAL.items():
         write_list(folder / name, [(video, f"dot {n}") for n, video in enumerate(videos)])

@@ -212,6 +212,7 @@ def run_ranks(count: int, folder: Path, port: int, **options: Any) -> None:
     multiprocessing.spawn(_run_rank, (count, str(folder), options, port), nprocs=count)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
 def test_two_ranks_equal_one_at_the_same_global_batch(tmp_path, strategy, free_port):
     config = toy_config()
@@ -223,6 +224,7 @@ def test_two_ranks_equal_one_at_the_same_global_batch(tmp_path, strategy, free_p
     assert all(torch.allclose(one[name], two[name], atol=1e-6) for name in one)
 
 
+@pytest.mark.slow
 def test_a_run_of_two_ranks_can_be_resumed_by_one(tmp_path, free_port):
     whole = toy_config()
     fit(tmp_path / "one", whole, stage=Toy(whole))
