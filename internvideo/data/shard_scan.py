@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from internvideo.data.annotations import files
-from internvideo.data.annotations.manifest import VIDEO_SUFFIXES
 from internvideo.data.shard_index import Shard, ShardIndex, ShardSample
 from internvideo.errors import AnnotationError
-from internvideo.video import IMAGE_SUFFIXES, storage
+from internvideo.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES, storage
 
 _log = logging.getLogger(__name__)
 

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from internvideo.data.annotations import files
+from internvideo.data.annotations.folders import SPLITS
 from internvideo.data.annotations.gathering import (
     find_videos,
     rows_with,
@@ -24,12 +25,10 @@ from internvideo.data.annotations.gathering import (
     with_fields,
 )
 from internvideo.data.annotations.lists import from_right, is_comma_separated
-from internvideo.data.annotations.manifest import SPLITS
 from internvideo.errors import AnnotationError, unknown_name
 from internvideo.values import Annotations, Record, Segment
 
 _COLUMNS = ("path", "total_time", "start", "end", "label")
-_SUBSETS = {**SPLITS, "training": "train", "testing": "test"}
 
 _log = logging.getLogger(__name__)
 
@@ -114,7 +113,7 @@ def read_activitynet(
                     f"{path}, video {video}: {label!r} is in no list of classes{hint}"
                 )
             segments.append(Segment(start_s=start_s, end_s=end_s, label=number[label]))
-        videos.append((_SUBSETS[subset], segments))
+        videos.append((SPLITS[subset], segments))
     tried = [_names(video, subset, found) for video, subset, found in database]
     places = find_videos(Path(root or path.parent), tried)
     items = [(place, *video) for place, video in zip(places, videos, strict=True)]
@@ -140,7 +139,7 @@ def _database(path: Path) -> list[tuple[str, str, list[_Instance]]]:
         where = f"{path}, video {video}"
         entry = with_fields(where, entry, "annotations")
         subset = str(entry.get("subset", subsets.get(video, "")))
-        if subset not in _SUBSETS:
+        if subset not in SPLITS:
             left_out["videos of no subset"] += 1
             continue
         instances = [_instance(where, one) for one in entry["annotations"]]
@@ -174,7 +173,7 @@ def _names(video: str, subset: str, found: Sequence[_Instance]) -> tuple[str, ..
     """Say where a video may lie: with or without `v_`, in folders of its class or subset."""
     bare = video.removeprefix("v_")
     label = found[0][2] if found else ""
-    folders = ("", f"{subset}/", f"{_SUBSETS[subset]}/", f"{label}/", f"{label.replace(' ', '_')}/")
+    folders = ("", f"{subset}/", f"{SPLITS[subset]}/", f"{label}/", f"{label.replace(' ', '_')}/")
     named = [f"{folder}{name}" for folder in folders for name in (f"v_{bare}", bare)]
     return tuple(dict.fromkeys(name for name in named if not name.startswith("/")))
 
