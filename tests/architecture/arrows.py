@@ -13,7 +13,12 @@ PACKAGE = Path(__file__).parents[2] / "internvideo"
 NAME = PACKAGE.name
 
 # What everybody may import, and what these may import among themselves.
-FOUNDATIONS = {"errors": set(), "values": {"errors"}, "geometry": {"errors", "values"}}
+FOUNDATIONS = {
+    "errors": set(),
+    "values": {"errors"},
+    "geometry": {"errors", "values"},
+    "processes": {"errors"},
+}
 
 _SCIENCE = {"video", "text", "objectives", "metrics", "models", "data", "heads", "training"}
 _EVERYTHING = _SCIENCE | {"playground", "stages", "tasks", "recipes", "report", "cli", "web"}
