@@ -13,12 +13,14 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from multiprocessing.process import BaseProcess
 from multiprocessing.queues import SimpleQueue
 from typing import Any
 
 import torch
+from torch.distributed import DistError
 
 from internvideo.errors import InternVideoError, TrainingError
 from internvideo.processes import end_with_parent
@@ -80,11 +82,12 @@ def sharing(count: int, work: Callable[..., Any], *arguments: Any) -> Iterator[N
             other.join(_SECONDS_TO_END)
     except RuntimeError as error:  # of a group that lost a member
         watch.end()
-        for other in others:
-            other.join(_SECONDS_TO_FAIL)
-        if failed := [other for other in others if other.exitcode]:
+        # A rank that failed says so, but takes its time where the machine is busy.
+        is_lost = "onnection" in str(error) or isinstance(error, DistError)
+        watch.wait_for_failure(_SECONDS_TO_NOTICE if is_lost else _SECONDS_TO_FAIL)
+        if num_failed := watch.num_failed():
             raise TrainingError(
-                f"{len(failed)} of the {count} processes of the run ended early: {watch.why()}"
+                f"{num_failed} of the {count} processes of the run ended early: {watch.why()}"
             ) from error
         raise
     finally:
@@ -112,6 +115,17 @@ class _Watch:
     def end(self) -> None:
         """This rank is past its work, or on its way out."""
         self._is_over.set()
+
+    def wait_for_failure(self, limit_s: float) -> None:
+        """Give another rank time to end or to say what went wrong with it."""
+        until = time.monotonic() + limit_s
+        while not self.num_failed() and time.monotonic() < until:
+            time.sleep(0.1)
+
+    def num_failed(self) -> int:
+        """How many other ranks ended with an error, or have at least told of one."""
+        ended = sum(bool(other.exitcode) for other in self._others)
+        return ended or int(not self._said.empty())
 
     def why(self) -> str:
         """What the rank that failed said."""

@@ -27,6 +27,9 @@ _FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryEr
 
 Result = TypeVar("Result")
 
+# A name that fills its field may be the beginning of a longer one.
+_HEADER_NAME_BYTES = 98
+
 # FFmpeg's protocols; what they name is never read (see `container.py`).
 _SCHEMES = frozenset(
     (
@@ -77,14 +80,42 @@ def read_member(member: Member, name: str | Path) -> bytes:
             "the shard again"
         )
     try:
-        size = tarfile.TarInfo.frombuf(found[:header_bytes], "utf-8", "surrogateescape").size
+        header = tarfile.TarInfo.frombuf(found[:header_bytes], "utf-8", "surrogateescape")
     except tarfile.HeaderError:
-        size = None
-    if size != member.size:
+        header = None
+    if header is None or header.size != member.size:
         raise DecodeError(
             f"{name}: is not at {where}; the index is of other shards, write it again"
         )
+    expected_name = _name_inside(member.shard, name)
+    if expected_name is not None and not _may_be_called(header.name, expected_name):
+        raise DecodeError(
+            f"{name}: at {where} lies {escaped(header.name)}; the shard was written anew in "
+            "another order, write its index again"
+        )
     return found[header_bytes:]
+
+
+def _name_inside(shard: str, name: str | Path) -> str | None:
+    """The name of a member in its shard, where `name` is that of a file below the shard."""
+    path, around = Path(name), Path(shard)
+    return path.relative_to(around).as_posix() if path.is_relative_to(around) else None
+
+
+def _may_be_called(found: str, expected: str) -> bool:
+    """Compare the name in a header with the one expected.
+
+    Headers cut names to 100 bytes, and to ASCII, where a further header before them has the whole.
+    """
+    is_cut = len(found.encode("utf-8", "surrogateescape")) >= _HEADER_NAME_BYTES
+    found = "".join(sign for sign in harmless_name(found) if is_text(sign))
+    names = (expected, expected.encode("ascii", "replace").decode())
+    return any(name.startswith(found) if is_cut else name == found for name in names)
+
+
+def harmless_name(name: str) -> str:
+    """Keep the name of a member from leading out of its shard, should anyone take it as a path."""
+    return "/".join(part for part in name.split("/") if part not in ("", ".", ".."))
 
 
 def read_range(file: str, start: int, size: int) -> bytes:
