@@ -55,22 +55,37 @@ def sole_use(folder: Path) -> Iterator[None]:
     """
     path = folder / LOCK_NAME
     folder.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ConfigError(
-                f"{folder}: another process works on it ({_holder(file)}); wait for it, stop it, "
-                "or choose another folder"
-            ) from None
-        except OSError as error:
-            _log.warning("%s: cannot be locked (%s); start nothing else on it", folder, error)
+    with _locked(path) as file:
         file.truncate(0)
         since = datetime.now(UTC).isoformat(timespec="seconds")
         held = {"pid": os.getpid(), "host": socket.gethostname(), "since": since}
         file.write(json.dumps(held) + "\n")
         file.flush()
-        yield
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _locked(path: Path) -> IO[str]:
+    """Open a file that nobody else has locked, and lock it."""
+    while True:
+        file = path.open("a+", encoding="utf-8")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with file:
+                raise ConfigError(
+                    f"{path.parent}: another process works on it ({_holder(file)}); wait for it, "
+                    "stop it, or choose another folder"
+                ) from None
+        except OSError as error:
+            _log.warning("%s: cannot be locked (%s); start nothing else on it", path.parent, error)
+            return file
+        # Whoever had it may have deleted it in between; that lock is of no use any more.
+        if path.exists() and path.stat().st_ino == os.fstat(file.fileno()).st_ino:
+            return file
+        file.close()
 
 
 def _holder(file: IO[str]) -> str:

@@ -24,6 +24,9 @@ __all__ = ["main"]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     arguments = arguments or ["--help"]
     if not arguments[0].startswith("-") and arguments[0] not in VERBS:

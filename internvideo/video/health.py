@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,10 @@ import av
 from internvideo.errors import DecodeError
 from internvideo.video.decode import VideoReader
 from internvideo.video.finding import candidates
+from internvideo.video.storage import escaped, is_text
 from internvideo.video.workers import map_in_processes
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -163,6 +167,10 @@ def write_clean_manifest(health: Sequence[Health], path: str | Path) -> None:
     """Write a manifest csv of the files that decode entirely, paths relative to the manifest."""
     home = Path(path).resolve().parent
     good = [file.path.resolve() for file in health if file.status == "ok"]
+    for file in good:
+        if not is_text(file):
+            _log.warning("%s: left out, its name is not UTF-8; rename it", escaped(file))
+    good = [file for file in good if is_text(file)]
     text = io.StringIO(newline="")
     csv.writer(text).writerows([["path"], *([os.path.relpath(file, home)] for file in good)])
     _write_whole(Path(path), text.getvalue())
@@ -171,7 +179,8 @@ def write_clean_manifest(health: Sequence[Health], path: str | Path) -> None:
 def _write_whole(path: Path, text: str) -> None:
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        beside.write_text(text, encoding="utf-8", newline="")
+        # What is not UTF-8 in a name becomes an escape of JSON.
+        beside.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)

@@ -8,7 +8,13 @@ import os
 import pytest
 
 from internvideo.data import manifest_from_folder, write_manifest
-from internvideo.data.annotations import read_folder, read_manifest
+from internvideo.data.annotations import (
+    read_folder,
+    read_kinetics,
+    read_list,
+    read_manifest,
+    read_shards,
+)
 from internvideo.data.annotations.folders import split_named
 from internvideo.data.labelled import read_labelled
 from internvideo.errors import AnnotationError
@@ -161,3 +167,21 @@ def test_a_path_is_no_protocol_and_a_colon_none(tmp_path):
         manifest.write_text(f'path\n10:30 clip.mp4\n"{name}"\n')
         with pytest.raises(AnnotationError, match=r"videos\.csv, line 3: .* is an address"):
             read_manifest(manifest)
+
+
+def test_the_shared_cases(shared_cases):
+    read = manifest_from_folder(shared_cases / "01_split_folders")
+    assert read.classes == ("run", "walk")
+    assert {r.video.parts[-3] for r in read.records if r.split == "test"} == {"Testing"}
+    assert {r.video.parts[-3] for r in read.records if r.split == "train"} == {"Training"}
+    assert read_folder(shared_cases / "02_suffixes").classes == ("jump", "run", "walk")
+    assert len(read_folder(shared_cases / "03_macos_zip").records) == 4
+    lists = shared_cases / "04_lists"
+    for name in ("header_row.csv", "minus_one.csv"):
+        for record in read_list(lists / name).records:
+            assert record.video.exists()
+    kinetics = read_kinetics(shared_cases / "11_kinetics_endings/val.csv")
+    assert [record.video.exists() for record in kinetics.records] == [True] * 4
+    dotted = read_shards(shared_cases / "14_dotted_keys/*.tar")
+    assert dotted.records
+    assert all(record.captions for record in dotted.records)

@@ -208,7 +208,7 @@ def test_files_that_cannot_be_opened_are_named(corrupted_videos, tmp_path):
     summary = write_shards(annotations, tmp_path / "set", seed=None)
 
     assert [name for name, _ in summary.left_out] == [f"video {n}.mp4" for n in (2, 5, 7)]
-    assert "No such file" in summary.left_out[2][1]
+    assert "no such file" in summary.left_out[2][1]
     assert str(summary).endswith("7 videos or pictures, 7 records; 3 left out")
     assert len(read_shards(tmp_path / "set").records) == 7
 

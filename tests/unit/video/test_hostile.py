@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import threading
@@ -15,7 +16,15 @@ import pytest
 from PIL import Image
 
 from internvideo.errors import DecodeError
-from internvideo.video import ImageFile, VideoReader, open_video, scan
+from internvideo.video import (
+    ImageFile,
+    VideoReader,
+    find_videos,
+    open_video,
+    scan,
+    write_clean_manifest,
+    write_health_report,
+)
 from internvideo.video.health import examine
 from internvideo.video.storage import address_scheme
 from tests.unit.video.conftest import decode_from_start, dot_frames, encode
@@ -318,3 +327,82 @@ def test_a_scan_goes_on_beside_odd_files(clip, tmp_path):
 
     health = {file.path.name: file.status for file in scan(tmp_path)}
     assert health == {"encrypted.mp4": "unreadable", "good.mp4": "ok", "list.mp4": "unreadable"}
+
+
+def test_a_file_whose_name_is_not_utf8_is_read_and_reported(clip, tmp_path, caplog):
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/b\xe4d.mp4"))
+    path.write_bytes(clip.read_bytes())
+
+    health = [examine(path)]
+    write_health_report(health, tmp_path / "h.json")
+    write_clean_manifest(health, tmp_path / "good.csv")
+
+    (file,) = json.loads((tmp_path / "h.json").read_text())
+    assert (os.fsencode(file["path"]), file["status"]) == (os.fsencode(path), "ok")
+    assert (tmp_path / "good.csv").read_text().split() == ["path"]
+    assert r"b\xe4d.mp4: left out, its name is not UTF-8" in caplog.text
+
+
+@pytest.fixture(scope="module")
+def of_many_formats(tmp_path_factory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("formats")
+    forms = [
+        *(("mp4", "libx264"), ("mkv", "libx264"), ("avi", "mpeg4"), ("mov", "mpeg4")),
+        *(("ts", "mpeg2video"), ("mpg", "mpeg1video"), ("flv", "flv"), ("webm", "libvpx")),
+        *(("wmv", "msmpeg4"), ("ogv", "libtheora")),
+    ]
+    found = []
+    for suffix, codec in forms:
+        try:
+            found.append(encode(folder / f"a.{suffix}", dot_frames(12), codec))
+        except (av.FFmpegError, ValueError):
+            continue  # this build has no such encoder
+    assert len(found) >= 8
+    return found
+
+
+def mutated(data: bytes, generator: np.random.Generator) -> bytes:
+    """Change bytes, of the head more often, or cut a piece out, or the end off."""
+    changed = bytearray(data)
+    kind = generator.integers(4)
+    if kind == 0:
+        return bytes(changed[: generator.integers(1, len(data))])
+    if kind == 1:
+        start = int(generator.integers(len(data)))
+        del changed[start : start + int(generator.integers(1, 200))]
+        return bytes(changed)
+    reach = len(data) if kind == 2 else min(len(data), 1200)
+    for place in generator.integers(reach, size=generator.integers(1, 30)):
+        changed[place] = generator.integers(256)
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("count", [80, pytest.param(2000, marks=pytest.mark.slow)])
+def test_a_mutated_video_is_read_or_named(count, of_many_formats, tmp_path):
+    whole = [path.read_bytes() for path in of_many_formats]
+    generator = np.random.default_rng(0)
+    for number in range(count):
+        source = number % len(whole)
+        data = mutated(whole[source], generator)
+        path = tmp_path / of_many_formats[source].name
+        path.write_bytes(data)
+        started = time.monotonic()
+        for given in (None, data):
+            try:
+                with VideoReader(path, data=given) as reader:
+                    reader.frames([0, reader.num_frames - 1])
+                    list(reader.walk())
+            except DecodeError as error:
+                assert path.name in str(error)
+        assert time.monotonic() - started < 10, f"mutation {number} of {path.name}"
+
+
+def test_the_shared_cases(shared_cases):
+    with VideoReader(shared_cases / "05_two_video_streams.mp4") as reader:
+        assert (reader.num_frames, reader.info.width, reader.info.height) == (60, 192, 108)
+    with open_video(shared_cases / "12_colon_name/10:30 clip.mp4") as video:
+        assert video.num_frames == 20
+    assert [p.name for p in find_videos(shared_cases / "03_macos_zip")] == [
+        *("v1.mp4", "v2.mp4", "v1.mp4", "v2.mp4"),
+    ]
+    assert len(find_videos(shared_cases / "02_suffixes")) == 6
