@@ -11,7 +11,6 @@ import multiprocessing
 import os
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -145,9 +144,7 @@ class _Watch:
             return
         if self._is_over.wait(_SECONDS_TO_FAIL):
             return  # noticed, and told by the exception that the group's failure became
-        message = f"a process of the run ended early: {self.why()}; this one is stopped"
-        _log.error("%s", message)
-        print(f"internvideo: {message}", file=sys.stderr, flush=True)
+        _log.error("a process of the run ended early: %s; this one is stopped", self.why())
         if not self._is_over.wait(_SECONDS_TO_NOTICE):
             _end(self._others)
             os._exit(1)
