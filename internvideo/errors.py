@@ -11,7 +11,12 @@ from collections.abc import Iterable
 
 
 class InternVideoError(ValueError):
-    """Base of every error that this package raises on purpose."""
+    """Base of every error that this package raises on purpose.
+
+    `exit_status` is that of a command which it ends: 2 where the caller can put it right.
+    """
+
+    exit_status = 2
 
 
 class ConfigError(InternVideoError):
@@ -32,6 +37,12 @@ class CheckpointError(InternVideoError):
 
 class TrainingError(InternVideoError):
     """A run cannot go on: its data broke, its loss is not finite, its folder is taken."""
+
+
+class NotFiniteError(TrainingError):
+    """A loss, weight or score became NaN or infinite on the way."""
+
+    exit_status = 1
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> ConfigError:

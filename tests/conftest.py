@@ -35,6 +35,12 @@ def real_actions() -> Path:
 
 
 @pytest.fixture(scope="session")
+def shared_cases() -> Path:
+    """Small inputs like those that people had trouble with elsewhere."""
+    return _shared("cases")
+
+
+@pytest.fixture(scope="session")
 def real_videos() -> Path:
     """76 odd clips from many sources."""
     return _shared("data/videos")

@@ -28,6 +28,9 @@ _RENAMED = {"--averaged": "--ema"}
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and return its exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     arguments = arguments or ["--help"]
     if not arguments[0].startswith("-") and arguments[0] not in VERBS:
@@ -41,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         show_log()
         return verb.run()
     except InternVideoError as error:
-        return _complain(str(error))
+        return _complain(str(error), status=error.exit_status)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

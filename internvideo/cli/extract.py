@@ -61,7 +61,7 @@ class Extract:
         from internvideo.data import windows_in_seconds
         from internvideo.tasks import FeatureExtraction
         from internvideo.training import joined
-        from internvideo.video.health import find_videos
+        from internvideo.video import find_videos
 
         files = find_videos(self.path)
         if not files:

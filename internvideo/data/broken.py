@@ -88,7 +88,8 @@ class BrokenVideos:
         )
         try:
             with self._file.open("ab") as file:
-                file.write(line.encode())
+                # What is not UTF-8 in a name becomes an escape of JSON.
+                file.write(line.encode("utf-8", "backslashreplace"))
         except OSError as error:
             raise TrainingError(
                 f"{self._file}: cannot be written ({error.strerror or error}); it lists the broken "

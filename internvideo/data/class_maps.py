@@ -194,7 +194,9 @@ def read_renamed(path: str | Path) -> dict[str, str]:
 
 def _read_map(path: Path) -> tuple[int, ...]:
     found = files.read_json(path)
-    is_map = isinstance(found, list) and all(type(row) is int and row >= 0 for row in found)
+    is_map = isinstance(found, list) and all(
+        type(row) is int and 0 <= row < files.MOST_CLASSES for row in found
+    )
     if not is_map or not found or len(set(found)) != len(found):
         raise AnnotationError(f"{path}: expected a list of different rows, found {found!r:.60}")
     return tuple(found)

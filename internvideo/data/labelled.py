@@ -14,15 +14,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from internvideo.data.annotations.manifest import SPLITS, write_manifest
+from internvideo.data.annotations.folders import SPLITS
+from internvideo.data.annotations.manifest import write_manifest
 from internvideo.data.datasets import VideoData
 from internvideo.data.stateless_rng import Purpose, draw
 from internvideo.errors import AnnotationError, ConfigError
 from internvideo.values import Annotations, Record
 from internvideo.video import scan_files
 
-# Further spellings of splits in people's own files.
-_SPELT = {**SPLITS, "valid": "val", "dev": "val", "training": "train"}
 _MOST_LEFT_OUT = 0.5  # share of videos without which there is no going on
 _UNEVEN = 10  # times as many videos in one class as in another
 
@@ -159,8 +158,8 @@ def _with_splits(records: Sequence[Record], warnings: list[str]) -> tuple[Record
             f"{len(bare)} of {len(records)} videos are in no split, such as {bare[0].video}; fill "
             "in the column split, or remove it to have a part held back"
         )
-    named = [replace(r, split=_SPELT.get(r.split.lower(), r.split)) for r in records if r.split]
-    known = sorted(set(_SPELT.values()))
+    named = [replace(r, split=SPLITS.get(r.split.lower(), r.split)) for r in records if r.split]
+    known = sorted(set(SPLITS.values()))
     other = Counter(r.split for r in named if r.split not in known)
     if not any(r.split == "train" for r in named):
         found = ", ".join(sorted({r.split or "" for r in named}))

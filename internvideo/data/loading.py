@@ -28,6 +28,7 @@ from internvideo.data.broken import BrokenVideos
 from internvideo.data.datasets import ClipDataset
 from internvideo.data.stateless_rng import permutation, permutation_in_blocks
 from internvideo.errors import ConfigError, InternVideoError, TrainingError
+from internvideo.processes import end_with_parent
 from internvideo.values import ClipBatch, Share
 
 _log = logging.getLogger(__name__)
@@ -93,6 +94,7 @@ class ClipLoader:
             self._options |= {
                 "multiprocessing_context": _workers_context(),
                 "prefetch_factor": prefetch,
+                "worker_init_fn": end_with_parent,
                 "timeout": min(timeout_s, _LIVENESS_CHECK_S),
             }
 

@@ -98,10 +98,12 @@ def parse_index(file: str | Path, lines: Iterable[str], *, may_be_cut: bool = Fa
                 head = entry
                 if head["format"] != _FORMAT:
                     raise ValueError(f"format {head['format']!r}, expected {_FORMAT!r}")
+                _CLASSES.validate_python(head.get("classes", []))
             elif "num_samples" in entry:
                 num_samples = int(entry["num_samples"])
             else:
                 shards.append(_SHARD.validate_python(entry))
+                _check_places(shards[-1])
         except (ValueError, KeyError, TypeError) as error:
             problem = f"misses {error}" if isinstance(error, KeyError) else _first(error)
             raise AnnotationError(
@@ -120,6 +122,18 @@ def parse_index(file: str | Path, lines: Iterable[str], *, may_be_cut: bool = Fa
     return index
 
 
+def _check_places(shard: Shard) -> None:
+    """Refuse a shard outside the folder of its index, and bytes outside their shard."""
+    if "/" in shard.name or "\\" in shard.name or shard.name in ("", ".", ".."):
+        raise ValueError(f"name {shard.name!r:.80} leads out of the folder of the index")
+    for sample in shard.samples:
+        for start, size in sample.members.values():
+            if start < 0 or size < 0 or start + size > shard.size:
+                raise ValueError(
+                    f"{sample.key!r:.80} lies at bytes {start} to {start + size} of {shard.size}"
+                )
+
+
 def _line(entry: dict[str, Any]) -> str:
     return json.dumps(entry, ensure_ascii=False, separators=(",", ":")) + "\n"
 
@@ -132,3 +146,5 @@ def _first(error: Exception) -> str:
 
 
 _SHARD = TypeAdapter(Shard)
+# A text is no list of names, though it is one of letters.
+_CLASSES = TypeAdapter(list[str])

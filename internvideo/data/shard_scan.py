@@ -2,7 +2,8 @@
 
 Source: the layout of WebDataset, github.com/webdataset/webdataset: files that follow one another
 and share their name up to its first dot are one sample. Known parts of it are a video or picture,
-`json` (with `caption`, `captions` or `text`, and `label`), `txt` (a caption) and `cls` (a label).
+`json` (with `caption`, `captions` or `text`, and `label`), `txt`, `text` or `caption` (a caption)
+and `cls` (a label); only the last part of a suffix counts (`input.mp4`, `outputs.txt`).
 Only headers and texts are read. Names are labels and never paths: nothing is unpacked.
 """
 
@@ -17,16 +18,17 @@ from pathlib import Path
 from typing import Any
 
 from internvideo.data.annotations import files
-from internvideo.data.annotations.manifest import VIDEO_SUFFIXES
 from internvideo.data.shard_index import Shard, ShardIndex, ShardSample
 from internvideo.errors import AnnotationError
-from internvideo.video import IMAGE_SUFFIXES, storage
+from internvideo.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES, storage
+from internvideo.video.finding import is_mac_file
 
 _log = logging.getLogger(__name__)
 
 _VIDEOS = frozenset(suffix.lstrip(".") for suffix in VIDEO_SUFFIXES)
 _PICTURES = frozenset(suffix.lstrip(".") for suffix in IMAGE_SUFFIXES)
-_TEXTS = frozenset({"json", "txt", "cls"})
+_CAPTIONS = ("txt", "text", "caption")
+_TEXTS = frozenset({"json", "cls", *_CAPTIONS})
 _MAX_TEXT_BYTES = 16 << 20
 
 
@@ -63,7 +65,7 @@ def scan_shards(folder: str, names: Sequence[str]) -> ShardIndex:
         shards.append(Shard(name=name, size=size, samples=tuple(samples)))
         labels.append(found_labels)
     if own_classes:
-        names_by_id = {int(number): name for number, name in own_classes.items()}
+        names_by_id = _numbered(folder, own_classes)
         count = 1 + max(names_by_id)
         classes = tuple(names_by_id.get(number, str(number)) for number in range(count))
         return ShardIndex(shards=tuple(shards), classes=classes)
@@ -77,6 +79,18 @@ def scan_shards(folder: str, names: Sequence[str]) -> ShardIndex:
         ),
         classes=classes,
     )
+
+
+def _numbered(folder: str, own_classes: dict[str, str]) -> dict[int, str]:
+    """Read the class names that samples bring along, by their ids."""
+    for number, name in own_classes.items():
+        is_id = number.isdecimal() and len(number) < 20 and int(number) < files.MOST_CLASSES
+        if not is_id or not isinstance(name, str):
+            raise AnnotationError(
+                f"{folder}: a sample says that class {number!r:.40} is {name!r:.40}; expected an "
+                f"id below {files.MOST_CLASSES} and a name"
+            )
+    return {int(number): name for number, name in own_classes.items()}
 
 
 def _labelled(sample: ShardSample, labels: tuple[int, ...]) -> ShardSample:
@@ -98,8 +112,9 @@ def _scan(folder: str, name: str) -> tuple[int, list[_Found]]:
                     if not found or found[-1].key != key or suffix in found[-1].members:
                         found.append(_Found(key))
                     found[-1].members[suffix] = (info.offset_data, info.size)
-                    if suffix in _TEXTS and info.size <= _MAX_TEXT_BYTES:
-                        found[-1].texts[suffix] = tar.extractfile(info).read()
+                    kind = suffix.rpartition(".")[2].lower()
+                    if kind in _TEXTS and info.size <= _MAX_TEXT_BYTES:
+                        found[-1].texts[kind] = tar.extractfile(info).read()
             except tarfile.ReadError:
                 pass  # told below: no end mark follows
             file.seek(tar.offset)
@@ -119,7 +134,18 @@ def _scan(folder: str, name: str) -> tuple[int, list[_Found]]:
 
 def _members(tar: tarfile.TarFile) -> Iterator[tuple[str, str, tarfile.TarInfo]]:
     """Yield (key, suffix, header) of the files of a tar."""
+    num_unnamed = 0
     for info in tar:
+        if not storage.is_text(info.name):
+            num_unnamed += 1
+            if num_unnamed == 1:
+                _log.warning(
+                    "%s: left out what has a name that is not UTF-8, such as %s",
+                    *(tar.name or "a shard", storage.escaped(info.name)),
+                )
+            continue
+        if is_mac_file(info.name):
+            continue
         folder, _, base = info.name.rpartition("/")
         stem, _, suffix = base.partition(".")
         if info.isreg() and not info.issparse() and stem and suffix:
@@ -148,7 +174,8 @@ def _records(shard: str, found: _Found) -> tuple[tuple[dict[str, Any], ...], dic
     """Read what the texts of a sample say: the facts of its records, and names of classes."""
     try:
         said = json.loads(found.texts.get("json", b"{}"))
-        text = found.texts.get("txt", b"").decode().strip()
+        text = next((found.texts[kind] for kind in _CAPTIONS if kind in found.texts), b"")
+        text = text.decode().strip()
         found.label = found.texts.get("cls", b"").decode().strip()
     except ValueError as error:
         raise AnnotationError(
@@ -158,10 +185,16 @@ def _records(shard: str, found: _Found) -> tuple[tuple[dict[str, Any], ...], dic
         said = {}
     if isinstance(said.get("records"), list):  # written by us
         found.label = ""
-        return tuple(said["records"]), said.get("classes", {})
+        classes = said.get("classes", {})
+        is_right = isinstance(classes, dict) and all(isinstance(r, dict) for r in said["records"])
+        if not is_right:
+            raise AnnotationError(f"{shard}: records or classes of {found.key} are no objects")
+        return tuple(said["records"]), classes
     found.label = found.label or str(said.get("label", ""))
     captions = next(
         (said[name] for name in ("captions", "caption", "text") if said.get(name)), text
     )
     captions = [captions] if isinstance(captions, str) else captions
+    if not (isinstance(captions, list) and all(isinstance(c, str) for c in captions)):
+        raise AnnotationError(f"{shard}: the captions of {found.key} are no texts")
     return ({"captions": [caption for caption in captions if caption]},), {}

@@ -30,8 +30,10 @@ from internvideo.data.shard_index import (
 from internvideo.data.shard_scan import media_suffix
 from internvideo.data.stateless_rng import permutation
 from internvideo.errors import AnnotationError, ConfigError, DecodeError
+from internvideo.processes import sole_use
 from internvideo.values import Annotations, Member, Record
 from internvideo.video import open_video, storage
+from internvideo.video.container import check_is_file
 
 _END = tarfile.NUL * (2 * tarfile.BLOCKSIZE)
 
@@ -79,7 +81,7 @@ def write_shards(
         on_progress: Told how many files are done and how many there are.
 
     Raises:
-        ConfigError: If `out` holds another set.
+        ConfigError: If `out` holds another set, or another process writes to it.
     """
     if max_shard_mb < 1:
         raise ConfigError(f"max_shard_mb is {max_shard_mb}, expected 1 or more")
@@ -88,7 +90,17 @@ def write_shards(
         classes=annotations.classes, origin=_origin(items, annotations.classes, max_shard_mb, seed)
     )
     out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
+    with sole_use(out):
+        return _write(items, begun, out, max_shard_mb, on_progress)
+
+
+def _write(
+    items: Sequence[_Item],
+    begun: ShardIndex,
+    out: Path,
+    max_shard_mb: int,
+    on_progress: Callable[[int, int], None] | None,
+) -> ShardSummary:
     journal = out / f"{INDEX_NAME}.part"
     shards = _earlier(out, journal, begun)
     with journal.open("w", encoding="utf-8", newline="") as lines:
@@ -236,6 +248,8 @@ def _size(video: Path, member: Member | None) -> int:
 
 def _contents(video: Path, member: Member | None) -> bytes:
     """Read a file and see that it can be opened as a video or picture."""
+    if member is None:
+        check_is_file(video)
     try:
         data = video.read_bytes() if member is None else storage.read_member(member, video)
     except OSError as error:

@@ -9,13 +9,16 @@ Differs from the webdataset library: reads single samples and not streams, resum
 
 from __future__ import annotations
 
+import fnmatch
 import io
 import logging
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from internvideo.data.annotations import files
 from internvideo.data.shard_index import INDEX_NAME, Shard, ShardIndex, parse_index
 from internvideo.data.shard_scan import media_suffix, scan_shards
 from internvideo.errors import AnnotationError
@@ -24,6 +27,9 @@ from internvideo.video import storage
 
 _log = logging.getLogger(__name__)
 
+_GLOB = re.compile(r"[*?\[]")
+_MOST_SHARDS = 1_000_000
+
 
 def read_shards(
     path: str | Path, *, root: str | Path | None = None, index: str | Path | None = None
@@ -31,7 +37,8 @@ def read_shards(
     """Read the records of a set of shards; without an index its tar files are looked through.
 
     Args:
-        path: Folder or address of the set, or one of its tar files.
+        path: Folder or address of the set, or one of its tar files, or a pattern of their names
+            such as `train-{000000..000012}.tar` or `*.tar`.
         root: Not used: the videos lie in the shards.
         index: The index, where it lies elsewhere.
 
@@ -53,8 +60,10 @@ def read_shards(
         file = f"{folder}/{INDEX_NAME}" if index is None else str(index)
         found = _read_index(file)
         _compare(file, found.shards, sizes)
-    shards = [shard for shard in found.shards if only in (None, shard.name)]
-    records = tuple(record for shard in shards for record in _records(folder, shard))
+    shards = [shard for shard in found.shards if _is_meant(shard.name, only)]
+    records = tuple(
+        record for shard in shards for record in _records(folder, shard, len(found.classes))
+    )
     if not records:
         raise AnnotationError(f"{path}: holds no sample with a video or picture")
     return Annotations(records=records, classes=found.classes)
@@ -77,12 +86,35 @@ def replace_file(path: Path, text: str) -> None:
     beside.replace(path)
 
 
-def _split(path: str) -> tuple[str, str | None]:
-    """Tell the folder and, where the path is one tar file, its name."""
+def _split(path: str) -> tuple[str, tuple[str, ...]]:
+    """Tell the folder and, where the path is a tar file or a pattern of such, the names meant."""
     if not path.endswith(".tar"):
-        return path.rstrip("/"), None
+        return path.rstrip("/"), ("*",)
+    # Braces may hold a slash of no folder only: `{a,b}.tar`, `{000..007}.tar`.
     folder, _, name = path.rpartition("/")
-    return folder or ".", name
+    return folder or ".", tuple(_braces(name))
+
+
+def _braces(pattern: str) -> list[str]:
+    """Spell out `{000..002}` and `{a,b}` of a name, as shells and WebDataset do."""
+    found = re.search(r"\{([^{}]*)\}", pattern)
+    if found is None:
+        return [pattern]
+    before, after = pattern[: found.start()], _braces(pattern[found.end() :])
+    ends = re.fullmatch(r"(\d+)\.\.(\d+)", found[1])
+    if ends is None:
+        middle = found[1].split(",")
+    else:
+        first, last = int(ends[1]), int(ends[2])
+        if not 0 <= last - first < _MOST_SHARDS:
+            raise AnnotationError(f"{pattern}: {found[0]} names no or too many shards")
+        middle = [f"{number:0{len(ends[1])}}" for number in range(first, last + 1)]
+    return [before + one + rest for one in middle for rest in after]
+
+
+def _is_meant(name: str, patterns: tuple[str, ...]) -> bool:
+    # A name in brackets is also itself.
+    return name in patterns or any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _sizes(folder: str) -> dict[str, int]:
@@ -94,10 +126,14 @@ def _sizes(folder: str) -> dict[str, int]:
         raise AnnotationError(f"{folder}: cannot be listed ({error}); expected shards") from None
 
 
-def _tars(folder: str, sizes: dict[str, int], only: str | None) -> list[str]:
-    names = sorted(name for name in sizes if name.endswith(".tar") and only in (None, name))
+def _tars(folder: str, sizes: dict[str, int], only: tuple[str, ...]) -> list[str]:
+    names = sorted(name for name in sizes if name.endswith(".tar") and _is_meant(name, only))
     if not names:
-        raise AnnotationError(f"{folder}: holds no {only or 'file NAME.tar'}; expected shards")
+        wanted = "file NAME.tar" if only == ("*",) else " or ".join(only[:3])
+        raise AnnotationError(f"{folder}: holds no {wanted}; expected shards")
+    missing = [name for name in only if not _GLOB.search(name) and name not in sizes]
+    if missing:
+        _log.warning("%s: %d shards are missing, such as %s", folder, len(missing), missing[0])
     return names
 
 
@@ -140,7 +176,7 @@ def _compare(file: str, shards: Sequence[Shard], sizes: dict[str, int]) -> None:
         )
 
 
-def _records(folder: str, shard: Shard) -> Iterator[Record]:
+def _records(folder: str, shard: Shard, num_classes: int) -> Iterator[Record]:
     file = f"{folder}/{shard.name}"
     for sample in shard.samples:
         suffix = media_suffix(sample.members)
@@ -148,23 +184,33 @@ def _records(folder: str, shard: Shard) -> Iterator[Record]:
             continue
         start, size = sample.members[suffix]
         place = {
-            "video": Path(file) / _harmless(f"{sample.key}.{suffix}"),
+            "video": Path(file) / storage.harmless_name(f"{sample.key}.{suffix}"),
             "member": Member(shard=file, start=start, size=size),
         }
         for facts in sample.records:
             try:
-                yield _RECORD.validate_python({**facts, **place})
+                record = _RECORD.validate_python({**facts, **place})
             except ValidationError as error:
                 problem = error.errors()[0]
                 where = ".".join(map(str, problem["loc"]))
                 raise AnnotationError(
                     f"{place['video']}: {where} of its annotations is wrong: {problem['msg']}"
                 ) from None
+            _check_labels(record, num_classes)
+            yield record
 
 
-def _harmless(name: str) -> str:
-    """Keep the name of a member from leading out of its shard, should anyone take it as a path."""
-    return "/".join(part for part in name.split("/") if part not in ("", ".."))
+def _check_labels(record: Record, num_classes: int) -> None:
+    """Refuse a label that names no class; without class names, one that no head has room for."""
+    segments = (s.label for s in record.segments if s.label is not None)
+    boxes = (label for box in record.boxes for label in box.labels)
+    count = num_classes or files.MOST_CLASSES
+    for label in (*record.labels, *segments, *boxes):
+        if not 0 <= label < count:
+            known = f"0 to {count - 1}, as the set has {count} classes"
+            raise AnnotationError(
+                f"{record.video}: label {label} is outside {known}; write the index again"
+            )
 
 
 _RECORD = TypeAdapter(Record)

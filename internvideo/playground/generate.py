@@ -35,6 +35,7 @@ from internvideo.playground.compose import World, draw_facts, draw_still
 from internvideo.playground.facts import facts_line, read_facts
 from internvideo.playground.images import IMAGE_SPLITS, image_path, write_image
 from internvideo.playground.render import render
+from internvideo.processes import end_with_parent
 from internvideo.video import write_video
 
 NUM_VIDEOS = {"small": 200, "demo": 2_000, "full": 50_000}
@@ -245,7 +246,8 @@ def _in_order(
         yield from map(make, jobs)
         return
     # Not forked: a copy of a process with threads, as torch has them, can hang.
-    pool = ProcessPoolExecutor(num_workers, mp_context=multiprocessing.get_context("spawn"))
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(num_workers, mp_context=context, initializer=end_with_parent)
     try:
         yield from pool.map(make, jobs)
     except BrokenExecutor as error:

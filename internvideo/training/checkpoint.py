@@ -18,16 +18,17 @@ function of (seed, step, sample), so no generator state has to be kept.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import (
@@ -39,6 +40,8 @@ from torch.distributed.checkpoint.state_dict import (
 )
 
 from internvideo.errors import CheckpointError, TrainingError
+
+_log = logging.getLogger(__name__)
 
 _WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
@@ -160,9 +163,77 @@ def load(folder: Path) -> Checkpoint:
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """The newest complete checkpoint below `folder`, or None."""
+    """The newest complete checkpoint below `folder`, or None where there is none at all.
+
+    That is the one that `last` points to, or, where `last` is gone or something else, or what it
+    points to is damaged, the newest whole `step-*`; the log then names both.
+
+    Raises:
+        CheckpointError: If there are checkpoints and none of them is whole.
+    """
     last = folder / "last"
-    return last.resolve() if (last / "model.safetensors").is_file() else None
+    steps = _steps(folder)
+    problem = damage(last)
+    if problem is None:
+        return last.resolve()
+    if not steps:
+        if last.is_symlink() or last.exists():
+            raise CheckpointError(f"{last}: {problem}, and no step-* is beside it; start anew")
+        return None
+    problems = []
+    for path in reversed(steps):
+        if (found := damage(path)) is None:
+            _log.warning("%s: %s; going on from %s, the newest that is whole", last, problem, path)
+            return path.resolve()
+        problems.append(f"{path.name}: {found}")
+    raise CheckpointError(
+        f"{folder}: no checkpoint there is whole ({'; '.join(problems[:3])}); copy them from "
+        "elsewhere, or start anew with another --out"
+    )
+
+
+def damage(folder: Path) -> str | None:
+    """Say what keeps a checkpoint folder from being read, None where it is whole."""
+    if folder.is_symlink() and not folder.exists():
+        return f"points to {folder.readlink()}, which is not there"
+    if not folder.exists():
+        return "is not there"
+    if not folder.is_dir():
+        return "is a file, not a checkpoint folder"
+    if not (folder / "model.safetensors").is_file():
+        return "holds no model.safetensors"
+    try:
+        for path in folder.glob("*.safetensors"):
+            with safe_open(path, "pt"):  # compares its header with the size of the file
+                pass
+        for path in folder.glob("*.json"):
+            json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, SafetensorError) as error:
+        return f"{path.name} is damaged ({error})"
+    return None
+
+
+def _steps(folder: Path) -> list[Path]:
+    """Checkpoints by step, the oldest first."""
+    return sorted(
+        (path for path in folder.glob("step-*") if path.name.removeprefix("step-").isdecimal()),
+        key=lambda path: int(path.name.removeprefix("step-")),
+    )
+
+
+def not_finite(state: Mapping[str, Tensor], *, parameters: Collection[str]) -> list[str]:
+    """Names of the tensors that are NaN or, where they are parameters or moments, infinite.
+
+    Buffers may hold infinities on purpose, such as a mask of attention.
+    """
+    bad = []
+    for name, value in state.items():
+        if not value.is_floating_point():
+            continue
+        is_ok = torch.isfinite(value) if name in parameters else ~torch.isnan(value)
+        if not bool(is_ok.all()):
+            bad.append(name)
+    return bad
 
 
 def _point(link: Path, target: str) -> None:
@@ -183,10 +254,7 @@ def _flush(path: Path) -> None:
 
 
 def _delete_older(folder: Path, *, keep: int) -> None:
-    steps = sorted(
-        (path for path in folder.glob("step-*") if path.name.removeprefix("step-").isdigit()),
-        key=lambda path: int(path.name.removeprefix("step-")),
-    )
+    steps = _steps(folder)
     newest = (folder / "last").resolve().name
     for path in steps[:-keep]:
         if path.name != newest:

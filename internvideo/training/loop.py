@@ -20,7 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from internvideo.errors import ConfigError, TrainingError
+from internvideo.errors import ConfigError, NotFiniteError, TrainingError
+from internvideo.processes import sole_use
 from internvideo.training import checkpoint as checkpoints
 from internvideo.training.ema import MovingAverage
 from internvideo.training.journal import Journal, code_revision
@@ -33,6 +34,7 @@ from internvideo.training.parallel import (
     wrap,
 )
 from internvideo.training.precision import Precision, autocast, loss_scaler, resolve_precision
+from internvideo.training.resuming import check_same_run
 from internvideo.training.throughput import Throughput, peak_flops
 from internvideo.training.window import Window
 
@@ -164,15 +166,44 @@ def train(
     given.
 
     Raises:
-        TrainingError: If `folder` holds another run and `resume` is false, the loss is not finite,
-            too much of the data is broken, or something cannot be written.
+        TrainingError: If `folder` holds another run, or one of other settings to resume, too much
+            of the data is broken, or something cannot be written.
+        NotFiniteError: If a loss, the weights or the last scores are not finite. Such weights are
+            never saved; the last checkpoint is from before.
+        ConfigError: If another process works on `folder`.
     """
-    last = checkpoints.last_checkpoint(folder / "checkpoints")
     if not resume and (folder / "run.json").exists():
         raise TrainingError(f"{folder}: already holds a run; pass --resume or choose another --out")
+    check_same_run(folder, run)
+    with sole_use(folder) if process.is_first else contextlib.nullcontext():
+        return _train(
+            stage,
+            config,
+            folder=folder,
+            run=run,
+            seed=seed,
+            process=process,
+            documents={"config": run, **(documents or {})},
+            resume=resume,
+            on_progress=on_progress,
+        )
+
+
+def _train(
+    stage: Trainable,
+    config: TrainingConfig,
+    *,
+    folder: Path,
+    run: Mapping[str, Any],
+    seed: int,
+    process: Process,
+    documents: Mapping[str, Any],
+    resume: bool,
+    on_progress: Callable[[Progress], None],
+) -> Outcome:
+    last = checkpoints.last_checkpoint(folder / "checkpoints")
     journal = Journal(folder, tensorboard=config.tensorboard) if process.is_first else None
     try:
-        documents = {"config": run, **(documents or {})}
         loop = _Loop(stage, config, folder=folder, documents=documents, seed=seed, process=process)
         if last is not None:
             loop.restore(last)
@@ -262,6 +293,12 @@ class _Loop:
                 if stopping:
                     logger.warning("stopped by a signal; step %d is saved", self.step)
                     return Outcome(step=self.step, scores=self.scores, interrupted=True)
+        bad = [name for name, value in self.scores.items() if not math.isfinite(value)]
+        if bad:
+            raise NotFiniteError(
+                f"the scores of the last step are not finite: {', '.join(bad)}; step {self.step} "
+                "is saved, its weights are finite; look at the data that were evaluated"
+            )
         return Outcome(step=self.step, scores=self.scores, interrupted=False)
 
     def _one_step(self, batches: Sequence[Any]) -> None:
@@ -310,7 +347,7 @@ class _Loop:
         # With fp16 the scaler skips steps whose gradients overflow: only the loss must be finite.
         bad = [name for name in bad if name != "grad_norm" or not self.scaler.is_enabled()]
         if bad:
-            raise TrainingError(
+            raise NotFiniteError(
                 f"{', '.join(bad)} not finite by step {self.step}; the last checkpoint is from "
                 "before; lower the learning rate, clip gradients or use fp32"
             )
@@ -373,19 +410,24 @@ class _Loop:
         return asks and any_rank(requested(), self.process.device)
 
     def save(self) -> None:
-        """Write a checkpoint; collective, the first rank writes."""
+        """Write a checkpoint; collective, the first rank writes. Raises where it is not finite."""
+        window = self.window.state(self.process)
+        model = checkpoints.model_state(self.stage.model)
+        optimiser = checkpoints.optimiser_state(self.stage.model, self.optimisers)
+        ema = self.ema.state() if self.ema is not None else None
+        self._refuse_broken(window["sums"], model, optimiser, ema)
         training = {
             "step": self.step,
             "scaler": self.scaler.state_dict(),
             "scores": self.scores,
-            "window": self.window.state(self.process),
+            "window": window,
             "stage": self.stage.state(),
         }
         provenance = {"revision": code_revision(), "step": self.step, "metrics": self.scores}
         saved = checkpoints.Checkpoint(
-            model=checkpoints.model_state(self.stage.model),
-            optimiser=checkpoints.optimiser_state(self.stage.model, self.optimisers),
-            ema=self.ema.state() if self.ema is not None else None,
+            model=model,
+            optimiser=optimiser,
+            ema=ema,
             documents={
                 **self.documents,
                 "provenance": provenance,
@@ -401,6 +443,32 @@ class _Loop:
                 keep=self.config.keep_checkpoints,
             )
             logger.info("saved %s", path)
+
+    def _refuse_broken(
+        self,
+        sums: Mapping[str, float],
+        model: Mapping[str, Tensor],
+        optimiser: Mapping[str, Tensor],
+        ema: Mapping[str, Tensor] | None,
+    ) -> None:
+        """Stop all ranks where a loss since the last line, or what is to be saved, is not finite.
+
+        Only the first rank has the whole state.
+        """
+        bad = [name for name, value in sums.items() if not math.isfinite(value)]
+        if self.scaler.is_enabled():
+            bad = [name for name in bad if name != "grad_norm"]
+        parameters = {name for name, _ in self.stage.model.named_parameters()}
+        bad += checkpoints.not_finite(model, parameters=parameters)
+        bad += checkpoints.not_finite(optimiser, parameters=optimiser)
+        bad += [f"average of {n}" for n in checkpoints.not_finite(ema or {}, parameters=parameters)]
+        if any_rank(bool(bad), self.process.device):
+            named = ", ".join(bad[:3]) + f" and {len(bad) - 3} more" * (len(bad) > 3)
+            raise NotFiniteError(
+                f"{named or 'the state'} not finite at step {self.step}, so it is not saved; the "
+                "last checkpoint is from before; lower the learning rate, clip gradients or use "
+                "fp32"
+            )
 
     def restore(self, path: Path) -> None:
         """Go on from a checkpoint, with any number of ranks."""

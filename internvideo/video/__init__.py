@@ -3,6 +3,7 @@
 from internvideo.video import sampling, storage, transforms
 from internvideo.video.decode import VideoReader
 from internvideo.video.encode import write_video
+from internvideo.video.finding import VIDEO_SUFFIXES, find_videos
 from internvideo.video.folder import FrameFolder
 from internvideo.video.health import (
     Health,
@@ -22,8 +23,10 @@ __all__ = [
     "IMAGE_SUFFIXES",
     "ImageFile",
     "OpenVideo",
+    "VIDEO_SUFFIXES",
     "VideoInfo",
     "VideoReader",
+    "find_videos",
     "health_document",
     "open_video",
     "read_clip",

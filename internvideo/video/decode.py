@@ -27,7 +27,8 @@ from torch import Tensor
 
 from internvideo.errors import ConfigError, DecodeError
 from internvideo.values import Clip
-from internvideo.video.container import is_cover, open_container
+from internvideo.video.container import check_size, choose_stream, open_container
+from internvideo.video.guard import guarded
 from internvideo.video.info import VideoInfo, timing
 from internvideo.video.packets import UNKNOWN, PacketTable, list_packets
 from internvideo.video.rotation import Turn
@@ -36,6 +37,11 @@ from internvideo.video.size import scaled_size
 _log = logging.getLogger(__name__)
 # Decoded frames of streams that only decoding can index are kept up to this many bytes.
 _KEPT_FRAME_BYTES = 32 << 20
+
+# Transfer functions of high dynamic range: PQ (SMPTE 2084) and HLG (ARIB STD-B67), as H.273 counts.
+_HDR_TRANSFERS = {16, 18}
+# Rates beyond these come from broken clocks; one frame an hour is a time lapse.
+_LEAST_FPS, _MOST_FPS = 1 / 3600, 1000.0
 
 # Decoding across so few packets costs less than emptying the decoder and starting behind them.
 _SMALL_GAP_PACKETS = 6
@@ -63,29 +69,35 @@ class VideoReader:
         self.first_error: str | None = None
         self._shown: list[av.VideoFrame] = []
         self._reformatter = VideoReformatter()
+        self._begin()
+
+    @guarded
+    def _begin(self) -> None:
+        """Open the file and list its packets."""
         self._open()
         try:
             self._table = list_packets(self._container, self._stream)
             if not len(self._table):
                 why = self._table.failure or "the file is cut off or empty"
-                raise DecodeError(f"{path}: no video packet can be read ({why}); replace the file")
+                raise DecodeError(
+                    f"{self.path}: no video packet can be read ({why}); replace the file"
+                )
         except BaseException:
             self.close()
             raise
 
     def _open(self) -> None:
         self._container = open_container(self.path, self._data)
-        pictures = [s for s in self._container.streams.video if not is_cover(s)]
-        if not pictures:
+        try:
+            self._stream = choose_stream(self._container, self.path)
+            self._codec = self._stream.codec_context
+            check_size(self.path, self._codec.width, self._codec.height)
+        except BaseException:
             self._container.close()
-            raise DecodeError(
-                f"{self.path}: holds no video stream (sound or pictures only); leave the file out"
-            )
-        self._stream = pictures[0]
+            raise
         for other in self._container.streams:
             if other is not self._stream:
                 other.discard = Discard.all
-        self._codec = self._stream.codec_context
         self._codec.thread_count = self.num_threads
         self._codec.thread_type = "AUTO" if self.num_threads > 1 else "NONE"
         self._codec.copy_opaque = True
@@ -103,6 +115,7 @@ class VideoReader:
         self._container.close()
 
     @cached_property
+    @guarded
     def num_frames(self) -> int:
         """How many frames can be decoded by position; cheap where the packets tell."""
         if self._table.num_frames is None:
@@ -121,30 +134,32 @@ class VideoReader:
             is_whole = header <= len(table)
         return max(len(table.order or ()), 0 if is_whole else header)
 
+    @guarded
     def walk(self) -> Iterator[av.VideoFrame]:
         """Yield every frame that decodes, as FFmpeg gives it, in order on screen."""
         for _, frame in self._decode(0, len(self._table) - 1):
             yield frame
 
     @cached_property
+    @guarded
     def timestamps_s(self) -> Float64[np.ndarray, " t"]:
         """Presentation time of every frame in seconds from the first, exact."""
         table, num_frames = self._table, self.num_frames
-        times = np.array(table.pts, dtype=np.int64)
+        times = np.array(table.times or table.pts, dtype=np.int64)
         if table.order is not None:
             times = times[np.array(table.order, dtype=np.int64)]
         times = times[times != UNKNOWN]
         if len(times) != num_frames or self._stream.time_base is None:
-            return np.arange(num_frames) / float(self._stream.average_rate or 25)
+            return np.arange(num_frames) / self._nominal_fps
         ticks = np.sort(times.astype(np.float64))
         return (ticks - ticks[0]) * float(self._stream.time_base) if num_frames else ticks
 
     @cached_property
+    @guarded
     def info(self) -> VideoInfo:
         """What there is to know about the file; decodes one frame to see whether it is rotated."""
-        stream, codec = self._stream, self._codec
-        nominal_fps = float(stream.average_rate or 25)
-        duration_s, rate_fps, varies = timing(self.timestamps_s, nominal_fps)
+        codec = self._codec
+        duration_s, rate_fps, varies = timing(self.timestamps_s, self._nominal_fps)
         first = next(self._pick([0]), None)
         turn = Turn() if first is None else Turn.of(first[1])
         width, height = codec.width, codec.height
@@ -160,8 +175,17 @@ class VideoReader:
             variable_rate=varies,
             pixel_format=codec.pix_fmt or "unknown",
             bit_depth=codec.format.components[0].bits if codec.format else 8,
+            num_clock_jumps=self._table.num_jumps,
+            is_hdr=int(codec.color_trc) in _HDR_TRANSFERS,
         )
 
+    @property
+    def _nominal_fps(self) -> float:
+        """Frames per second as the container says, where it says something sensible."""
+        rates = (float(rate or 0) for rate in (self._stream.average_rate, self._stream.base_rate))
+        return next((rate for rate in rates if _LEAST_FPS <= rate <= _MOST_FPS), 25.0)
+
+    @guarded
     def frames(self, indices: Sequence[int], *, short_side_px: int | None = None) -> Clip:
         """Decode the frames numbered `indices`: from 0, in order on screen; any order, repeats.
 
@@ -189,6 +213,7 @@ class VideoReader:
             source=str(self.path),
         )
 
+    @guarded
     def frames_at(
         self,
         times_s: Sequence[float],
@@ -208,6 +233,7 @@ class VideoReader:
         indices = np.searchsorted(self.timestamps_s, times + 5e-7, side="right") - 1
         return self.frames(indices.tolist(), short_side_px=short_side_px)
 
+    @guarded
     def stream(
         self, indices: Sequence[int], *, short_side_px: int | None = None
     ) -> Iterator[tuple[int, UInt8[Tensor, "h w 3"]]]:

@@ -17,6 +17,7 @@ from PIL import Image
 
 from internvideo.errors import ConfigError, DecodeError
 from internvideo.values import Clip
+from internvideo.video.guard import guarded
 from internvideo.video.info import VideoInfo
 from internvideo.video.picture import open_picture, picture_pixels, upright_size
 from internvideo.video.size import scaled_size
@@ -79,6 +80,7 @@ class FrameFolder:
         return np.arange(self.num_frames) / self._rate_fps
 
     @cached_property
+    @guarded
     def info(self) -> VideoInfo:
         with self._open(0) as image:
             width, height = upright_size(image)
@@ -91,6 +93,7 @@ class FrameFolder:
             codec=Path(self._template).suffix.lstrip("."),
         )
 
+    @guarded
     def frames(self, indices: Sequence[int], *, short_side_px: int | None = None) -> Clip:
         """Read the pictures numbered `indices` from 0; see `VideoReader.frames`."""
         indices = [int(i) for i in indices]

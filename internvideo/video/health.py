@@ -9,8 +9,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
 import os
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,20 +20,11 @@ import av
 
 from internvideo.errors import DecodeError
 from internvideo.video.decode import VideoReader
-from internvideo.video.storage import files_below
+from internvideo.video.finding import candidates
+from internvideo.video.storage import escaped, is_text
 from internvideo.video.workers import map_in_processes
 
-_VIDEO_NAME = re.compile(
-    r"\.(3gp|asf|avi|divx|f4v|flv|gif|h26[45]|hevc|m[124]v|m?ts|m2ts|mkv|mov|mp4|mpe?g|mxf|og[mv]"
-    r"|rm|rmvb|vob|webm|wmv)$",
-    re.IGNORECASE,
-)
-# Files with other names are offered to the decoder too, unless they are plainly something else.
-_OTHER_NAME = re.compile(
-    r"^\.|\.(csv|jsonl?|txt|md|html|xml|ya?ml|toml|py|sh|log|pdf|zip|tar|gz|bz2|xz|7z|np[yz]|pth?"
-    r"|safetensors|pkl|jpe?g|png|bmp|tiff?|webp|srt|vtt|mp3|wav|flac|aac|m4a|ogg|db|bin|part|tmp)$",
-    re.IGNORECASE,
-)
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,28 +43,6 @@ class Health:
     codec: str = ""
 
 
-def find_videos(path: str | Path) -> list[Path]:
-    """List the files below a folder that are videos by name or, with odd names, by content."""
-    path = Path(path)
-    if path.is_file():
-        return [path]
-    if not path.is_dir():
-        raise DecodeError(f"{path}: no such file or folder; check the path")
-    return [file for file in sorted(files_below(path)) if file.is_file() and _may_be_video(file)]
-
-
-def _may_be_video(file: Path) -> bool:
-    if _VIDEO_NAME.search(file.name):
-        return True
-    if _OTHER_NAME.search(file.name):
-        return False
-    try:
-        with VideoReader(file):
-            return True
-    except DecodeError:
-        return False
-
-
 def scan(
     path: str | Path,
     *,
@@ -84,11 +53,18 @@ def scan(
     """Decode every video below `path`; results are in the order of the paths.
 
     A file that takes longer than `limit_s`, or ends its process, is unreadable with that reason.
+    Files whose names do not say what they are count only where they decode.
     `on_progress` is told how many files are done and how many there are.
     """
-    return scan_files(
-        find_videos(path), num_workers=num_workers, limit_s=limit_s, on_progress=on_progress
+    found = candidates(path)
+    health = scan_files(
+        [file for file, _ in found],
+        num_workers=num_workers,
+        limit_s=limit_s,
+        on_progress=on_progress,
     )
+    pairs = zip(health, found, strict=True)
+    return [file for file, (_, is_sure) in pairs if is_sure or file.status != "unreadable"]
 
 
 def scan_files(
@@ -157,6 +133,8 @@ def _facts(reader: VideoReader) -> tuple[str, ...]:
         "odd-size": bool(info.width % 2 or info.height % 2),
         "grey": info.pixel_format.startswith("gray"),
         "high-bit-depth": info.bit_depth > 8,
+        "hdr-not-tone-mapped": info.is_hdr,
+        "clock-jumps": info.num_clock_jumps > 0,
     }
     return tuple(name for name, holds in facts.items() if holds)
 
@@ -189,6 +167,10 @@ def write_clean_manifest(health: Sequence[Health], path: str | Path) -> None:
     """Write a manifest csv of the files that decode entirely, paths relative to the manifest."""
     home = Path(path).resolve().parent
     good = [file.path.resolve() for file in health if file.status == "ok"]
+    for file in good:
+        if not is_text(file):
+            _log.warning("%s: left out, its name is not UTF-8; rename it", escaped(file))
+    good = [file for file in good if is_text(file)]
     text = io.StringIO(newline="")
     csv.writer(text).writerows([["path"], *([os.path.relpath(file, home)] for file in good)])
     _write_whole(Path(path), text.getvalue())
@@ -197,7 +179,8 @@ def write_clean_manifest(health: Sequence[Health], path: str | Path) -> None:
 def _write_whole(path: Path, text: str) -> None:
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        beside.write_text(text, encoding="utf-8", newline="")
+        # What is not UTF-8 in a name becomes an escape of JSON.
+        beside.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)

@@ -17,7 +17,9 @@ class VideoInfo:
     """Facts about one video; sizes are those of the upright picture.
 
     `rotation_degrees` is the clockwise turn (0, 90, 180, 270) that the file asks a player for and
-    that the reader has already applied.
+    that the reader has already applied. `num_clock_jumps` counts where timestamps restart, run
+    backwards or leap by more than an hour; the reader's own go on there. Frames of an `is_hdr`
+    video are decoded without tone mapping.
     """
 
     num_frames: int
@@ -31,6 +33,8 @@ class VideoInfo:
     variable_rate: bool = False
     pixel_format: str = "rgb24"
     bit_depth: int = 8
+    num_clock_jumps: int = 0
+    is_hdr: bool = False
 
 
 def timing(

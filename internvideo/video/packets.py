@@ -17,6 +17,7 @@ import av
 import numpy as np
 from av.container import InputContainer
 from av.video.stream import VideoStream
+from jaxtyping import Int64
 
 from internvideo.video.mpeg4 import screen_order
 
@@ -31,6 +32,8 @@ _SKIPPABLE = {"h264", "mpeg4", "mpeg1video", "mpeg2video"}
 _EMPTY_MPEG4_BYTES = 8
 # Files up to this size stay in memory after listing, so that no packet is read twice.
 _KEPT_BYTES = 48 << 20
+# Between two frames; longer ones are leaps of a broken clock.
+_LONGEST_PAUSE_S = 3600.0
 # Stands for a time or place that the container does not tell.
 UNKNOWN = -(2**63)
 
@@ -46,9 +49,10 @@ class PacketTable:
 
     Columns hold `UNKNOWN` where the file says nothing. `order` is None where only decoding can
     tell, and `num_frames` then says how many there are if that much is certain. `has_times`:
-    presentation times are distinct and those of the frames. `may_skip`: FFmpeg may leave out frames
-    to which no other frame refers without harm to the rest. `kept` holds the packets themselves
-    unless the file is large.
+    presentation times are distinct and those of the frames. `times` are the presentation times with
+    `num_jumps` leaps of the clock taken out, None where there are none. `may_skip`: FFmpeg may
+    leave out frames to which no other frame refers without harm to the rest. `kept` holds the
+    packets themselves unless the file is large.
     """
 
     pts: array[int] = field(default_factory=_column)
@@ -61,6 +65,8 @@ class PacketTable:
     order: array[int] | None = None
     num_frames: int | None = None
     has_times: bool = False
+    times: array[int] | None = None
+    num_jumps: int = 0
     may_skip: bool = False
     failure: str | None = None
 
@@ -127,9 +133,12 @@ def _find_order(table: PacketTable, container_names: str, stream: VideoStream) -
         table.discarded |= {i for i, packet in enumerate(table.kept) if not _is_shown_vp8(packet)}
     shown = np.setdiff1d(np.arange(len(table)), list(table.discarded))
     times = np.array(table.pts, dtype=np.int64)[shown]
-    on_screen = np.argsort(times, kind="stable")
+    parts = _clock_parts(table, stream)[shown]
+    on_screen = np.lexsort((times, parts))
+    _mend_clock(table, shown[on_screen], parts[on_screen], stream)
     starts_with_key = bool(table.keys) and table.keys[0] == 0
-    are_distinct = bool((np.diff(times[on_screen]) > 0).all())
+    rises = np.diff(times[on_screen]) > 0
+    are_distinct = bool((rises | (np.diff(parts[on_screen]) > 0)).all())
     trusted = starts_with_key and UNKNOWN not in times and are_distinct
     if codec == "mpeg4" and min(table.sizes, default=0) <= _EMPTY_MPEG4_BYTES:
         trusted = False
@@ -142,12 +151,53 @@ def _find_order(table: PacketTable, container_names: str, stream: VideoStream) -
         table.keys = _column(key for key in table.keys if table.sizes[key] > _EMPTY_MPEG4_BYTES)
     elif trusted:
         table.order = _column(shown[on_screen].tolist())
-        table.has_times = True
+        table.has_times = not parts.any()
         table.may_skip = codec in _SKIPPABLE
     if table.order is not None:
         table.num_frames = len(table.order)
     elif codec in _ONE_FRAME_A_PACKET and starts_with_key:
         table.num_frames = len(shown)
+
+
+def _clock_parts(table: PacketTable, stream: VideoStream) -> Int64[np.ndarray, " packets"]:
+    """Number for each packet the stretch of file in which the clock never runs backwards.
+
+    Decoding times rise from packet to packet; without reordering, presentation times do.
+    """
+    clock = np.array(table.dts, dtype=np.int64)
+    if UNKNOWN in clock and not stream.codec_context.has_b_frames:
+        clock = np.array(table.pts, dtype=np.int64)
+    if UNKNOWN in clock or UNKNOWN in table.pts:
+        return np.zeros(len(table), dtype=np.int64)
+    return np.concatenate([[0], np.cumsum(np.diff(clock) < 0)])[: len(table)]
+
+
+def _mend_clock(
+    table: PacketTable,
+    packets: Int64[np.ndarray, " shown"],
+    parts: Int64[np.ndarray, " shown"],
+    stream: VideoStream,
+) -> None:
+    """Let times go on by the usual interval where the clock restarts or leaps (see `times`)."""
+    if len(packets) < 2 or stream.time_base is None:
+        return
+    times = np.array(table.pts, dtype=np.int64)[packets]
+    if UNKNOWN in times:
+        return
+    # In floats: the difference of two absurd times does not fit in 64 bits.
+    steps = np.diff(times.astype(np.float64))
+    jumps = (np.diff(parts) > 0) | (steps * float(stream.time_base) > _LONGEST_PAUSE_S)
+    if not jumps.any():
+        return
+    regular = steps[~jumps]
+    usual = float(np.median(regular)) if len(regular) else 0.0
+    if usual <= 0:
+        usual = 1 / (25 * float(stream.time_base))
+    mended = np.concatenate([[0.0], np.cumsum(np.where(jumps, usual, steps))])
+    table.times = array("q", table.pts)
+    for packet, time in zip(packets.tolist(), mended.tolist(), strict=True):
+        table.times[packet] = round(time)
+    table.num_jumps = int(jumps.sum())
 
 
 def _identity(packet: av.Packet) -> tuple[int, int, int, int]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,8 @@ from PIL import ExifTags, Image
 
 from internvideo.errors import DecodeError
 from internvideo.values import Clip
+from internvideo.video.container import check_is_file, check_size
+from internvideo.video.guard import guarded
 from internvideo.video.info import VideoInfo
 from internvideo.video.size import scaled_size
 
@@ -27,6 +29,8 @@ IMAGE_SUFFIXES = frozenset(
     f".{name}"
     for name in ("avif", "bmp", "jfif", "jpeg", "jpg", "png", "ppm", "tif", "tiff", "webp")
 )
+# Pillow's readers of these; no other is tried (EPS, for one, would start Ghostscript).
+_FORMATS = ("AVIF", "BMP", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 # What Pillow's readers raise on damaged files; RuntimeError is AVIF's.
 _BROKEN = (
     *(OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error),
@@ -68,6 +72,7 @@ class ImageFile:
         return np.zeros(1)
 
     @cached_property
+    @guarded
     def info(self) -> VideoInfo:
         with open_picture(self.path, self._data) as image:
             width, height = upright_size(image)
@@ -76,6 +81,7 @@ class ImageFile:
             num_frames=1, duration_s=1.0, rate_fps=1.0, width=width, height=height, codec=codec
         )
 
+    @guarded
     def frames(self, indices: Sequence[int], *, short_side_px: int | None = None) -> Clip:
         """Read the image once for every 0 in `indices`; see `VideoReader.frames`."""
         for index in indices:
@@ -93,10 +99,25 @@ class ImageFile:
 
 def open_picture(path: Path, data: bytes | None = None) -> Image.Image:
     """Open a picture file, or its bytes; the pixels are read later."""
+    if data is None:
+        check_is_file(path)
     try:
-        return Image.open(path if data is None else io.BytesIO(data))
+        image = Image.open(path if data is None else io.BytesIO(data), formats=_readable())
     except _BROKEN as error:
         raise DecodeError(f"{path}: cannot be read ({error}); replace the picture") from error
+    try:
+        check_size(path, *image.size)
+    except DecodeError:
+        image.close()
+        raise
+    return image
+
+
+@cache
+def _readable() -> tuple[str, ...]:
+    """Those of `_FORMATS` that this build of Pillow has."""
+    Image.init()
+    return tuple(name for name in _FORMATS if name in Image.OPEN)
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:

@@ -7,7 +7,9 @@ of an address (`s3://`, `gs://`, `https://`, `memory://`, also chained: `filecac
 from __future__ import annotations
 
 import io
+import logging
 import os
+import re
 import tarfile
 import time
 from collections.abc import Callable, Iterator
@@ -17,16 +19,47 @@ from typing import Any, TypeVar
 from internvideo.errors import ConfigError, DecodeError
 from internvideo.values import Member
 
+_log = logging.getLogger(__name__)
+
 # An object store fails now and then; what is not there stays so.
 _PAUSES_S = (0.5, 2.0)
 _FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 
 Result = TypeVar("Result")
 
+# A name that fills its field may be the beginning of a longer one.
+_HEADER_NAME_BYTES = 98
+
+# FFmpeg's protocols; what they name is never read (see `container.py`).
+_SCHEMES = frozenset(
+    (
+        *("async", "bluray", "cache", "concat", "concatf", "crypto", "data", "dtls", "dvd", "fd"),
+        *("ffrtmpcrypt", "ffrtmphttp", "file", "ftp", "ftps", "gopher", "gophers", "gs", "hls"),
+        *("http", "httpproxy", "https", "icecast", "ipfs", "ipns", "libamqp", "librist", "librtmp"),
+        *("libsmbclient", "libsrt", "libssh", "libzmq", "md5", "mmsh", "mmst", "pipe", "prompeg"),
+        *("rtmp", "rtmpe", "rtmps", "rtmpt", "rtmpte", "rtmpts", "rtp", "rtsp", "s3", "sctp"),
+        *("sftp", "smb", "srt", "srtp", "subfile", "tcp", "tee", "tls", "udp", "udplite", "unix"),
+    )
+)
+# A protocol may have options behind a comma (`subfile,,start,0,end,9,,:name`).
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)(?:,[^:]*)?:", re.IGNORECASE)
+
 
 def is_url(file: str | Path) -> bool:
     """Tell an address from a local path."""
     return "://" in str(file)
+
+
+def address_scheme(name: str) -> str | None:
+    """Tell the protocol in front of a name, such as `http` or `concat`; None for local names.
+
+    A colon alone makes no address: `10:30 clip.mp4` is a local name.
+    """
+    said = _SCHEME.match(name)
+    if said is None:
+        return None
+    is_address = said[1].lower() in _SCHEMES or name.startswith("//", said.end())
+    return said[1] if is_address else None
 
 
 def read_member(member: Member, name: str | Path) -> bytes:
@@ -47,14 +80,42 @@ def read_member(member: Member, name: str | Path) -> bytes:
             "the shard again"
         )
     try:
-        size = tarfile.TarInfo.frombuf(found[:header_bytes], "utf-8", "surrogateescape").size
+        header = tarfile.TarInfo.frombuf(found[:header_bytes], "utf-8", "surrogateescape")
     except tarfile.HeaderError:
-        size = None
-    if size != member.size:
+        header = None
+    if header is None or header.size != member.size:
         raise DecodeError(
             f"{name}: is not at {where}; the index is of other shards, write it again"
         )
+    expected_name = _name_inside(member.shard, name)
+    if expected_name is not None and not _may_be_called(header.name, expected_name):
+        raise DecodeError(
+            f"{name}: at {where} lies {escaped(header.name)}; the shard was written anew in "
+            "another order, write its index again"
+        )
     return found[header_bytes:]
+
+
+def _name_inside(shard: str, name: str | Path) -> str | None:
+    """The name of a member in its shard, where `name` is that of a file below the shard."""
+    path, around = Path(name), Path(shard)
+    return path.relative_to(around).as_posix() if path.is_relative_to(around) else None
+
+
+def _may_be_called(found: str, expected: str) -> bool:
+    """Compare the name in a header with the one expected.
+
+    Headers cut names to 100 bytes, and to ASCII, where a further header before them has the whole.
+    """
+    is_cut = len(found.encode("utf-8", "surrogateescape")) >= _HEADER_NAME_BYTES
+    found = "".join(sign for sign in harmless_name(found) if is_text(sign))
+    names = (expected, expected.encode("ascii", "replace").decode())
+    return any(name.startswith(found) if is_cut else name == found for name in names)
+
+
+def harmless_name(name: str) -> str:
+    """Keep the name of a member from leading out of its shard, should anyone take it as a path."""
+    return "/".join(part for part in name.split("/") if part not in ("", ".", ".."))
 
 
 def read_range(file: str, start: int, size: int) -> bytes:
@@ -109,7 +170,11 @@ def _ask(url: str, request: Callable[[Any, str], Result]) -> Result:
 
 
 def files_below(folder: str | Path) -> Iterator[Path]:
-    """Go through all files, also in linked folders; a link to a folder around it is left out."""
+    """Go through all files, also in linked folders; a link to a folder around it is left out.
+
+    So are names that are not UTF-8, which no report or manifest can hold; the log names them.
+    """
+    num_unnamed, first = 0, ""
     for home, folders, names in os.walk(folder, followlinks=True):
         here = Path(home)
         real = here.resolve()
@@ -118,4 +183,23 @@ def files_below(folder: str | Path) -> Iterator[Path]:
             for name in folders
             if not (here / name).is_symlink() or not real.is_relative_to((here / name).resolve())
         ]
-        yield from (here / name for name in names)
+        for name in names:
+            if is_text(file := here / name):
+                yield file
+            else:
+                num_unnamed, first = num_unnamed + 1, first or escaped(file)
+    if num_unnamed:
+        _log.warning(
+            "%s: left out %d files whose names are not UTF-8, such as %s; rename them",
+            *(escaped(folder), num_unnamed, first),
+        )
+
+
+def is_text(name: str | Path) -> bool:
+    """Whether a name is UTF-8 in the file system."""
+    return not any("\ud800" <= sign <= "\udfff" for sign in str(name))
+
+
+def escaped(name: str | Path) -> str:
+    """Write a name so that it can be printed, its bytes that are not UTF-8 as `\\xff`."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")

@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
 
+from internvideo.processes import end_with_parent
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -117,6 +119,7 @@ def _ending(exit_code: int) -> str:
 
 
 def _serve(function: Callable[[Any], Any], connection: Connection) -> None:
+    end_with_parent()
     connection.send(_READY)
     while True:
         try:

@@ -18,6 +18,7 @@ FOUNDATIONS = {
     "values": {"errors"},
     "geometry": {"errors", "values"},
     "config": {"errors"},
+    "processes": {"errors"},
 }
 
 _SCIENCE = {

@@ -15,6 +15,19 @@ from pathlib import Path
 from typing import Any
 
 from internvideo.errors import AnnotationError
+from internvideo.video.storage import address_scheme
+
+# Whole numbers are rows of a head, from 0 on; beyond so many they are dates or ids of something.
+MOST_CLASSES = 100_000
+# What a first line says that is no record.
+_HEADER_WORDS = frozenset(
+    (
+        *("class", "class_id", "class_index", "clip", "end", "file", "filename", "filepath"),
+        *("folder", "frames", "id", "index", "label", "labels", "name", "num_frames", "path"),
+        *("paths", "start", "target", "total_frames", "video", "video_id", "video_name"),
+        *("video_path", "videos"),
+    )
+)
 
 
 def read_text(path: Path) -> str:
@@ -116,33 +129,77 @@ def seconds(path: Path, line: int, start: str, end: str) -> tuple[float | None, 
     return start_s, end_s
 
 
+def local_video(path: Path, line: int, home: Path, name: str) -> Path:
+    """Give the path of a video that one line names; addresses are refused, colons are not."""
+    video = home / name
+    if (scheme := address_scheme(name)) and not video.exists():
+        raise wrong(
+            path,
+            line,
+            f"{name!r} is an address ({scheme}:), expected the path of a local file; download the "
+            "videos, or pack them as shards",
+        )
+    return video
+
+
+def is_header(fields: Sequence[str]) -> bool:
+    """Whether the fields of a first line name columns: all are words that headers are made of."""
+    return all(field.strip().strip('"').lower() in _HEADER_WORDS for field in fields)
+
+
 def resolve_labels(
     path: Path, found: Sequence[tuple[int, str]], classes: Sequence[str] = ()
 ) -> tuple[tuple[str, ...], list[tuple[int, ...]]]:
     """Turn the labels of a file, each with its line, into class names and one id tuple a record.
 
-    Labels that are all whole numbers are ids. Otherwise they are names, and their ids are places
-    in `classes`, or, where none are given, in the sorted list of those found. An empty label
-    gives an empty tuple.
+    Labels that are all whole numbers are ids, of which -1 means that there is none. Otherwise they
+    are names, and their ids are places in `classes`, or, where none are given, in the sorted list
+    of those found. An empty label gives an empty tuple.
     """
     names = {name for _, name in found if name}
-    if names and all(name.isdecimal() for name in names):
-        count = len(classes) or 1 + max(map(int, names))
+    if names and all(map(_is_whole, names)):
+        ids = {name: _as_id(name) for name in names}
         for line, name in found:
-            if name and int(name) >= count:
-                raise wrong(
-                    path, line, f"label {name} has no name, the list of classes has {count}"
-                )
-        ids = {name: int(name) for name in names}
-        classes = classes or tuple(map(str, range(count)))
-    else:
-        classes = classes or sorted(names)
-        ids = {name: place for place, name in enumerate(classes)}
-        for line, name in found:
-            if name and name not in ids:
-                hint = nearest(name, classes)
-                raise wrong(path, line, f"label {name!r} is in no list of classes{hint}")
+            if name and not -1 <= ids[name] < (len(classes) or MOST_CLASSES):
+                raise wrong(path, line, _outside(name, len(classes)))
+        classes = classes or tuple(map(str, range(1 + max(ids.values()))))
+        return tuple(classes), [(ids[n],) if n and ids[n] >= 0 else () for _, n in found]
+    numbers = sorted(filter(_is_whole, names))
+    if not classes and 2 * len(numbers) > len(names):
+        line, name = next((line, name) for line, name in found if name and name not in numbers)
+        raise wrong(
+            path,
+            line,
+            f"label {name!r} is a name where most are numbers, such as {numbers[0]}; give all as "
+            "names or all as numbers, and no header in a list that has none",
+        )
+    classes = classes or sorted(names)
+    ids = {name: place for place, name in enumerate(classes)}
+    for line, name in found:
+        if name and name not in ids:
+            hint = nearest(name, classes)
+            raise wrong(path, line, f"label {name!r} is in no list of classes{hint}")
     return tuple(classes), [(ids[name],) if name else () for _, name in found]
+
+
+def _is_whole(name: str) -> bool:
+    return name.removeprefix("-").isdecimal()
+
+
+def _as_id(name: str) -> int:
+    """Read a label of digits; one of thousands of digits, which `int` refuses, is too large."""
+    return int(name) if len(name) < 20 else MOST_CLASSES
+
+
+def _outside(name: str, count: int) -> str:
+    if name.startswith("-"):
+        return f"label {name} is below 0; leave it empty (or write -1) where there is none"
+    if count:
+        return f"label {name} has no name, the list of classes has {count}"
+    return (
+        f"label {name} would be one of more than {MOST_CLASSES} classes; labels that are numbers "
+        "are ids from 0 on, give names instead"
+    )
 
 
 def near_names(name: str, known: Iterable[str], cutoff: float = 0.6) -> list[str]:

@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from internvideo.data.annotations import files
-from internvideo.data.annotations.manifest import SPLITS, VIDEO_SUFFIXES
+from internvideo.data.annotations.folders import SPLITS
 from internvideo.errors import AnnotationError
 from internvideo.values import Annotations, Record
-from internvideo.video import IMAGE_SUFFIXES
+from internvideo.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from internvideo.video.storage import address_scheme
 
 _log = logging.getLogger(__name__)
 _ENDINGS = VIDEO_SUFFIXES | IMAGE_SUFFIXES
-_SPLIT_WORDS = {**SPLITS, "training": "train", "testing": "test"}
 
 
 class Gathering:
@@ -60,6 +60,11 @@ class Gathering:
             return
         if not names[0].strip():
             raise AnnotationError(f"{where}: names no video")
+        if scheme := address_scheme(names[0]):
+            raise AnnotationError(
+                f"{where}: {names[0]!r} is an address ({scheme}:), expected the path of a local "
+                "file; download the videos, or pack them as shards"
+            )
         self._names.append(tuple(names))
         self._fields.append({"captions": tuple(texts), **fields})
 
@@ -99,9 +104,9 @@ def find_videos(root: Path, names: Sequence[Sequence[str]]) -> list[Path]:
     listed: dict[str, dict[str, str]] = {}
     found, missing = [], []
     for tried in names:
-        video = next(filter(None, (_in_folder(listed, root, name) for name in tried)), None)
+        video = next(filter(None, (file_in_folder(listed, root, name) for name in tried)), None)
         if video is None:
-            video = tried[0] if _has_known_ending(tried[0]) else f"{tried[0]}.mp4"
+            video = tried[0] if has_known_ending(tried[0]) else f"{tried[0]}.mp4"
             missing.append(video)
         found.append(root / video)
     if missing:
@@ -112,7 +117,7 @@ def find_videos(root: Path, names: Sequence[Sequence[str]]) -> list[Path]:
     return found
 
 
-def _in_folder(listed: dict[str, dict[str, str]], root: Path, name: str) -> str | None:
+def file_in_folder(listed: dict[str, dict[str, str]], root: Path, name: str) -> str | None:
     """Look a file up by its name, else by its name without ending; each folder is listed once.
 
     Works on texts: millions of names would take minutes as paths.
@@ -120,7 +125,7 @@ def _in_folder(listed: dict[str, dict[str, str]], root: Path, name: str) -> str 
     folder, slash, file = name.rpartition("/")
     if folder not in listed:
         paths = (root / folder).iterdir() if (root / folder).is_dir() else ()
-        entries = [path.name for path in paths if _has_known_ending(path.name)]
+        entries = [path.name for path in paths if has_known_ending(path.name)]
         # Videos win over pictures of the same name, which are usually taken from them.
         entries.sort(key=lambda entry: (_ending(entry) in IMAGE_SUFFIXES, entry), reverse=True)
         listed[folder] = {bare_name(entry): entry for entry in entries} | dict(
@@ -135,18 +140,18 @@ def _ending(name: str) -> str:
     return name[name.rfind(".") :].lower()
 
 
-def _has_known_ending(name: str) -> bool:
+def has_known_ending(name: str) -> bool:
     return _ending(name) in _ENDINGS
 
 
 def bare_name(name: str) -> str:
     """Drop the end of a file name; other dots stay, which names of LSMDC are full of."""
-    return name[: name.rfind(".")] if _has_known_ending(name) else name.rstrip(".")
+    return name[: name.rfind(".")] if has_known_ending(name) else name.rstrip(".")
 
 
 def split_of(path: Path) -> str | None:
     """Read train, val or test out of a file name such as `results_2M_train.csv`."""
-    said = [_SPLIT_WORDS.get(word) for word in re.split(r"[-_.\s]", path.name.lower())]
+    said = [SPLITS.get(word) for word in re.split(r"[-_.\s]", path.name.lower())]
     return next(filter(None, said), None)
 
 

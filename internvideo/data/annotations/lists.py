@@ -5,6 +5,7 @@ Lines are split from the right, so that paths may contain spaces.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,21 +13,27 @@ from internvideo.data.annotations import files
 from internvideo.errors import AnnotationError
 from internvideo.values import Annotations, Record
 
+_log = logging.getLogger(__name__)
+
 FRAME_TEMPLATE = "img_{:05}.jpg"
 
 
 def read_list(
     path: str | Path, *, root: str | Path | None = None, classes: tuple[str, ...] | str = ()
 ) -> Annotations:
-    """Read `path label` (VideoMAE) or `path,label` (UniFormerV2) lines without a header.
+    """Read `path label` (VideoMAE) or `path,label` (UniFormerV2) lines.
 
-    `classes` are the names in the order of their ids, or the file of them.
+    A header is skipped, a label of -1 is none. `classes` are the names in the order of their ids,
+    or the file of them.
     """
     path = Path(path)
     rows = []
     comma = is_comma_separated(path)
     for line, text in files.lines(path):
         video, _, label = text.rpartition(",") if comma else text.rpartition(" ")
+        if not rows and files.is_header((video, label)):
+            _log.info("%s: skipped its header, %r", path, text)
+            continue
         if not video:
             raise files.wrong(
                 path,
@@ -39,8 +46,8 @@ def read_list(
     )
     home = Path(root or path.parent)
     records = tuple(
-        Record(video=home / video, labels=label)
-        for (_, video, _), label in zip(rows, labels, strict=True)
+        Record(video=files.local_video(path, line, home, video), labels=label)
+        for (line, video, _), label in zip(rows, labels, strict=True)
     )
     return Annotations(records=records, classes=names)
 
@@ -83,13 +90,13 @@ def read_frame_list(
     home = Path(root or path.parent)
     records = tuple(
         Record(
-            video=home / folder,
+            video=files.local_video(path, line, home, folder),
             num_frames=count,
             first_frame=first_frame,
             frame_template=template,
             labels=label,
         )
-        for (_, folder, count, _), label in zip(rows, labels, strict=True)
+        for (line, folder, count, _), label in zip(rows, labels, strict=True)
     )
     return Annotations(records=records, classes=names)
 
@@ -116,13 +123,13 @@ def read_frame_ranges(
     home = Path(root or path.parent)
     records = tuple(
         Record(
-            video=home / folder,
+            video=files.local_video(path, line, home, folder),
             num_frames=last - first + 1,
             first_frame=first,
             frame_template=template,
             labels=label,
         )
-        for (_, folder, first, last, _), label in zip(rows, labels, strict=True)
+        for (line, folder, first, last, _), label in zip(rows, labels, strict=True)
     )
     return Annotations(records=records, classes=names)
 
@@ -144,10 +151,11 @@ def read_pretraining_list(
     records = []
     for line, text in rows:
         video, start, total, *_ = from_right(path, line, text, columns if labelled else columns[:3])
+        place = files.local_video(path, line, home, video)
         first = files.whole_number(path, line, "start", start)
         count = files.whole_number(path, line, "total", total)
         if count < 0:
-            records.append(Record(video=home / video))
+            records.append(Record(video=place))
         elif count == 0 or first < 0:
             raise files.wrong(
                 path,
@@ -158,7 +166,7 @@ def read_pretraining_list(
         else:
             records.append(
                 Record(
-                    video=home / video,
+                    video=place,
                     first_frame=first,
                     num_frames=count,
                     frame_template=template,

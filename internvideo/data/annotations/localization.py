@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from internvideo.data.annotations import files
+from internvideo.data.annotations.folders import SPLITS
 from internvideo.data.annotations.gathering import find_videos, rows_with, with_fields
-from internvideo.data.annotations.manifest import SPLITS
 from internvideo.data.annotations.untrimmed import (
     SUBSETS,
     Instance,

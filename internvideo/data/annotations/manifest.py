@@ -16,26 +16,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from internvideo.data.annotations import files
+from internvideo.data.annotations.folders import splits_and_classes
 from internvideo.errors import AnnotationError, ConfigError, unknown_name
 from internvideo.values import Annotations, Record
-from internvideo.video import storage
+from internvideo.video import VIDEO_SUFFIXES, find_videos
 
 COLUMNS = ("path", "label", "caption", "start_s", "end_s", "split")
-# As folders (`train/juggling/a.mp4`) and as names of lists; the first spelling of each is ours.
-SPLITS = {
-    "train": "train",
-    "val": "val",
-    "test": "test",
-    "validation": "val",
-    "validate": "val",
-}
-VIDEO_SUFFIXES = frozenset(
-    f".{name}"
-    for name in (
-        *("3g2", "3gp", "3gpp", "asf", "avi", "divx", "flv", "gif", "m2ts", "m4v", "mkv", "mov"),
-        *("mp4", "mpeg", "mpg", "mts", "ogv", "qt", "ts", "webm", "wmv"),
-    )
-)
 
 
 def read_manifest(
@@ -85,7 +71,7 @@ def read_manifest(
         start_s, end_s = files.seconds(path, line, cell.get("start_s", ""), cell.get("end_s", ""))
         records.append(
             Record(
-                video=root / cell["path"],
+                video=files.local_video(path, line, root, cell["path"]),
                 start_s=start_s,
                 end_s=end_s,
                 labels=tuple(dict.fromkeys(labels)),
@@ -122,28 +108,27 @@ def read_videos(path: str | Path, *, root: str | Path | None = None) -> Annotati
 def manifest_from_folder(folder: str | Path) -> Annotations:
     """Find all videos under a folder; the folder they lie in is their class.
 
-    Where some lie in no class folder, none gets a label. Folders named as in `SPLITS`
-    at the top are splits.
+    Where some lie in no class folder, none gets a label. Folders named as a split, at the top or
+    within each class, are splits (see `folders.py`).
+
+    Raises:
+        AnnotationError: If there is no video, or it cannot be told which folders are splits.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise AnnotationError(f"{folder}: there is no such folder")
-    videos = sorted(p for p in storage.files_below(folder) if p.suffix.lower() in VIDEO_SUFFIXES)
-    found = []
-    for video in videos:
-        parents = video.relative_to(folder).parts[:-1]
-        split = SPLITS.get(parents[0].lower()) if parents else None
-        inner = parents[1:] if split else parents
-        found.append((video, split, inner[0] if inner else ""))
-    if not found:
+    videos = find_videos(folder)
+    if not videos:
         known = " ".join(sorted(VIDEO_SUFFIXES))
         raise AnnotationError(f"{folder}: holds no video file (looked for {known})")
+    places = splits_and_classes(folder, [video.relative_to(folder).parts[:-1] for video in videos])
     classes: tuple[str, ...] = ()
-    if all(label for _, _, label in found):
-        classes = tuple(sorted({label for _, _, label in found}))
+    if all(label for _, label in places):
+        classes = tuple(sorted({label for _, label in places}))
+    ids = {name: place for place, name in enumerate(classes)}
     records = tuple(
-        Record(video=video, split=split, labels=(classes.index(label),) if classes else ())
-        for video, split, label in found
+        Record(video=video, split=split, labels=(ids[label],) if classes else ())
+        for video, (split, label) in zip(videos, places, strict=True)
     )
     return Annotations(records=records, classes=classes)
 

@@ -14,7 +14,8 @@ from itertools import islice
 from pathlib import Path
 
 from internvideo.data.annotations import files
-from internvideo.data.annotations.manifest import SPLITS
+from internvideo.data.annotations.folders import SPLITS
+from internvideo.data.annotations.gathering import bare_name, file_in_folder, has_known_ending
 from internvideo.errors import AnnotationError
 from internvideo.values import Annotations, Record
 
@@ -242,31 +243,39 @@ def place_videos(
 ) -> list[Path]:
     """Place every entry's video below `root` by the layout given, or the first that finds one.
 
-    A layout that begins with `*/` finds a file of that name in any folder right below `root`;
-    where there is none, that of its label is meant.
+    A file is found whatever video ending it has; where there is none, the one that the layout says
+    is meant. A layout that begins with `*/` finds a file of that name in any folder right below
+    `root`; where there is none, that of its label is meant.
     """
     root = Path(root)
     forms = (layout,) if layout else layouts
+    listed: dict[str, dict[str, str]] = {}
     # Some clips of every web data set are missing.
     hits = ((form, entry) for entry in islice(entries, 20) for form in forms)
     try:
         form = next(
-            (form for form, entry in hits if _is_there(root, form.format(**entry))), forms[0]
+            (form for form, entry in hits if _is_there(root, form.format(**entry), listed)),
+            forms[0],
         )
         names = [form.format(**entry) for entry in entries]
     except (KeyError, ValueError, IndexError) as error:
         known = ", ".join(entries[0])
         raise AnnotationError(f"layout {layout!r}: {error}; its fields are {known}") from None
     if not form.startswith("*/"):
-        return [root / name for name in names]
-    found = {f"*/{path.name}": path for path in sorted(root.glob("*/*"))}
+        return [root / (file_in_folder(listed, root, name) or name) for name in names]
+    found = {}
+    for path in sorted(root.glob("*/*")):
+        if has_known_ending(path.name):
+            found.setdefault(bare_name(path.name), path)
+    bare = [name.removeprefix("*/") for name in names]
     return [
-        found.get(name, root / str(entry.get("label", "")) / name.removeprefix("*/"))
-        for name, entry in zip(names, entries, strict=True)
+        found.get(bare_name(name), root / str(entry.get("label", "")) / name)
+        for name, entry in zip(bare, entries, strict=True)
     ]
 
 
-def _is_there(root: Path, name: str) -> bool:
+def _is_there(root: Path, name: str, listed: dict[str, dict[str, str]]) -> bool:
     if not name.startswith("*/"):
-        return (root / name).exists()
-    return any(root.glob("*/" + glob.escape(name.removeprefix("*/"))))
+        return (root / name).exists() or file_in_folder(listed, root, name) is not None
+    stem = glob.escape(bare_name(name.removeprefix("*/")))
+    return any(has_known_ending(path.name) for path in root.glob(f"*/{stem}.*"))

@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 
 from internvideo.data.annotations import files
-from internvideo.data.annotations.manifest import SPLITS
+from internvideo.data.annotations.folders import SPLITS
 from internvideo.data.annotations.recognition import place_videos
 from internvideo.errors import AnnotationError
 from internvideo.values import Annotations, Record
@@ -91,7 +91,7 @@ def read_something_v1(
                 raise files.wrong(table, line, f"class {label!r} is not in {names[0].name}{hint}")
             records.append(
                 Record(
-                    video=home / video,
+                    video=files.local_video(table, line, home, video),
                     first_frame=first_frame,
                     frame_template=template,
                     labels=(number[label],) if label else (),

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from internvideo.data.annotations import files
+from internvideo.data.annotations.folders import SPLITS
 from internvideo.data.annotations.gathering import (
     find_videos,
     rows_with,
@@ -26,12 +27,11 @@ from internvideo.data.annotations.gathering import (
     with_fields,
 )
 from internvideo.data.annotations.lists import from_right, is_comma_separated
-from internvideo.data.annotations.manifest import SPLITS
 from internvideo.errors import AnnotationError, unknown_name
 from internvideo.values import Annotations, Record, Segment
 
 _COLUMNS = ("path", "total_time", "start", "end", "label")
-SUBSETS = {**SPLITS, "training": "train", "testing": "test"}
+SUBSETS = SPLITS
 
 _log = logging.getLogger(__name__)
 

@@ -10,6 +10,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from internvideo.data.annotations import files
+from internvideo.data.annotations.folders import split_named
 from internvideo.data.annotations.gathering import (
     Gathering,
     objects,
@@ -17,10 +18,10 @@ from internvideo.data.annotations.gathering import (
     split_of,
     tables,
 )
-from internvideo.data.annotations.manifest import SPLITS
 from internvideo.errors import AnnotationError
 from internvideo.values import Annotations
-from internvideo.video import IMAGE_SUFFIXES, storage
+from internvideo.video import IMAGE_SUFFIXES
+from internvideo.video.finding import without_mac_files
 
 _FILE_COLUMNS = ("file", "file_name", "filename", "image", "path")
 
@@ -79,7 +80,7 @@ def read_image_text_folder(path: str | Path, *, root: str | Path | None = None) 
     table = folder / "captions.csv"
     said = _captions_of_table(table) if table.exists() else _captions_beside(folder, gathering)
     for name, (where, captions) in said.items():
-        gathering.add(where, (name,), captions, split=SPLITS.get(name.split("/")[0]))
+        gathering.add(where, (name,), captions, split=split_named(name.partition("/")[0]))
     return gathering.done()
 
 
@@ -98,7 +99,7 @@ def _captions_of_table(table: Path) -> dict[str, tuple[str, list[str]]]:
 
 def _captions_beside(folder: Path, gathering: Gathering) -> dict[str, tuple[str, list[str]]]:
     said = {}
-    for image in sorted(storage.files_below(folder)):
+    for image in sorted(without_mac_files(folder)):
         if image.suffix.lower() not in IMAGE_SUFFIXES:
             continue
         text = image.with_suffix(".txt")

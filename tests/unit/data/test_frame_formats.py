@@ -198,6 +198,6 @@ def test_the_real_classes_of_moments(real_annotations, write):
 def test_every_format_is_named_in_the_documents():
     from tests.architecture.arrows import PACKAGE
 
-    documents = "".join(path.read_text() for path in (PACKAGE.parent / "docs").glob("*.md"))
+    documents = "".join(path.read_text() for path in (PACKAGE.parent / "docs").rglob("*.md"))
 
     assert not [name for name in ANNOTATIONS if f"`{name}`" not in documents]

@@ -89,7 +89,8 @@ def test_the_report_has_every_number(lists):
 def test_missing_files_are_left_out_on_request_and_another_copy_is_taken(lists):
     for path in ("k400/a", "k400/d", "k600/b", "k700/h"):
         start = 5 if path == "k600/b" else 0
-        (lists / f"{path}_{start:06d}_{start + 10:06d}.mp4").touch()
+        suffix = "webm" if path == "k400/d" else "mp4"
+        (lists / f"{path}_{start:06d}_{start + 10:06d}.{suffix}").touch()
 
     built = build_kinetics710(vintages(lists), only_existing=True)
 

@@ -97,6 +97,48 @@ def test_a_list_of_spaces_may_have_paths_with_commas(write):
     assert read.records[0].video == Path("v/a, b.mp4")
 
 
+@pytest.mark.parametrize("ending", ["mp4", "mkv", "webm", "avi", "MP4"])
+@pytest.mark.parametrize("folder", ["", "val/", "val/zumba/", "zumba/"])
+def test_kinetics_clips_are_found_whatever_their_ending(ending, folder, write):
+    path = write("val.csv", KINETICS.replace("validate", "val"))
+    there = write(f"{folder}-a_b_000005_000015.{ending}", "")
+    write(f"{folder}-a_b_000005_000015.json", "{}")
+
+    assert read_kinetics(path).records[0].video == there
+
+
+@pytest.mark.parametrize("text", ["path label\n{}", "video_path,class_id\n{}", "{}"])
+def test_a_header_of_a_list_is_skipped(text, write):
+    comma = "," if "," in text else " "
+    rows = "".join(f"v{i}.mp4{comma}{i}\n" for i in (10, 2, 9))
+
+    read = read_list(write("train.csv", text.format(rows)))
+
+    assert [record.label for record in read.records] == [10, 2, 9]
+    assert len(read.classes) == 11
+
+
+def test_a_label_of_minus_one_is_none_and_moves_no_class(write):
+    read = read_list(write("train.csv", "a.mp4 10\nb.mp4 -1\nc.mp4 2\n"))
+
+    assert [record.labels for record in read.records] == [(10,), (), (2,)]
+    assert read.classes == tuple(map(str, range(11)))
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("a.mp4 0\nb.mp4 -2\n", "line 2: label -2 is below 0"),
+        ("a.mp4 0\nb.mp4 20240101123456\n", "line 2: label 20240101123456 would be one of more"),
+        (f"a.mp4 {'9' * 5000}\n", "line 1: label 9+ would be one of more than 100000 classes"),
+        ("a.mp4 0\nb.mp4 1\nc.mp4 ten\n", "line 3: label 'ten' is a name where most are numbers"),
+    ],
+)
+def test_labels_are_never_guessed(rows, message, write):
+    with pytest.raises(AnnotationError, match=message):
+        read_list(write("train.csv", rows))
+
+
 def test_a_list_line_without_a_label_is_named(write):
     with pytest.raises(AnnotationError, match=r"train.txt, line 2: expected a path, a space and a"):
         read_list(write("train.txt", "a.mp4 3\nb.mp4\n"))

@@ -15,11 +15,11 @@ import pytest
 import torch
 from PIL import Image
 
-from internvideo.data import ClipDataset, ClipLoader, VideoData
+from internvideo.data import ClipDataset, ClipLoader, Targets, VideoData, label_target
 from internvideo.data.annotations import read_manifest, read_shards
 from internvideo.data.shard_writer import write_shards
 from internvideo.data.shards import index_shards
-from internvideo.errors import AnnotationError, ConfigError
+from internvideo.errors import AnnotationError, ConfigError, DecodeError
 from internvideo.values import Annotations, Box, Record, Segment
 from internvideo.video import open_video
 from tests.unit.data.numbered import keys
@@ -52,10 +52,15 @@ def enlarged(annotations, folder, num_bytes):
     return replace(annotations, records=tuple(records))
 
 
-def clips(source, num_steps=6, first_step=0, **options):
+LABELS = Targets(make=label_target)
+
+
+def clips(source, num_steps=6, first_step=0, targets=None, **options):
     data = VideoData(source=str(source), format="shards", stride_frames=1, **options)
     part = data.select(data.read(), training=True)
-    dataset = ClipDataset(part, data, num_frames=4, side_px=16, training=True, seed=1)
+    dataset = ClipDataset(
+        part, data, num_frames=4, side_px=16, training=True, seed=1, targets=targets
+    )
     loader = ClipLoader(dataset, batch_size=4)
     batches = [batch for step in islice(loader.batches(first_step), num_steps) for batch in step]
     return batches, loader
@@ -208,7 +213,7 @@ def test_files_that_cannot_be_opened_are_named(corrupted_videos, tmp_path):
     summary = write_shards(annotations, tmp_path / "set", seed=None)
 
     assert [name for name, _ in summary.left_out] == [f"video {n}.mp4" for n in (2, 5, 7)]
-    assert "No such file" in summary.left_out[2][1]
+    assert "no such file" in summary.left_out[2][1]
     assert str(summary).endswith("7 videos or pictures, 7 records; 3 left out")
     assert len(read_shards(tmp_path / "set").records) == 7
 
@@ -230,14 +235,16 @@ def test_folders_of_frames_are_refused(tmp_path):
 def test_training_from_shards_shows_the_clips_of_the_files(annotations, tiny_videos, shards):
     data = VideoData(source=str(tiny_videos / "videos.csv"), stride_frames=1)
     part = data.select(data.read(), training=True)
-    dataset = ClipDataset(part, data, num_frames=4, side_px=16, training=True, seed=1)
+    dataset = ClipDataset(
+        part, data, num_frames=4, side_px=16, training=True, seed=1, targets=LABELS
+    )
     of_files = [b for step in islice(ClipLoader(dataset, batch_size=4).batches(), 6) for b in step]
 
-    of_shards, _ = clips(shards)
+    of_shards, _ = clips(shards, targets=LABELS)
 
     for one, other in zip(of_files, of_shards, strict=True):
         assert torch.equal(one.frames, other.frames)
-        assert torch.equal(one.labels, other.labels)
+        assert torch.equal(one.targets["label"], other.targets["label"])
 
 
 def test_a_resumed_run_sees_what_it_would_have_seen(shards):
@@ -277,6 +284,10 @@ def test_an_index_of_other_shards_is_refused(shards):
         read_shards(shards)
 
 
+def _with(line, **changes):
+    return json.dumps({**json.loads(line), **changes})
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -288,6 +299,19 @@ def test_an_index_of_other_shards_is_refused(shards):
         (lambda lines: ['{"a": 1}'], r"line 1: .*misses 'format'"),
         (lambda lines: ['{"format": "x"}'], r"line 1: .*format 'x', expected 'internvideo shards"),
         (lambda lines: [lines[0], '{"name": "a"}'], r"line 2: .*\(size: Field required\)"),
+        (lambda lines: [_with(lines[0], classes="ab"), *lines[1:]], r"line 1: .*valid list"),
+        (
+            lambda lines: [lines[0], _with(lines[1], name="../elsewhere.tar"), *lines[2:]],
+            r"line 2: .*'\.\./elsewhere\.tar' leads out of the folder",
+        ),
+        (
+            lambda lines: [lines[0], _with(lines[1], size=1000), *lines[2:]],
+            r"line 2: .*lies at bytes \d+ to \d+ of 1000",
+        ),
+        (
+            lambda lines: [_with(lines[0], classes=["only one"]), *lines[1:]],
+            r"label \d is outside 0 to 0, as the set has 1 classes",
+        ),
     ],
 )
 def test_a_damaged_index_names_its_line(shards, change, message):
@@ -362,6 +386,106 @@ def test_shards_of_other_tools_are_read(tmp_path):
     assert [record.captions for record in read.records] == [("ein Fuß",), ("🐕 läuft",)]
     assert [record.labels for record in read.records] == [(2,), (0,)]
     assert read.classes == ("0", "1", "2")
+
+
+def test_a_shard_rewritten_in_another_order_gives_no_video_its_neighbours_label(tmp_path):
+    members = []
+    for number in range(3):
+        members += [(f"{number}.png", picture((number, 2, 3))), (f"{number}.cls", b"%d" % number)]
+    assert len({len(data) for _, data in members[::2]}) == 1
+    write_tar(tmp_path / "a.tar", members)
+    index_shards(str(tmp_path))
+    write_tar(tmp_path / "a.tar", [members[place] for place in (2, 3, 0, 1, 4, 5)])
+
+    first, _, last = read_shards(tmp_path).records
+
+    with pytest.raises(DecodeError, match=r"0\.png: at bytes .* lies 1\.png; the shard was"):
+        open_video(first)
+    with open_video(last) as video:
+        assert video.frames([0]).frames[0, 0, 0].tolist() == [2, 2, 3]
+
+
+@pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+@pytest.mark.parametrize(
+    "name", ["./a", "ä/ö", "x" * 150, "f" * 90 + "/" + "g" * 80, "ü" * 80, "./" + "é" * 99]
+)
+def test_a_member_is_recognised_whatever_its_name(form, name, tmp_path):
+    info = tarfile.TarInfo(f"{name}.png")
+    info.size = len(picture())
+    with tarfile.open(tmp_path / "a.tar", "w", format=form) as tar:
+        try:
+            tar.addfile(info, io.BytesIO(picture()))
+        except ValueError as error:
+            pytest.skip(f"this format holds no such name: {error}")
+    (record,) = read_shards(tmp_path).records
+
+    with open_video(record) as video:
+        assert video.frames([0]).frames.shape[0] == 1
+
+
+def test_dotted_keys_and_any_text_are_read(tmp_path):
+    write_tar(
+        tmp_path / "a.tar",
+        [
+            *(("s0.input.png", picture()), ("s0.outputs.txt", b"a dog runs")),
+            *(("s1.png", picture()), ("s1.caption", b"a cat")),
+            *(("s2.png", picture()), ("s2.TEXT", b"a cow")),
+            *(("__MACOSX/._s2.png", b"x"), ("._s2.png", b"x")),
+        ],
+    )
+
+    read = read_shards(tmp_path)
+
+    assert [r.captions for r in read.records] == [("a dog runs",), ("a cat",), ("a cow",)]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("t-{000000..000001}.tar", [0, 1]),
+        ("t-{000001..000005}.tar", [1, 2]),
+        ("t-00000{0,2}.tar", [0, 2]),
+        ("*.tar", [0, 1, 2]),
+        ("t-00000[01].tar", [0, 1]),
+        ("t-000002.tar", [2]),
+    ],
+)
+@pytest.mark.parametrize("has_index", [False, True])
+def test_patterns_of_shards_are_sources(pattern, found, has_index, tmp_path):
+    for number in range(3):
+        write_tar(tmp_path / f"t-{number:06}.tar", [(f"{number}.png", picture())])
+    if has_index:
+        index_shards(str(tmp_path))
+
+    read = read_shards(tmp_path / pattern)
+
+    assert [int(record.video.stem) for record in read.records] == found
+
+
+def test_a_pattern_that_means_nothing_is_said_to(tmp_path):
+    write_tar(tmp_path / "a.tar", [("0.png", picture())])
+
+    with pytest.raises(AnnotationError, match=r"holds no b-0\.tar or b-1\.tar; expected shards"):
+        read_shards(tmp_path / "b-{0..1}.tar")
+    with pytest.raises(AnnotationError, match="names no or too many shards"):
+        read_shards(tmp_path / "b-{0..99999999999}.tar")
+
+
+def test_class_ids_of_absurd_size_build_nothing(tmp_path):
+    said = {"records": [{"labels": [0]}], "classes": {"20240101123456": "run"}}
+    write_tar(tmp_path / "a.tar", [("0.png", picture()), ("0.json", json.dumps(said).encode())])
+
+    with pytest.raises(AnnotationError, match="class '20240101123456' is 'run'; expected an id"):
+        read_shards(tmp_path)
+
+
+def test_members_whose_names_are_not_utf8_are_named_and_left_out(tmp_path, caplog):
+    write_tar(tmp_path / "a.tar", [("b\udce4d.png", picture()), ("good.png", picture())])
+
+    found = index_shards(str(tmp_path))
+
+    assert found.num_samples == 1
+    assert r"b\xe4d.png" in caplog.text
 
 
 def test_labels_of_other_tools_may_be_names(tmp_path):

@@ -29,7 +29,7 @@ def test_one_view_is_what_evaluation_sees_in_training(tiny_data, sampling, crop)
     got = views(data, ViewPlan())
     assert torch.equal(got.views, usual.views)
     assert torch.equal(got.seeds, usual.seeds)
-    assert got.label == usual.label
+    assert got.source == usual.source
 
 
 @pytest.mark.parametrize("sampling", ["dense", "segments"])

@@ -84,7 +84,9 @@ def test_the_scores_of_a_task_are_the_metrics_that_it_names(name, levels):
 
 @pytest.mark.parametrize("name", TASKS)
 def test_every_task_is_documented(name):
-    assert f"`{name}`" in (Path(__file__).parents[3] / "docs" / "tasks.md").read_text()
+    assert (
+        f"`{name}`" in (Path(__file__).parents[3] / "docs" / "reference" / "tasks.md").read_text()
+    )
 
 
 RESULT = Result(

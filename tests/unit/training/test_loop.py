@@ -15,8 +15,9 @@ import torch.multiprocessing as multiprocessing
 from safetensors.torch import load_file
 from torch import Tensor
 
-from internvideo.errors import ConfigError, TrainingError
-from internvideo.training import Outcome, TrainingConfig, joined, load, train
+from internvideo.errors import CheckpointError, ConfigError, NotFiniteError, TrainingError
+from internvideo.processes import sole_use
+from internvideo.training import Outcome, TrainingConfig, joined, last_checkpoint, load, train
 from internvideo.training.optim import OptimiserConfig
 from tests.unit.training.toy import ONE_PROCESS, Toy, toy_config
 
@@ -161,6 +162,118 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
 
     with pytest.raises(TrainingError, match="loss/square not finite by step 3"):
         fit(tmp_path, config, stage=stage)
+
+
+class Spoilt(Toy):
+    """Its weights become NaN in the update of one step, of which the loss knows nothing."""
+
+    spoilt_at = 0
+
+    def losses(self, batch, generator):
+        self.calls = getattr(self, "calls", 0) + 1
+        losses = super().losses(batch, generator)
+        if self.calls == self.spoilt_at:
+            # A gradient of NaN under a finite loss.
+            for parameter in self.model.parameters():
+                parameter.register_hook(lambda gradient: gradient * float("nan"))
+        return losses
+
+
+@pytest.mark.parametrize("spoilt_at", [6, 20])
+def test_weights_that_are_not_finite_are_never_saved(spoilt_at, tmp_path):
+    config = toy_config(log_every=1000, checkpoint_every=4, ema_decay=0.9)
+    stage = Spoilt(config)
+    stage.spoilt_at = spoilt_at
+
+    with pytest.raises(NotFiniteError, match=r"not finite (by|at) step (8|20)") as caught:
+        fit(tmp_path, config, stage=stage)
+
+    assert caught.value.exit_status == 1
+    kept = load(tmp_path / "checkpoints/last")
+    assert kept.documents["training"]["step"] == (4 if spoilt_at == 6 else 16)
+    for part in (kept.model, kept.optimiser, kept.ema):
+        assert all(bool(value.isfinite().all()) for value in part.values())
+
+
+def test_a_buffer_may_hold_infinities(tmp_path):
+    config = toy_config()
+    stage = Toy(config)
+    stage.model.register_buffer("mask", torch.full((2, 2), float("-inf")))
+
+    assert fit(tmp_path, config, stage=stage).step == 20
+
+
+def test_a_last_score_that_is_not_finite_ends_the_run_with_an_error(tmp_path):
+    config = toy_config()
+    stage = Toy(config)
+    stage.evaluate = lambda: {"error": float("nan")}
+
+    with pytest.raises(NotFiniteError, match="scores of the last step are not finite: error"):
+        fit(tmp_path, config, stage=stage)
+
+
+def _spoil_last(folder: Path, how: str) -> None:
+    last = folder / "last"
+    target = last.resolve()
+    if how == "cut":
+        path = target / "model.safetensors"
+        path.write_bytes(path.read_bytes()[:-5])
+        return
+    if how == "not json":
+        (target / "training.json").write_text("{")
+        return
+    last.unlink()
+    if how == "file":
+        last.write_text("step-20")
+    elif how == "dangling":
+        last.symlink_to("step-99")
+
+
+@pytest.mark.parametrize(
+    ("how", "step"), [("file", 20), ("dangling", 20), ("gone", 20), ("cut", 16), ("not json", 16)]
+)
+def test_a_spoilt_last_is_passed_over_for_the_newest_whole_step(how, step, tmp_path, caplog):
+    fit(tmp_path, toy_config())
+    _spoil_last(tmp_path / "checkpoints", how)
+
+    found = last_checkpoint(tmp_path / "checkpoints")
+
+    assert found == (tmp_path / f"checkpoints/step-{step}").resolve()
+    assert f"step-{step}, the newest that is whole" in caplog.text
+
+
+def test_a_run_without_a_whole_checkpoint_does_not_start_anew(tmp_path):
+    fit(tmp_path, toy_config())
+    for path in (tmp_path / "checkpoints").glob("step-*/model.safetensors"):
+        path.write_bytes(b"")
+
+    with pytest.raises(CheckpointError, match="no checkpoint there is whole"):
+        fit(tmp_path, toy_config(), resume=True)
+
+
+def test_resuming_with_other_settings_names_the_fields(tmp_path):
+    run = {"name": "toy", "training": {"lr": 0.1, "log_every": 3}, "data": {"source": "a"}}
+    fit(tmp_path, toy_config(), run=run)
+
+    free = {**run, "training": {"lr": 0.1, "log_every": 9}}
+    assert fit(tmp_path, toy_config(), run=free, resume=True).step == 20
+    other = {**run, "training": {"lr": 0.2, "log_every": 3}, "data": {"source": "b"}}
+    with pytest.raises(
+        TrainingError, match=r"other settings: training\.lr is 0\.2, was 0\.1; data\.source is 'b'"
+    ):
+        fit(tmp_path, toy_config(), run=other, resume=True)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_second_run_on_a_folder_is_refused_and_a_stale_lock_is_not(resume, tmp_path):
+    with (
+        sole_use(tmp_path),
+        pytest.raises(ConfigError, match=rf"works on it \(process {os.getpid()} on"),
+    ):
+        fit(tmp_path, toy_config(), resume=resume)
+
+    (tmp_path / ".lock").write_text('{"pid": 1}')
+    assert fit(tmp_path, toy_config(), resume=resume).step == 20
 
 
 def test_a_loss_at_the_mean_baseline_is_said_in_the_log(tmp_path):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -11,6 +14,7 @@ import torch
 
 from internvideo.errors import ConfigError, TrainingError
 from internvideo.training import joined, sharing, sum_over_ranks
+from tests.unit.training.failing import CAUSES
 
 
 def _add(folder: Path) -> None:
@@ -58,3 +62,41 @@ def test_the_failure_of_another_rank_is_told():
         _fail()
 
     assert "WORLD_SIZE" not in os.environ
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    # One that nobody has waited for yet has ended as well.
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+_SAID = {
+    "disk": "No space left on device",
+    "exception": "this rank fails",
+    "kill": "killed by SIGKILL",
+    "worker": "DataLoader worker",
+}
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize(
+    "cause", [c if c == "kill" else pytest.param(c, marks=pytest.mark.slow) for c in CAUSES]
+)
+def test_whichever_rank_fails_all_end_within_half_a_minute(cause, rank, tmp_path):
+    command = [sys.executable, "-m", "tests.unit.training.failing", cause, str(rank), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    pids = [int((tmp_path / f"pid-{one}").read_text()) for one in (0, 1)]
+    failed_at = float((tmp_path / "failed").read_text())
+    while any(map(_is_alive, pids)) and time.time() < failed_at + 30:
+        time.sleep(0.1)
+
+    assert not any(map(_is_alive, pids))
+    assert time.time() < failed_at + 30
+    if (cause, rank) == ("kill", 0):
+        assert done.returncode == -signal.SIGKILL
+    else:
+        assert done.returncode > 0
+        assert _SAID[cause] in done.stderr

@@ -44,7 +44,7 @@ def test_a_missing_picture_is_named(folder):
     (folder / "img_00003.png").unlink()
     reader = FrameFolder(folder, template="img_{:05}.png", num_frames=5)
 
-    with pytest.raises(DecodeError, match=r"img_00003\.png: cannot be read"):
+    with pytest.raises(DecodeError, match=r"img_00003\.png: no such file"):
         reader.frames([0, 2])
 
 

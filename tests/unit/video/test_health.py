@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from internvideo.errors import DecodeError
-from internvideo.video import scan, write_clean_manifest, write_health_report
-from internvideo.video.health import examine, find_videos
+from internvideo.video import find_videos, scan, write_clean_manifest, write_health_report
+from internvideo.video.health import examine
 from internvideo.video.workers import map_in_processes
 from tests.unit.video.conftest import dot_frames, encode, write_sound
 

@@ -128,7 +128,7 @@ def test_what_is_no_image_is_named(tmp_path, content):
 
 
 def test_a_missing_image_is_named(tmp_path):
-    with pytest.raises(DecodeError, match=r"a\.png: cannot be read .*No such file"):
+    with pytest.raises(DecodeError, match=r"a\.png: no such file"):
         read(tmp_path / "a.png")
 
 
