@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float64, Int64
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from internvideo.errors import ConfigError
 
@@ -43,11 +43,11 @@ class SegmentTable:
     @classmethod
     def of(
         cls,
-        video: Sequence[int],
-        start_s: Sequence[float],
-        end_s: Sequence[float],
-        label: Sequence[int],
-        score: Sequence[float] | None = None,
+        video: ArrayLike,
+        start_s: ArrayLike,
+        end_s: ArrayLike,
+        label: ArrayLike,
+        score: ArrayLike | None = None,
     ) -> SegmentTable:
         """Make a table of columns of any kind.
 
