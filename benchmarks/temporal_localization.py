@@ -98,6 +98,7 @@ def main() -> None:
     parser.add_argument("--videos", type=int, default=5000)
     parser.add_argument("--loop-videos", type=int, default=100)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--models", nargs="+", default=["anet"], help="anet, thumos")
     options = parser.parse_args()
     torch.set_num_threads(1)
     print(f"numpy {np.__version__}, torch {torch.__version__}, 1 thread, processor seconds")
@@ -118,7 +119,9 @@ def main() -> None:
     )
     print(f"recall at 1x and 5x of them: {np.median(recall):.2f} s")
 
-    for name, step_s in (("anet", 16 / 15), ("thumos", 4 / 30)):
+    steps_s = {"anet": 16 / 15, "thumos": 4 / 30}
+    for name in options.models:
+        step_s = steps_s[name]
         config = replace(ACTIONFORMERS[name], num_classes=20)
         torch.manual_seed(0)
         model = ActionFormer(config).eval()
