@@ -60,6 +60,10 @@ def read_feature_array(path: str | Path, *, key: str | None = None) -> Float32[n
         found = _READERS[path.suffix](path)
     except FileNotFoundError:
         raise DecodeError(f"{path}: there is no such feature file") from None
+    except _UnsafeError as error:
+        raise DecodeError(
+            f"{path}: {error}; only pickles of plain numpy arrays are read, save it as npy"
+        ) from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
         if isinstance(error, DecodeError):
             raise
@@ -88,6 +92,10 @@ def check_finite(path: Path, rows: NDArray[np.float32]) -> NDArray[np.float32]:
     return rows
 
 
+class _UnsafeError(pickle.UnpicklingError):
+    """A pickle names something that is not part of an array."""
+
+
 class _ArrayUnpickler(pickle.Unpickler):
     """Puts numpy arrays and plain containers together, and refuses every other name."""
 
@@ -95,7 +103,7 @@ class _ArrayUnpickler(pickle.Unpickler):
         if (module, name) == ("_codecs", "encode"):
             return _latin1_bytes
         if (module, name) not in _ALLOWED:
-            raise pickle.UnpicklingError(f"it names {module}.{name}, which is no numpy array")
+            raise _UnsafeError(f"names {module}.{name}, which is no numpy array")
         return super().find_class(module, name)
 
 
@@ -115,7 +123,7 @@ def _read_pickle(path: Path) -> Any:
 
 
 def _read_npz(path: Path) -> dict[str, Any]:
-    with np.load(path, allow_pickle=False) as archive:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         return {name: archive[name] for name in archive.files}
 
 

@@ -33,7 +33,9 @@ class FeatureGrid:
     offset_s: float
 
     @classmethod
-    def of_frames(cls, *, stride_frames: float, num_frames: float, rate_fps: float) -> FeatureGrid:
+    def of_frames(
+        cls, *, stride_frames: float | int, num_frames: float | int, rate_fps: float | int
+    ) -> FeatureGrid:
         """Grid of features of `num_frames` each, at the middle of which a step stands."""
         if min(stride_frames, rate_fps) <= 0:
             raise ConfigError(
@@ -119,9 +121,9 @@ class ReleasedFeatures:
     """
 
     folder: Path
-    stride_frames: float
-    num_frames: float
-    rate_fps: float | None = None
+    stride_frames: float | int
+    num_frames: float | int
+    rate_fps: float | int | None = None
     prefix: str = ""
     suffix: str = ".npy"
     key: str | None = None
@@ -340,8 +342,8 @@ def _grid_of(path: Path, document: Mapping[str, Any], source: FeatureSource) -> 
 
 
 def _joined(
-    places: Sequence[str], read: Sequence[tuple[Float[Tensor, "f d"], FeatureGrid]]
-) -> tuple[Float[Tensor, "f d"], FeatureGrid]:
+    places: Sequence[str], read: Sequence[tuple[Float[Tensor, "_ _"], FeatureGrid]]
+) -> tuple[Float[Tensor, "f d_joined"], FeatureGrid]:
     """Put feature sets side by side whose steps stand for the same times."""
     (first, grid), *others = read
     for place, (rows, other) in zip(places[1:], others, strict=True):

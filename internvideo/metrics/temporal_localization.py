@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float64, Int64
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from internvideo.errors import ConfigError
 
@@ -43,11 +43,11 @@ class SegmentTable:
     @classmethod
     def of(
         cls,
-        video: Sequence[int],
-        start_s: Sequence[float],
-        end_s: Sequence[float],
-        label: Sequence[int],
-        score: Sequence[float] | None = None,
+        video: ArrayLike,
+        start_s: ArrayLike,
+        end_s: ArrayLike,
+        label: ArrayLike,
+        score: ArrayLike | None = None,
     ) -> SegmentTable:
         """Make a table of columns of any kind.
 
@@ -164,16 +164,18 @@ def recall_at(
     predicted_class = np.searchsorted(classes, predictions.label)
     order = _by_class_and_score(predicted_class, predictions.score)
     predictions, predicted_class = predictions.take(order), predicted_class[order]
-    truth, predicted, iou = _pairs(ground_truth, truth_class, predictions, predicted_class, 0.0)
-    group, place = _groups(ground_truth.video, truth_class, predictions.video, predicted_class)
-    num_truths = np.bincount(group[: len(ground_truth)], minlength=group.max(initial=-1) + 1)
     recall = np.zeros((len(thresholds), len(top), len(classes)))
+    if not len(predictions):
+        return recall.mean(axis=2)
+    found = _pairs(ground_truth, truth_class, predictions, predicted_class, min(thresholds))
+    num_truths = np.bincount(found.group_of_truth)[found.group[found.predicted]]
+    place = _places(found.group)[found.predicted]
     per_class = np.bincount(truth_class, minlength=len(classes))
     for column, k in enumerate(top):
-        counts = place[predicted] < k * num_truths[group[truth]]
+        counts = place < k * num_truths
         for row, threshold in enumerate(thresholds):
-            found = np.unique(truth[counts & (iou >= threshold)])
-            recall[row, column] = np.bincount(truth_class[found], minlength=len(classes))
+            overlapped = np.unique(found.truth[counts & (found.iou >= threshold)])
+            recall[row, column] = np.bincount(truth_class[overlapped], minlength=len(classes))
     return (recall / per_class).mean(axis=2)
 
 
@@ -220,27 +222,30 @@ def as_released_labels(
 
 def _by_class_and_score(label: NDArray[np.int64], score: NDArray[np.float64]) -> NDArray[np.intp]:
     """Order by class, then falling score; equal scores in reverse order."""
-    rows = np.arange(len(score))
-    return np.lexsort((-rows, -score, label))
+    order = score.argsort(kind="stable")[::-1]
+    return order[_narrow(label[order]).argsort(kind="stable")]
 
 
-def _groups(
-    truth_video: NDArray[np.int64],
-    truth_class: NDArray[np.int64],
-    predicted_video: NDArray[np.int64],
-    predicted_class: NDArray[np.int64],
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Number each (video, class) in both tables; and the place of each prediction in its own."""
-    video = np.unique(np.concatenate([truth_video, predicted_video]), return_inverse=True)[1]
-    label = np.concatenate([truth_class, predicted_class])
-    group = np.unique(video * (label.max(initial=0) + 1) + label, return_inverse=True)[1]
-    of_predictions = group[len(truth_video) :]
-    order = np.argsort(of_predictions, kind="stable")
-    ordered = of_predictions[order]
-    first = np.searchsorted(ordered, ordered)
-    place = np.empty(len(order), dtype=np.int64)
-    place[order] = np.arange(len(order)) - first
-    return group, place
+def _narrow(numbers: NDArray[np.int64]) -> NDArray[np.integer]:
+    """Numbers from 0 in 16 bits where they fit: NumPy then sorts them without comparing."""
+    fits = numbers.max(initial=0) < 2**16
+    return numbers.astype(np.uint16) if fits else numbers
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Pairs:
+    """Segments and predictions of the same video and class, each such pair of which is a group.
+
+    `truth` and `predicted` are rows of the two tables, in order of prediction; `iou` is that of the
+    two. `group_of_truth` has the group of every segment, `group` that of every prediction, -1 where
+    its video has no segment of its class.
+    """
+
+    truth: NDArray[np.int64]
+    predicted: NDArray[np.int64]
+    iou: NDArray[np.float64]
+    group_of_truth: NDArray[np.int64]
+    group: NDArray[np.int64]
 
 
 def _pairs(
@@ -249,16 +254,23 @@ def _pairs(
     predictions: SegmentTable,
     predicted_class: NDArray[np.int64],
     least: float,
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Rows of both tables that share video and class, and their IoU, which is at least `least`."""
-    group, _ = _groups(ground_truth.video, truth_class, predictions.video, predicted_class)
-    of_truth, of_prediction = group[: len(ground_truth)], group[len(ground_truth) :]
-    order = np.argsort(of_truth, kind="stable")
-    first = np.searchsorted(of_truth[order], of_prediction, side="left")
-    count = np.searchsorted(of_truth[order], of_prediction, side="right") - first
-    predicted = np.repeat(np.arange(len(predictions)), count)
+) -> _Pairs:
+    """Find all pairs with an IoU of at least `least`."""
+    num_classes = truth_class.max() + 1
+    keys, of_truth, counts = np.unique(
+        ground_truth.video * num_classes + truth_class, return_inverse=True, return_counts=True
+    )
+    wanted = predictions.video * num_classes + predicted_class
+    group = np.searchsorted(keys, wanted).clip(max=len(keys) - 1)
+    group[keys[group] != wanted] = -1
+
+    rows = np.flatnonzero(group >= 0)
+    count = counts[group[rows]]
+    predicted = np.repeat(rows, count)
     within = np.arange(len(predicted)) - np.repeat(np.cumsum(count) - count, count)
-    truth = order[np.repeat(first, count) + within]
+    order = np.argsort(of_truth, kind="stable")
+    truth = order[np.repeat((np.cumsum(counts) - counts)[group[rows]], count) + within]
+
     start, end = predictions.start_s[predicted], predictions.end_s[predicted]
     other_start, other_end = ground_truth.start_s[truth], ground_truth.end_s[truth]
     intersection = np.minimum(end, other_end) - np.maximum(start, other_start)
@@ -266,7 +278,18 @@ def _pairs(
     union = (other_end - other_start) + (end - start) - intersection
     iou = np.divide(intersection, union, out=np.zeros_like(union), where=union != 0)
     close = iou >= least
-    return truth[close], predicted[close], iou[close]
+    return _Pairs(truth[close], predicted[close], iou[close], of_truth, group)
+
+
+def _places(group: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Number the predictions of each group in their order."""
+    order = _narrow(group + 1).argsort(kind="stable")
+    ordered = group[order]
+    starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1]))
+    place = np.empty(len(group), dtype=np.int64)
+    lengths = np.diff(np.append(starts, len(group)))
+    place[order] = np.arange(len(group)) - np.repeat(starts, lengths)
+    return place
 
 
 def _matched(
@@ -277,12 +300,13 @@ def _matched(
     thresholds: Sequence[float],
 ) -> NDArray[np.bool_]:
     """Which predictions are true positives at each threshold; rows in order of class and score."""
-    truth, predicted, iou = _pairs(
-        ground_truth, truth_class, predictions, predicted_class, min(thresholds)
-    )
-    # Of equal overlaps the later segment is taken first.
-    order = np.lexsort((-truth, -iou, predicted))
-    truth, predicted, iou = truth[order], predicted[order], iou[order]
+    found = _pairs(ground_truth, truth_class, predictions, predicted_class, min(thresholds))
+    truth, predicted, iou = found.truth, found.predicted, found.iou
+    # Who overlaps several prefers the largest overlap, of equal ones the later segment.
+    repeats = predicted[1:] == predicted[:-1]
+    several = np.flatnonzero(np.append(repeats, False) | np.append(False, repeats))
+    order = several[np.lexsort((-truth[several], -iou[several], predicted[several]))]
+    truth[several], iou[several] = truth[order], iou[order]
     hits = np.zeros((len(thresholds), len(predictions)), dtype=bool)
     for row, threshold in enumerate(thresholds):
         close = iou >= threshold

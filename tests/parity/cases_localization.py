@@ -59,13 +59,16 @@ class _Options(dict[str, Any]):
 def _model_config(options: _Options) -> ActionFormerConfig:
     train = options["train_cfg"]
     embedding, stem, branch = options.pop("backbone_arch")
+    backbone = _BACKBONES[options.pop("backbone_type")]
+    positions = {n: options.pop(n) for n in ("use_abs_pe", "use_rel_pe")}
+    has_positions = backbone == "transformer"  # the other one ignores both
     windows = options.pop("n_mha_win_size")
     has_scale = train["droppath"] > 0  # the released factor exists only beside drop path
     return ActionFormerConfig(
         input_width=options.pop("input_dim"),
         num_classes=options.pop("num_classes"),
         max_length=options.pop("max_seq_len"),
-        backbone=_BACKBONES[options.pop("backbone_type")],
+        backbone=backbone,
         width=options.pop("embd_dim"),
         num_heads=options.pop("n_head"),
         num_embedding_layers=embedding,
@@ -75,8 +78,8 @@ def _model_config(options: _Options) -> ActionFormerConfig:
         windows=(windows,) * (branch + 1) if isinstance(windows, int) else tuple(windows),
         embedding_kernel=options.pop("embd_kernel_size"),
         embedding_norm=options.pop("embd_with_ln"),
-        position_table=options.pop("use_abs_pe"),
-        relative_positions=options.pop("use_rel_pe"),
+        position_table=has_positions and positions["use_abs_pe"],
+        relative_positions=has_positions and positions["use_rel_pe"],
         pyramid=_PYRAMIDS[options.pop("fpn_type")],
         pyramid_width=options.pop("fpn_dim"),
         pyramid_norm=options.pop("fpn_with_ln"),

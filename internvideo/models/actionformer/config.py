@@ -76,6 +76,8 @@ class ActionFormerConfig:
                     f"{name} has {len(getattr(self, name))} entries, the pyramid has "
                     f"{self.num_levels} levels; give one entry a level"
                 )
+        if self.backbone == "convolution" and (self.position_table or self.relative_positions):
+            raise ConfigError("a backbone of convolutions has no positions; turn them off")
         if self.relative_positions and any(w > 1 and w % 2 == 0 for w in self.windows):
             raise ConfigError(f"relative positions need odd windows, found {self.windows}")
         if self.pyramid == "identity" and self.pyramid_width != self.width:

@@ -175,6 +175,7 @@ def test_what_lies_in_the_padding_changes_nothing():
         ({"head_kernel": 2}, "head_kernel is 2, expected an odd number"),
         ({"empty_classes": (3,)}, r"empty_classes \[3\] are not among 3 classes"),
         ({"relative_positions": True, "windows": (4, 4, 4)}, "relative positions need odd windows"),
+        ({"backbone": "convolution", "position_table": True}, "convolutions has no positions"),
         ({"input_width": 0}, "input_width is 0, expected 1 or more"),
     ],
 )
