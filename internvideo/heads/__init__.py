@@ -1,5 +1,10 @@
 """Heads: a representation becomes an answer."""
 
+from internvideo.heads.action_detector import (
+    ActionDetector,
+    ActionDetectorConfig,
+    detection_loss,
+)
 from internvideo.heads.actor_context import ActorContextHead
 from internvideo.heads.classify import (
     AttentivePooling,
@@ -22,6 +27,9 @@ from internvideo.heads.retrieval import (
 )
 
 __all__ = [
+    "ActionDetector",
+    "ActionDetectorConfig",
+    "detection_loss",
     "ActorContextHead",
     "AttentivePooling",
     "CoordinatedClassifier",

@@ -188,12 +188,18 @@ class MaskedEncoder(nn.Module):
         self,
         patches: Shaped[Tensor, "b k pixels"],
         index: Int64[Tensor, "b k"] | None = None,
+        *,
+        positions: Float[Tensor, "k d"] | None = None,
     ) -> Float[Tensor, "b k d"]:
         """Encode tubelets (bytes, or floats of `select_tubelets`) that lie at `index` of the grid.
 
-        Without `index` they are all tubelets of the grid, in order.
+        Without `index` they are all tubelets of the grid, in order, or of another grid whose
+        table of `positions` is given.
         """
-        tokens = self.embed_patches(patches, index)
+        if positions is None:
+            tokens = self.embed_patches(patches, index)
+        else:
+            tokens = self.patch_embed(patches) + positions
         for block in self.blocks:
             tokens = run_block(block, tokens, recompute=self.config.recompute_activations)
         return self.norm(tokens)

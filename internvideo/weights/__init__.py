@@ -1,5 +1,6 @@
 """Weights: the names that others give them, strict loading, and merging."""
 
+from internvideo.weights.action_detector import read_official_detector, write_official_detector
 from internvideo.weights.actionformer import (
     actionformer_config_of,
     from_official_actionformer,
@@ -72,6 +73,8 @@ from internvideo.weights.videomae import (
 )
 
 __all__ = [
+    "read_official_detector",
+    "write_official_detector",
     "FAMILIES",
     "Family",
     "INTERNVIDEO_MM",

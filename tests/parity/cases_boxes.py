@@ -6,13 +6,18 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 
+from internvideo.heads import ActionDetector, ActionDetectorConfig, detection_loss
 from internvideo.metrics import (
     BoxRows,
     best_rows_of_frames,
     frame_average_precision,
     mean_over_classes,
 )
+from internvideo.models import MaskedEncoderConfig, enlarge_boxes
+from internvideo.values import Tubelet
+from internvideo.weights import load_weights, read_official_detector
 from tests.parity.case import Case
 
 
@@ -68,4 +73,52 @@ def check_ava_frame_map(case: Case) -> None:
         case.equal(name, got, expected[name])
 
 
-CHECKS: dict[str, Callable[[Case], None]] = {"ava_frame_map": check_ava_frame_map}
+@torch.no_grad()
+def check_action_detector(case: Case) -> None:
+    config, video = case.config, case.tensor("inputs/video")
+    width, height = config["frame_wh"]
+    case.equal(
+        "frames", list(video.shape[1:]), [config["in_chans"], config["all_frames"], height, width]
+    )
+    config.without_effect("init_scale")  # of a start
+    patch = config["patch_size"]
+    encoder = MaskedEncoderConfig(
+        num_frames=config["all_frames"],
+        side_px=config["img_size"],
+        tubelet=Tubelet(time=config["tubelet_size"], height=patch, width=patch),
+        width=config["embed_dim"],
+        depth=config["depth"],
+        num_heads=config["num_heads"],
+        mlp_ratio=config["mlp_ratio"],
+        qkv_bias=config["qkv_bias"],
+        layer_scale_init=config["init_values"],
+    )
+    model = ActionDetector(
+        ActionDetectorConfig(
+            encoder=encoder,
+            num_classes=config["num_classes"],
+            head=config.get("head_type", "linear"),
+        )
+    )
+    load_weights(model, read_official_detector(case.group("weights")))
+    model.eval()
+    boxes = []
+    for clip in range(len(video)):
+        boxes.append(enlarge_boxes(case.tensor(f"inputs/boxes{clip}"), (height, width)))
+        case.close(f"extended_boxes{clip}", boxes[-1])
+    clip_of_box = torch.repeat_interleave(
+        torch.arange(len(boxes)), torch.tensor([len(of_clip) for of_clip in boxes])
+    )
+    maps = model.feature_map(video)
+    case.close("feature_map", maps)
+    case.close("roi_features", model.actor_features(maps, torch.cat(boxes), clip_of_box))
+    logits = model(video, torch.cat(boxes), clip_of_box)
+    case.close("logits", logits)
+    loss = detection_loss(logits, case.tensor("inputs/labels").float(), num_clips=len(video))
+    case.close("loss", loss[None])
+
+
+CHECKS: dict[str, Callable[[Case], None]] = {
+    "ava_frame_map": check_ava_frame_map,
+    "stal_roi": check_action_detector,
+}
