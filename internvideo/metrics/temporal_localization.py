@@ -14,10 +14,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float64, Int64
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from internvideo.errors import ConfigError
 
@@ -25,6 +26,8 @@ from internvideo.errors import ConfigError
 THUMOS_THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7)
 ACTIVITYNET_THRESHOLDS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 EGO4D_THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5)
+
+Column = Sequence[Any] | NDArray[Any]  # of a table
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -43,11 +46,11 @@ class SegmentTable:
     @classmethod
     def of(
         cls,
-        video: ArrayLike,
-        start_s: ArrayLike,
-        end_s: ArrayLike,
-        label: ArrayLike,
-        score: ArrayLike | None = None,
+        video: Column,
+        start_s: Column,
+        end_s: Column,
+        label: Column,
+        score: Column | None = None,
     ) -> SegmentTable:
         """Make a table of columns of any kind.
 

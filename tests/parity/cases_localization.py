@@ -87,7 +87,9 @@ def _model_config(options: _Options) -> ActionFormerConfig:
         num_head_layers=options.pop("head_num_layers"),
         head_kernel=options.pop("head_kernel_size"),
         head_norm=options.pop("head_with_ln"),
-        regression_ranges=tuple((low, high) for low, high in options.pop("regression_range")),
+        regression_ranges=tuple(
+            (float(low), float(high)) for low, high in options.pop("regression_range")
+        ),
         class_prior=train.pop("cls_prior_prob"),
         empty_classes=tuple(train.pop("head_empty_cls")),
         dropout=train.pop("dropout"),

@@ -97,9 +97,9 @@ def test_salient_tubelets_lie_at_their_positions():
 
 def test_slots_need_equally_many_tokens_of_each():
     few = replace(CONFIG.masked, front_end=MaskedFrontEndConfig(num_salient_tubelets=5))
-    slots = replace(CONFIG.coordination, reads="slot")
+    slots = replace(CONFIG.coordination, scope="slot")
 
-    with pytest.raises(ConfigError, match=r"reads only the 5 tubelets .*; take reads='clip'"):
+    with pytest.raises(ConfigError, match=r"reads only the 5 tubelets .*; take scope='clip'"):
         replace(CONFIG, masked=few, coordination=slots)
 
 

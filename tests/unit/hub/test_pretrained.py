@@ -35,6 +35,12 @@ from internvideo.models import (
     ViclipConfig,
 )
 from internvideo.text import load_clip_tokenizer
+from internvideo.tiny import (
+    MaskedFrontEndConfig,
+    TinyAutoencoderConfig,
+    TinyMultimodalConfig,
+    UniFormerFrontEndConfig,
+)
 from internvideo.values import Tubelet
 
 A = MaskedEncoderConfig(
@@ -71,6 +77,15 @@ CONFIGS = {
             ),
         ),
         num_answers=3,
+    ),
+    "tiny-masked-autoencoder": TinyAutoencoderConfig(
+        encoder=A,
+        front_end=MaskedFrontEndConfig(),
+        decoder=DecoderConfig(width=8, depth=1, num_heads=2),
+    ),
+    "tiny-multimodal-encoder": TinyMultimodalConfig(
+        encoder=MultimodalEncoderConfig(video=B, text=TEXT, embed_dim=8),
+        front_end=UniFormerFrontEndConfig(stem_width=4, num_salient_patches=2),
     ),
     "uniformer": B,
     "multimodal-encoder": MultimodalEncoderConfig(video=B, text=TEXT, embed_dim=8),

@@ -15,7 +15,6 @@ from internvideo.models import (
     MaskedEncoderConfig,
     UniFormerConfig,
     gather_tokens,
-    initialise_classifier,
     patchify_frames,
 )
 from internvideo.stages import MaskedPretraining
@@ -31,6 +30,7 @@ from internvideo.tiny.masked_front_end import (
     salient_tubelets,
 )
 from internvideo.values import TokenGrid, Tubelet
+from internvideo.weights import initialise_classifier
 
 TUBELET = Tubelet(time=2, height=8, width=8)
 ENCODER = MaskedEncoderConfig(
@@ -247,7 +247,7 @@ def test_every_parameter_learns():
         ),
         (
             lambda: replace(CLASSIFIER, encoder=UniFormerConfig()),
-            "'masked-front-end' is for encoder A and the encoder is a UniFormerConfig",
+            "'masked-front-end' is for the other encoder, and this one is a UniFormerConfig",
         ),
         (
             lambda: MaskedPretraining(encoder=ENCODER, front_end=SALIENT, decoder=DECODER),
