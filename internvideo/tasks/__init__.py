@@ -39,6 +39,15 @@ from internvideo.tasks.shared import (
     embed_videos,
     predict_clips,
 )
+from internvideo.tasks.temporal_localization import (
+    LocalizationData,
+    LocalizationRequest,
+    LocalizationVideos,
+    TemporalDetector,
+    TemporalDetectorConfig,
+    TemporalLocalization,
+    TemporalLocalizationResult,
+)
 from internvideo.tasks.zero_shot_recognition import RecognitionResult, ZeroShotRecognition
 
 TASKS: dict[str, type[Task]] = {
@@ -48,6 +57,7 @@ TASKS: dict[str, type[Task]] = {
     "retrieval": Retrieval,
     "multiple-choice": MultipleChoice,
     "captioning": Captioning,
+    "temporal-localization": TemporalLocalization,
 }
 
 __all__ = [
@@ -70,6 +80,9 @@ __all__ = [
     "FeatureEncoder",
     "FeatureExtraction",
     "Inference",
+    "LocalizationData",
+    "LocalizationRequest",
+    "LocalizationVideos",
     "MultipleChoice",
     "MultipleChoiceResult",
     "OpenSetRecognition",
@@ -83,6 +96,10 @@ __all__ = [
     "RetrievalRequest",
     "RetrievalResult",
     "Task",
+    "TemporalDetector",
+    "TemporalDetectorConfig",
+    "TemporalLocalization",
+    "TemporalLocalizationResult",
     "TextRequest",
     "VideoFeatures",
     "VideoRequest",
