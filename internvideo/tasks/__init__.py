@@ -47,6 +47,7 @@ from internvideo.tasks.temporal_localization import (
     TemporalDetectorConfig,
     TemporalLocalization,
     TemporalLocalizationResult,
+    TemporalLocalizationTraining,
 )
 from internvideo.tasks.zero_shot_recognition import RecognitionResult, ZeroShotRecognition
 
@@ -100,6 +101,7 @@ __all__ = [
     "TemporalDetectorConfig",
     "TemporalLocalization",
     "TemporalLocalizationResult",
+    "TemporalLocalizationTraining",
     "TextRequest",
     "VideoFeatures",
     "VideoRequest",

@@ -16,6 +16,7 @@ from internvideo.tasks.temporal_localization.task import (
     LocalizationVideos,
     TemporalLocalization,
 )
+from internvideo.tasks.temporal_localization.training import TemporalLocalizationTraining
 
 __all__ = [
     "FeatureReader",
@@ -29,4 +30,5 @@ __all__ = [
     "TemporalDetectorConfig",
     "TemporalLocalization",
     "TemporalLocalizationResult",
+    "TemporalLocalizationTraining",
 ]

@@ -33,6 +33,7 @@ from internvideo.tasks.temporal_localization.result import (
     named_scores,
     named_segments,
 )
+from internvideo.tasks.temporal_localization.training import TemporalLocalizationTraining
 from internvideo.values import Annotations
 
 _KEPT_SEGMENTS = 200  # of each video, for the page
@@ -112,6 +113,7 @@ class TemporalLocalization(Task):
     formats = ("localization", "ego4d-moments", "segment-csv")
     data_type: ClassVar[type[EvaluationData]] = LocalizationData
     request_type = LocalizationRequest
+    training = TemporalLocalizationTraining
 
     def evaluate(
         self, model: TemporalDetector, data: LocalizationVideos, *, progress: Progress | None = None
