@@ -28,9 +28,9 @@ def timeline_chart(
     *,
     duration_s: float,
     title: str,
-    width: int = 760,
+    width: int = 480,
 ) -> Svg:
-    """Draw what was found, and below it in each row what was annotated."""
+    """Draw what was found in blue, the darker the surer, and below it in green the annotations."""
     labels = sorted({span.label for span in (*found, *truth)})
     left = min(0.3 * width, 16 + _LETTER_PX * max(map(len, labels), default=0))
     axis = Axis(low=0, high=max(duration_s, 1e-6), start_px=left, end_px=width - 22)
@@ -54,9 +54,7 @@ def timeline_chart(
         for span in (s for s in truth if s.label == label):
             tip = f"{label}, {span.start_s:.1f} to {span.end_s:.1f} s, annotated"
             body.append(_bar(axis, span, top + 3 + _BAR_PX, COLOURS[2], 0.9, tip))
-    legend = "blue: found, the darker the surer; green: annotated" if truth else "the darker, surer"
-    body.append(labelled_text(width - 22, 18, legend, anchor="end"))
-    return svg(body, title=shortened(title, 44), width=width, height=round(bottom + 26))
+    return svg(body, title=shortened(title, 60), width=width, height=round(bottom + 26))
 
 
 def _bar(axis: Axis, span: Span, y: Number, colour: str, opacity: Number, tip: str) -> str:

@@ -153,6 +153,7 @@ class TemporalLocalizationResult(Result):
             ],
         )
         page.section("Timelines")
+        page.text("Blue: what was found, the darker the surer. Green: what was annotated.")
         failed = {one.path for one in self.failed}
         shown = [
             (record, found)

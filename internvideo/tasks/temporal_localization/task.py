@@ -240,8 +240,8 @@ def _write_page(answer: FoundSegments, request: LocalizationRequest) -> None:
         Span(start_s=one.start_s, end_s=one.end_s, label=one.label, score=one.score)
         for one in answer.segments
     ]
-    title = "when what happens"
-    page.chart(timeline_chart(spans, (), duration_s=answer.duration_s, title=title))
+    chart = timeline_chart(spans, (), duration_s=answer.duration_s, title=request.video.name)
+    page.chart(chart, caption="The darker a segment, the surer.")
     page.table(
         ["start (s)", "end (s)", "score", "class"],
         [
