@@ -255,3 +255,23 @@ class Playground:
             )
         print(summary)
         return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlantedFeatures:
+    """Write features of imaginary videos with planted segments, to try temporal localization.
+
+    Example: internvideo data planted-features --out data/planted
+    """
+
+    out: Path
+    """New folder for features/ and segments.csv."""
+    seed: int = 0
+    """Same seed, same features; the classes are the same for all."""
+
+    def run(self) -> int:
+        from internvideo.playground import plant_features
+
+        count = plant_features(self.out, seed=self.seed)
+        print(f"{self.out}: features of {count} videos in features/, segments in segments.csv")
+        return 0

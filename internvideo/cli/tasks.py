@@ -17,7 +17,7 @@ from internvideo.cli.options import as_options
 from internvideo.cli.terminal import print_json, progress
 from internvideo.errors import ConfigError, unknown_name
 from internvideo.report import Page
-from internvideo.tasks import TASKS, EvaluationData, Task, VideoRequest
+from internvideo.tasks import TASKS, EvaluationData, Task, TemporalDetector, VideoRequest
 
 TaskT = TypeVar("TaskT", bound=Task)
 DataT = TypeVar("DataT", bound=EvaluationData)
@@ -136,10 +136,14 @@ def task_first(arguments: list[str]) -> list[str]:
 
 def _model(task: Task, checkpoint: Path, *, device: str, ema: bool) -> Any:
     """Open a model in the form in which a task asks it, on a device."""
+    from internvideo.api import load
     from internvideo.hub import load_pretrained
     from internvideo.training import joined
 
     pretrained = load_pretrained(checkpoint, averaged=ema)
     with joined(device) as process:
         pretrained.model.to(process.device)
-    return task.model_type.from_pretrained(pretrained, source=str(checkpoint))
+    model = task.model_type.from_pretrained(pretrained, source=str(checkpoint))
+    if isinstance(model, TemporalDetector):
+        model.open_encoder = lambda name: load(name, device=device).feature_encoder
+    return model

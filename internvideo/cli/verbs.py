@@ -13,7 +13,7 @@ from typing import Annotated, Any, get_args
 
 from tyro.conf import subcommand
 
-from internvideo.cli.data import Init, Kinetics710, Playground, Scan, Shards
+from internvideo.cli.data import Init, Kinetics710, PlantedFeatures, Playground, Scan, Shards
 from internvideo.cli.demo import Demo
 from internvideo.cli.doctor import Doctor
 from internvideo.cli.export import Export, Push
@@ -28,7 +28,8 @@ Data = Annotated[
     | Annotated[Init, subcommand("init")]
     | Annotated[Shards, subcommand("shards")]
     | Annotated[Kinetics710, subcommand("kinetics710")]
-    | Annotated[Playground, subcommand("playground")],
+    | Annotated[Playground, subcommand("playground")]
+    | Annotated[PlantedFeatures, subcommand("planted-features")],
     subcommand("data", description="Check, list, merge, pack or generate videos."),
 ]
 

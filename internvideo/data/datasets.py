@@ -149,18 +149,21 @@ class VideoData:
         inside = Path(self.root or "") / source
         return inside if inside.exists() else Path(source)
 
-    def read(self) -> Annotations:
-        """Read all records, of all splits; says so when none of their videos seems to exist."""
+    def read(self, *, with_videos: bool = True) -> Annotations:
+        """Read all records, of all splits; says so when none of their videos seems to exist.
+
+        Without `with_videos` there may be none, as where features of them are read instead.
+        """
         if self.root and not storage.is_url(self.root) and not Path(self.root).is_dir():
             hint = f"; `internvideo data playground --out {self.root}` makes a playground"
             raise ConfigError(
                 f"{self.root}: there is no such folder; check where the data are (data.root, "
                 f"--data, --root){hint * (Path(self.root).name == 'playground')}"
             )
-        read = self._read(self.source)
+        read = self._read(self.source, with_videos=with_videos)
         if self.eval_source is None:
             return read
-        held_back = self._read(self.eval_source)
+        held_back = self._read(self.eval_source, with_videos=with_videos)
         if held_back.classes != read.classes:
             raise ConfigError(
                 f"{self.eval_source} names other classes than {self.source}; read both with a "
@@ -170,12 +173,12 @@ class VideoData:
         records = (replace(r, split=split) for part, split in parts for r in part.records)
         return replace(read, records=tuple(records))
 
-    def _read(self, source: str) -> Annotations:
+    def _read(self, source: str, *, with_videos: bool) -> Annotations:
         options = {**self.options, **({"columns": self.columns} if self.columns else {})}
         path = source if storage.is_url(source) else self._path(source)
         read = ANNOTATIONS[self.format](path, root=self.root, **options)
         first = read.records[:20]
-        if not any(record.member or record.video.exists() for record in first):
+        if with_videos and not any(record.member or record.video.exists() for record in first):
             raise ConfigError(
                 f"{source}: none of its first {len(first)} videos exists, such as "
                 f"{first[0].video}; set root (data.root, --root) to where their paths start from"

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from internvideo.data.feature_arrays import check_finite, read_feature_array
@@ -316,28 +316,37 @@ def read_extracted(
 
 
 def _grid_of(path: Path, document: Mapping[str, Any], source: FeatureSource) -> FeatureGrid:
-    """Grid of an extracted file: a step stands for the middle of its window, were that whole.
-
-    The last window may end early, which is why the starts are used.
-    """
     try:
         starts = np.array([row["start_s"] for row in document["rows"]], dtype=np.float64)
-        rate = source.rate_fps if source.rate_fps != "native" else document["video"]["rate_fps"]
-        rate_fps = float(rate)
+        native_fps = float(document["video"]["rate_fps"])
     except (KeyError, TypeError, ValueError):
         raise DecodeError(f"{side_car(path)}: does not say the times of its rows") from None
+    return grid_of_windows(path, starts, source, native_fps=native_fps)
+
+
+def grid_of_windows(
+    path: Path, starts_s: Float64[np.ndarray, " f"], source: FeatureSource, *, native_fps: float
+) -> FeatureGrid:
+    """Grid of extracted features: a step stands for the middle of its window, were that whole.
+
+    The last window may end early, which is why the starts are used.
+
+    Raises:
+        DecodeError: If the windows are not evenly spaced in time; the message names `path`.
+    """
+    rate_fps = native_fps if source.rate_fps == "native" else float(source.rate_fps)
     step_s = source.stride_frames / rate_fps
-    places = np.arange(len(starts))
-    if len(starts) > 1:
-        step_s = float((starts[-1] - starts[0]) / (len(starts) - 1))
-    even = starts[0] + places * step_s if len(starts) else starts
-    if not len(starts) or step_s <= 0 or np.abs(starts - even).max() > 0.1 * step_s:
+    places = np.arange(len(starts_s))
+    if len(starts_s) > 1:
+        step_s = float((starts_s[-1] - starts_s[0]) / (len(starts_s) - 1))
+    even = starts_s[0] + places * step_s if len(starts_s) else starts_s
+    if not len(starts_s) or step_s <= 0 or np.abs(starts_s - even).max() > 0.1 * step_s:
         raise DecodeError(
-            f"{path}: its {len(starts)} rows are not evenly spaced in time; extract it with a "
+            f"{path}: its {len(starts_s)} rows are not evenly spaced in time; extract it with a "
             "fixed rate (--fps 8)"
         )
     return FeatureGrid(
-        step_s=step_s, offset_s=float(starts[0]) + 0.5 * source.num_frames / rate_fps
+        step_s=step_s, offset_s=float(starts_s[0]) + 0.5 * source.num_frames / rate_fps
     )
 
 

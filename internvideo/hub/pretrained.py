@@ -48,6 +48,8 @@ from internvideo.models import (
     Viclip,
     ViclipConfig,
 )
+from internvideo.models.actionformer import ActionFormer
+from internvideo.tasks import TemporalDetectorConfig
 from internvideo.text import Tokenizer
 from internvideo.tiny import (
     TinyAutoencoderConfig,
@@ -68,6 +70,7 @@ ModelConfig = (
     | MultimodalEncoderConfig
     | TinyMultimodalConfig
     | ViclipConfig
+    | TemporalDetectorConfig
 )
 
 # What can be saved: its configuration, and what makes a model of that.
@@ -91,6 +94,7 @@ KINDS: dict[str, tuple[type[ModelConfig], Callable[[Any], nn.Module]]] = {
         lambda config: build_multimodal(config.encoder, config.front_end),
     ),
     "viclip": (ViclipConfig, Viclip),
+    "temporal-detector": (TemporalDetectorConfig, lambda config: ActionFormer(config.network)),
 }
 
 

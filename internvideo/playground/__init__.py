@@ -18,6 +18,7 @@ from internvideo.playground.language import (
 )
 from internvideo.playground.looks import COLOURS, SHAPES, SIZES, TEXTURES
 from internvideo.playground.phrases import doing, slots
+from internvideo.playground.planted_features import plant_features
 from internvideo.playground.render import BACKGROUNDS, render
 
 __all__ = [
@@ -56,6 +57,7 @@ __all__ = [
     "image_captions",
     "image_path",
     "negatives",
+    "plant_features",
     "read_facts",
     "render",
     "slots",

@@ -18,6 +18,10 @@ from internvideo.recipes.multimodal_pretraining import (
     multimodal_tiny_playground,
 )
 from internvideo.recipes.recognition import RECOGNITION_RECIPES
+from internvideo.recipes.temporal_localization import (
+    TEMPORAL_LOCALIZATION,
+    temporal_localization_tiny,
+)
 from internvideo.recipes.tiny_recognition import (
     post_pretrain_tiny_playground,
     post_pretrain_tiny_playground_b,
@@ -39,6 +43,8 @@ RECIPES: dict[str, Callable[[], Run]] = {
     "recognition_tiny_actions": recognition_tiny_actions,
     "recognition_tiny_actions_a": recognition_tiny_actions_a,
     **RECOGNITION_RECIPES,
+    "temporal_localization_tiny": temporal_localization_tiny,
+    **TEMPORAL_LOCALIZATION,
     "coordinate_tiny_playground": coordinate_tiny_playground,
     "coordinate_huge_k710": coordinate_huge_k710,
 }

@@ -19,6 +19,7 @@ from internvideo.report.run_report import (
     run_charts,
     write_run_report,
 )
+from internvideo.report.timeline import Span, timeline_chart
 
 __all__ = [
     "Page",
@@ -26,6 +27,7 @@ __all__ = [
     "RunFiles",
     "Section",
     "Series",
+    "Span",
     "Svg",
     "add_class_gains",
     "add_gates",
@@ -45,6 +47,7 @@ __all__ = [
     "reconstruction_video",
     "run_charts",
     "short_number",
+    "timeline_chart",
     "to_bytes",
     "write_run_report",
 ]

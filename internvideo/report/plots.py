@@ -59,14 +59,14 @@ def line_chart(
     curves = [(s, stretches(s.x, s.y, positive=log_y)) for s in series]
     points = [point for _, parts in curves for part in parts for point in part]
     if not points:
-        return _svg(_nothing(width, height), title=title, width=width, height=height)
+        return svg(_nothing(width, height), title=title, width=width, height=height)
     legend, top = _legend([(s.name, s.dashed) for s in series], width)
     x_axis = Axis.over([x for x, _ in points], _LEFT_PX, width - _RIGHT_PX)
     y_axis = Axis.over([y for _, y in points], height - _BOTTOM_PX, top, log=log_y)
     body = [*legend, *_grid(x_axis, y_axis, x_label=x_label, height=height)]
     for i, (curve, parts) in enumerate(curves):
         body += _curve(curve, parts, COLOURS[i % len(COLOURS)], x_axis, y_axis)
-    return _svg(body, title=title, width=width, height=height)
+    return svg(body, title=title, width=width, height=height)
 
 
 def bar_chart(
@@ -82,7 +82,7 @@ def bar_chart(
         raise ConfigError(f"bar chart {title!r}: {len(groups)} groups, but {wrong} values")
     finite = [v for values in series.values() for v in values if math.isfinite(v)]
     if not finite:
-        return _svg(_nothing(width, 120), title=title, width=width, height=120)
+        return svg(_nothing(width, 120), title=title, width=width, height=120)
     several = len(series) > 1
     legend, top = _legend([(name, False) for name in series] if several else [], width)
     bar_px, gap_px = (12, 10) if several else (16, 8)
@@ -93,13 +93,13 @@ def bar_chart(
     body = [*legend, _line(axis.place(0), top - 4, axis.place(0), bottom - 2)]
     for g, group in enumerate(groups):
         middle = top + g * group_px + (group_px - gap_px) / 2
-        shown = _shortened(group, int((left - 8) / _LETTER_PX))
-        body.append(_text(left - 8, middle + 4, shown, anchor="end", title=group))
+        shown = shortened(group, int((left - 8) / _LETTER_PX))
+        body.append(labelled_text(left - 8, middle + 4, shown, anchor="end", title=group))
         for i, (name, values) in enumerate(series.items()):
             y = top + g * group_px + i * bar_px
             tip = f"{group}, {name}: {short_number(values[g])}" if several else group
             body += _bar(axis, y, bar_px - 2, values[g], COLOURS[i % len(COLOURS)], tip)
-    return _svg(body, title=title, width=width, height=round(bottom + 8))
+    return svg(body, title=title, width=width, height=round(bottom + 8))
 
 
 def heat_map(
@@ -118,7 +118,7 @@ def heat_map(
         raise ConfigError(f"heat map {title!r}: values {sizes}, names {len(rows)} x {len(columns)}")
     finite = [v for row in matrix for v in row if math.isfinite(v)]
     if not finite:
-        return _svg(_nothing(width, 120), title=title, width=width, height=120)
+        return svg(_nothing(width, 120), title=title, width=width, height=120)
     low, high = min(finite), max(finite)
     left = min(0.35 * width, 16 + _LETTER_PX * max(map(len, rows))) + (16 if y_label else 0)
     slope = 0.71 * _LETTER_PX * min(20, max(map(len, columns)))  # names of columns stand at 45°
@@ -126,11 +126,13 @@ def heat_map(
     top = _TOP_PX + (16 if x_label else 0) + slope + 10
     body = []
     for j, name in list(enumerate(columns))[:: math.ceil(16 / cell)]:
-        x, shown = left + (j + 0.5) * cell, _shortened(name, 20)
-        body.append(_text(x, top - 6, shown, title=name, turn=-45))
+        x, shown = left + (j + 0.5) * cell, shortened(name, 20)
+        body.append(labelled_text(x, top - 6, shown, title=name, turn=-45))
     for i, name in list(enumerate(rows))[:: math.ceil(11 / cell)]:
-        shown = _shortened(name, int(0.35 * width / _LETTER_PX))
-        body.append(_text(left - 6, top + (i + 0.5) * cell + 4, shown, anchor="end", title=name))
+        shown = shortened(name, int(0.35 * width / _LETTER_PX))
+        body.append(
+            labelled_text(left - 6, top + (i + 0.5) * cell + 4, shown, anchor="end", title=name)
+        )
     # The many empty cells of a large confusion matrix would make the page megabytes longer.
     is_large = len(rows) * len(columns) > _MANY_CELLS
     for i, row in enumerate(matrix):
@@ -142,11 +144,13 @@ def heat_map(
             body.append(_cell(left + j * cell, top + i * cell, cell, value, share, tip))
     bottom = top + len(rows) * cell
     if x_label:
-        body.append(_text(left + len(columns) * cell / 2, _TOP_PX + 8, x_label, anchor="middle"))
+        body.append(
+            labelled_text(left + len(columns) * cell / 2, _TOP_PX + 8, x_label, anchor="middle")
+        )
     if y_label:
         middle = (top + bottom) / 2
-        body.append(_text(12, middle, y_label, anchor="middle", turn=-90))
-    return _svg(body, title=title, width=width, height=round(bottom + 10))
+        body.append(labelled_text(12, middle, y_label, anchor="middle", turn=-90))
+    return svg(body, title=title, width=width, height=round(bottom + 10))
 
 
 def picture_chart(
@@ -161,10 +165,10 @@ def picture_chart(
         f'href="data:image/png;base64,{png}" style="image-rendering:pixelated" '
         'preserveAspectRatio="none"/>'
     )
-    return _svg([image], title=title, width=width, height=round(_TOP_PX + side * rows + 8))
+    return svg([image], title=title, width=width, height=round(_TOP_PX + side * rows + 8))
 
 
-def _svg(body: Sequence[str], *, title: str, width: int, height: int) -> Svg:
+def svg(body: Sequence[str], *, title: str, width: int, height: int) -> Svg:
     heading = f'<text x="8" y="18" font-size="13" font-weight="600">{escape(title)}</text>'
     return Svg(
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img" '
@@ -174,10 +178,10 @@ def _svg(body: Sequence[str], *, title: str, width: int, height: int) -> Svg:
 
 
 def _nothing(width: int, height: int) -> list[str]:
-    return [_text(width / 2, height / 2, "no data", anchor="middle")]
+    return [labelled_text(width / 2, height / 2, "no data", anchor="middle")]
 
 
-def _text(
+def labelled_text(
     x: Number, y: Number, text: str, *, anchor: str = "start", title: str = "", turn: int = 0
 ) -> str:
     place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"'
@@ -207,7 +211,7 @@ def _legend(entries: Sequence[tuple[str, bool]], width: int) -> tuple[list[str],
             f'<line x1="{x}" y1="{y - 4}" x2="{x + 16}" y2="{y - 4}" stroke="{colour}" '
             f'stroke-width="2.5"{dash}/>'
         )
-        body.append(_text(x + 21, y, _shortened(name, 40), title=name))
+        body.append(labelled_text(x + 21, y, shortened(name, 40), title=name))
         x += round(needed)
     return body, y + 12
 
@@ -218,13 +222,13 @@ def _grid(x_axis: Axis, y_axis: Axis, *, x_label: str, height: int) -> list[str]
     for tick in y_axis.ticks():
         y = y_axis.place(tick)
         body.append(_line(left, y, right, y, opacity=0.15))
-        body.append(_text(left - 6, y + 4, short_number(tick), anchor="end"))
+        body.append(labelled_text(left - 6, y + 4, short_number(tick), anchor="end"))
     for tick in x_axis.ticks(num=6):
         x = x_axis.place(tick)
         body.append(_line(x, bottom, x, bottom + 4))
-        body.append(_text(x, bottom + 16, short_number(tick), anchor="middle"))
+        body.append(labelled_text(x, bottom + 16, short_number(tick), anchor="middle"))
     body.append(_line(left, bottom, right, bottom))
-    body.append(_text((left + right) / 2, height - 6, x_label, anchor="middle"))
+    body.append(labelled_text((left + right) / 2, height - 6, x_label, anchor="middle"))
     return body
 
 
@@ -258,12 +262,12 @@ def _bar(
     axis: Axis, y: Number, thickness: Number, value: Number, colour: str, tip: str
 ) -> list[str]:
     if not math.isfinite(value):
-        return [_text(axis.place(0) + 5, y + thickness / 2 + 4, short_number(value))]
+        return [labelled_text(axis.place(0) + 5, y + thickness / 2 + 4, short_number(value))]
     start, end = sorted((axis.place(0), axis.place(value)))
     return [
         f'<rect x="{start:.1f}" y="{y:.1f}" width="{end - start:.1f}" height="{thickness}" '
         f'rx="2" fill="{colour}"><title>{escape(tip)}</title></rect>',
-        _text(end + 5, y + thickness / 2 + 4, short_number(value)),
+        labelled_text(end + 5, y + thickness / 2 + 4, short_number(value)),
     ]
 
 
@@ -283,5 +287,5 @@ def _cell(x: Number, y: Number, side: Number, value: Number, share: Number, tip:
     return f'<rect x="{x:.1f}" y="{y:.1f}" {size} {fill}><title>{escape(tip)}</title></rect>{label}'
 
 
-def _shortened(text: str, most: int) -> str:
+def shortened(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: max(1, most - 1)]}…"

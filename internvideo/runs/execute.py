@@ -16,6 +16,7 @@ from internvideo.runs.run import STAGES, Run, to_document
 from internvideo.stages import (
     CoordinationStage,
     CoordinationTraining,
+    FeatureSequenceStage,
     FinetuneStage,
     MaskedPretrainingStage,
     MultimodalPretrainingStage,
@@ -24,7 +25,13 @@ from internvideo.stages import (
 from internvideo.tasks import RecognitionModel
 from internvideo.training import Outcome, Process, Progress, train
 
-Stage = MaskedPretrainingStage | MultimodalPretrainingStage | FinetuneStage | CoordinationStage
+Stage = (
+    MaskedPretrainingStage
+    | MultimodalPretrainingStage
+    | FinetuneStage
+    | FeatureSequenceStage
+    | CoordinationStage
+)
 
 
 def execute(
@@ -52,7 +59,7 @@ def execute(
 
 
 def build_stage(run: Run, folder: Path, process: Process) -> tuple[Run, Stage]:
-    """Build the stage; the run comes back with what only other checkpoints could tell."""
+    """Build the stage; the run comes back with what only other files could tell."""
     context = RunContext(
         seed=run.seed,
         share=process.share,
@@ -64,7 +71,10 @@ def build_stage(run: Run, folder: Path, process: Process) -> tuple[Run, Stage]:
     if isinstance(run.stage, CoordinationTraining):
         config, classifiers = _with_classifiers(run.stage)
         run, more = replace(run, stage=config), {"classifiers": classifiers}
-    return run, STAGES[type(run.stage)](run.stage, run.data, run.training, context, **more)
+    stage = STAGES[type(run.stage)](run.stage, run.data, run.training, context, **more)
+    if isinstance(stage, FeatureSequenceStage):
+        run = replace(run, stage=stage.config)
+    return run, stage
 
 
 def _with_classifiers(

@@ -22,6 +22,7 @@ from internvideo.errors import ConfigError, unknown_name
 from internvideo.stages import (
     CoordinationStage,
     CoordinationTraining,
+    FeatureSequenceStage,
     FinetuneStage,
     MaskedPretraining,
     MaskedPretrainingStage,
@@ -34,11 +35,16 @@ from internvideo.values import Preprocessing
 
 # What each configuration of a stage is trained by. Those of tasks come from the catalogue of tasks,
 # so that a new task needs no entry here.
+_STAGES_OF_TASKS = {"clips": FinetuneStage, "feature-sequences": FeatureSequenceStage}
 STAGES: dict[type, Any] = {
     MaskedPretraining: MaskedPretrainingStage,
     MultimodalPretraining: MultimodalPretrainingStage,
     CoordinationTraining: CoordinationStage,
-} | {task.training: FinetuneStage for task in TASKS.values() if getattr(task, "training", None)}
+} | {
+    task.training: _STAGES_OF_TASKS[getattr(task.training, "trained_on", "clips")]
+    for task in TASKS.values()
+    if getattr(task, "training", None)
+}
 
 
 class StageConfig(Protocol):

@@ -6,6 +6,11 @@ from internvideo.stages.coordinate import (
     CoordinationTraining,
     TrainedClassifier,
 )
+from internvideo.stages.feature_sequences import (
+    FeatureSequenceStage,
+    SequenceObjective,
+    SequenceTraining,
+)
 from internvideo.stages.finetune import FinetuneStage, TaskObjective, TaskTraining
 from internvideo.stages.mae import MaskedPretraining, MaskedPretrainingStage, RebuiltClip
 from internvideo.stages.multimodal import MultimodalPretraining, MultimodalPretrainingStage
@@ -14,12 +19,15 @@ __all__ = [
     "ANSWERS",
     "CoordinationStage",
     "CoordinationTraining",
+    "FeatureSequenceStage",
     "FinetuneStage",
     "MaskedPretraining",
     "MaskedPretrainingStage",
     "MultimodalPretraining",
     "MultimodalPretrainingStage",
     "RebuiltClip",
+    "SequenceObjective",
+    "SequenceTraining",
     "TaskObjective",
     "TaskTraining",
     "TrainedClassifier",

@@ -39,6 +39,16 @@ from internvideo.tasks.shared import (
     embed_videos,
     predict_clips,
 )
+from internvideo.tasks.temporal_localization import (
+    LocalizationData,
+    LocalizationRequest,
+    LocalizationVideos,
+    TemporalDetector,
+    TemporalDetectorConfig,
+    TemporalLocalization,
+    TemporalLocalizationResult,
+    TemporalLocalizationTraining,
+)
 from internvideo.tasks.zero_shot_recognition import RecognitionResult, ZeroShotRecognition
 
 TASKS: dict[str, type[Task]] = {
@@ -48,6 +58,7 @@ TASKS: dict[str, type[Task]] = {
     "retrieval": Retrieval,
     "multiple-choice": MultipleChoice,
     "captioning": Captioning,
+    "temporal-localization": TemporalLocalization,
 }
 
 __all__ = [
@@ -70,6 +81,9 @@ __all__ = [
     "FeatureEncoder",
     "FeatureExtraction",
     "Inference",
+    "LocalizationData",
+    "LocalizationRequest",
+    "LocalizationVideos",
     "MultipleChoice",
     "MultipleChoiceResult",
     "OpenSetRecognition",
@@ -83,6 +97,11 @@ __all__ = [
     "RetrievalRequest",
     "RetrievalResult",
     "Task",
+    "TemporalDetector",
+    "TemporalDetectorConfig",
+    "TemporalLocalization",
+    "TemporalLocalizationResult",
+    "TemporalLocalizationTraining",
     "TextRequest",
     "VideoFeatures",
     "VideoRequest",

@@ -1,0 +1,197 @@
+"""Runs of temporal localization: the four published ones, and a tiny one.
+
+Source of the published settings: the yaml files of Temporal-Action-Localization in the InternVideo
+release (HACS and FineAction cannot be run there as they stand). Features are read from FEATURES
+below the folder of the data; `stage.features` names others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from internvideo.data import VideoData
+from internvideo.data.feature_sequences import ReleasedFeatures
+from internvideo.metrics.temporal_localization import ACTIVITYNET_THRESHOLDS, THUMOS_THRESHOLDS
+from internvideo.models.actionformer import ACTIONFORMERS, ActionFormerConfig, DecodingConfig
+from internvideo.objectives.temporal_localization import LocalizationLoss
+from internvideo.runs.run import Run
+from internvideo.tasks import TemporalLocalizationTraining
+from internvideo.tasks.shared import DetectionConfig, SuppressionConfig
+from internvideo.tasks.temporal_localization import FeatureSets
+from internvideo.training import OptimiserConfig, TrainingConfig
+
+_WARMUP_EPOCHS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class _Published:
+    """A row of the table, named as its columns are.
+
+    `stride` and `frames` are those of the features, at `fps` (None: that of the video); a stride
+    of -1 stands for features resized to the length of the network.
+    """
+
+    name: str
+    network: str
+    num_videos: int
+    source: str
+    prefix: str
+    stride: int
+    frames: int
+    fps: int | None
+    lr: float
+    epochs: int
+    batch_size: int
+    normaliser: float
+    smoothing: float
+    distance_weight: float
+    sigma: float
+    voting: float
+    max_segments: int
+    min_length: float
+    about: str
+
+
+_TABLE = (
+    _Published(
+        *("temporal_localization_thumos14", "thumos", 200, "thumos14.json", "", 4, 16, None),
+        *(1e-4, 45, 2, 100.0, 0.0, 1.0, 0.5, 0.0, 200, 0.05),
+        about="ActionFormer on THUMOS14, features of ViT-g every 4 frames.",
+    ),
+    _Published(
+        *("temporal_localization_activitynet", "anet", 10_024, "anet1.3.json", "v_", 16, 16, 15),
+        *(1e-3, 10, 8, 400.0, 0.1, 1.0, 0.75, 0.9, 100, 0.1),
+        about="Class-agnostic ActionFormer on ActivityNet 1.3, features of ViT-H.",
+    ),
+    _Published(
+        *("temporal_localization_hacs", "hacs", 37_613, "hacs.json", "v_", 16, 16, 30),
+        *(1e-3, 20, 16, 400.0, 0.1, 1.0, 0.75, 0.7, 100, 0.1),
+        about="Class-agnostic ActionFormer on HACS Segments, two feature sets side by side.",
+    ),
+    _Published(
+        *("temporal_localization_fineaction", "fineaction", 8_440, "fineaction.json", "v_"),
+        *(-1, 1, 15, 1e-3, 20, 16, 200.0, 0.1, 2.0, 0.75, 0.9, 100, 0.001),
+        about="Class-agnostic ActionFormer on FineAction, features resized to 192 steps.",
+    ),
+)
+
+
+def _published(row: _Published) -> Run:
+    network = ACTIONFORMERS[row.network]
+    is_agnostic, is_thumos = network.num_classes == 1, row.network == "thumos"
+    features = ReleasedFeatures(
+        folder=Path(f"{row.network}_features"),
+        stride_frames=row.stride,
+        num_frames=row.frames,
+        rate_fps=row.fps,
+        prefix=row.prefix,
+        resize_to=network.max_length if row.stride < 0 else None,
+    )
+    per_epoch = row.num_videos // row.batch_size
+    return Run(
+        name=row.name,
+        stage=TemporalLocalizationTraining(
+            model=network,
+            class_agnostic=is_agnostic,
+            features=FeatureSets(released=(features,)),
+            loss=LocalizationLoss(
+                distance_weight=row.distance_weight, label_smoothing=row.smoothing
+            ),
+            initial_normaliser=row.normaliser,
+            detection=DetectionConfig(
+                decoding=DecodingConfig(min_length=row.min_length),
+                suppression=SuppressionConfig(
+                    sigma=row.sigma,
+                    per_class=not is_agnostic,
+                    voting_threshold=row.voting,
+                    max_segments=row.max_segments,
+                ),
+            ),
+            thresholds=THUMOS_THRESHOLDS if is_thumos else ACTIVITYNET_THRESHOLDS,
+        ),
+        data=VideoData(
+            source=row.source,
+            format="localization",
+            # The training videos of THUMOS14 are trimmed.
+            options={"train": "validation"} if is_thumos else {},
+            eval_split="test" if is_thumos else "val",
+        ),
+        training=TrainingConfig(
+            num_steps=(row.epochs + _WARMUP_EPOCHS) * per_epoch,
+            batch_size=row.batch_size,
+            optimiser=OptimiserConfig(
+                lr=row.lr,
+                final_lr=1e-8,
+                warmup_steps=_WARMUP_EPOCHS * per_epoch,
+                weight_decay=0.05,
+                betas=(0.9, 0.999),
+                clip_gradient=1.0,
+            ),
+            ema_decay=0.999,
+            log_every=min(50, per_epoch),
+            evaluate_every=5 * per_epoch,
+            checkpoint_every=per_epoch,
+        ),
+    )
+
+
+def temporal_localization_tiny() -> Run:
+    """A small ActionFormer on features that `extract` wrote, named by segments.csv; a minute.
+
+    `internvideo data planted-features` writes such features.
+    """
+    return Run(
+        name="temporal_localization_tiny",
+        stage=TemporalLocalizationTraining(
+            model=ActionFormerConfig(
+                input_width=16,
+                num_classes=3,
+                max_length=64,
+                width=32,
+                num_heads=2,
+                num_stem_blocks=1,
+                num_branch_blocks=2,
+                windows=(9, 9, 9),
+                regression_ranges=((0.0, 4.0), (4.0, 8.0), (8.0, 1e4)),
+                pyramid_width=32,
+                head_width=32,
+            ),
+            features=FeatureSets(
+                released=(
+                    ReleasedFeatures(
+                        folder=Path("data/planted/features"),
+                        stride_frames=1,
+                        num_frames=1,
+                        rate_fps=1,
+                    ),
+                )
+            ),
+            initial_normaliser=20.0,
+        ),
+        data=VideoData(
+            source="segments.csv", format="segment-csv", root="data/planted", cache_mb=64
+        ),
+        training=TrainingConfig(
+            num_steps=100,
+            batch_size=8,
+            optimiser=OptimiserConfig(
+                lr=3e-3, final_lr=1e-4, warmup_steps=10, betas=(0.9, 0.999), clip_gradient=1.0
+            ),
+            ema_decay=0.9,
+            log_every=10,
+            evaluate_every=50,
+            checkpoint_every=50,
+        ),
+    )
+
+
+def _named(row: _Published) -> Callable[[], Run]:
+    make = partial(_published, row)
+    make.__doc__ = row.about
+    return make
+
+
+TEMPORAL_LOCALIZATION: dict[str, Callable[[], Run]] = {row.name: _named(row) for row in _TABLE}

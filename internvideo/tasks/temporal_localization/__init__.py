@@ -1,0 +1,34 @@
+"""Temporal localization: its protocol, the detector, and how it is trained on features."""
+
+from internvideo.tasks.temporal_localization.detector import (
+    TemporalDetector,
+    TemporalDetectorConfig,
+)
+from internvideo.tasks.temporal_localization.features import FeatureReader, FeatureSets
+from internvideo.tasks.temporal_localization.result import (
+    FoundSegment,
+    FoundSegments,
+    TemporalLocalizationResult,
+)
+from internvideo.tasks.temporal_localization.task import (
+    LocalizationData,
+    LocalizationRequest,
+    LocalizationVideos,
+    TemporalLocalization,
+)
+from internvideo.tasks.temporal_localization.training import TemporalLocalizationTraining
+
+__all__ = [
+    "FeatureReader",
+    "FeatureSets",
+    "FoundSegment",
+    "FoundSegments",
+    "LocalizationData",
+    "LocalizationRequest",
+    "LocalizationVideos",
+    "TemporalDetector",
+    "TemporalDetectorConfig",
+    "TemporalLocalization",
+    "TemporalLocalizationResult",
+    "TemporalLocalizationTraining",
+]

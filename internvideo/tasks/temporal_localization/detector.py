@@ -1,0 +1,166 @@
+"""A temporal detector: ActionFormer with its classes, and with the features that it reads.
+
+Shapes: features (f, d) of a video -> segments (s, 2) in seconds, scores (s), labels (s).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+
+from internvideo.data import WindowConfig
+from internvideo.data.feature_sequences import FeatureSequence, FeatureSource, grid_of_windows
+from internvideo.errors import CheckpointError, ConfigError
+from internvideo.metrics.temporal_localization import THUMOS_THRESHOLDS
+from internvideo.models.actionformer import ActionFormer, ActionFormerConfig, SegmentPredictions
+from internvideo.tasks.shared.features import FeatureEncoder, FeatureExtraction
+from internvideo.tasks.shared.localization import DetectionConfig, detect
+from internvideo.tasks.shared.task import Pretrained
+from internvideo.tasks.temporal_localization.features import FeatureSets
+from internvideo.video import open_video
+
+# The label of a head that finds actions without naming them.
+ANY_CLASS = "action"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TemporalDetectorConfig:
+    """A network with what it was trained on.
+
+    `num_classes` counts named classes; a class-agnostic network has one output for all of them.
+    `sources` say what each feature set was extracted with, so that other features are refused, and
+    `encoders` name the models. mAP is measured at `thresholds` of temporal IoU.
+    """
+
+    network: ActionFormerConfig
+    num_classes: int
+    detection: DetectionConfig = field(default_factory=DetectionConfig)
+    thresholds: tuple[float, ...] = THUMOS_THRESHOLDS
+    features: FeatureSets = field(default_factory=FeatureSets)
+    sources: tuple[FeatureSource, ...] = ()
+    encoders: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.network.num_classes not in (1, self.num_classes):
+            raise ConfigError(
+                f"the network has {self.network.num_classes} outputs for {self.num_classes} "
+                "classes; expected one for each, or a single one"
+            )
+        if not self.thresholds or not all(0 < t <= 1 for t in self.thresholds):
+            raise ConfigError(
+                f"thresholds are {self.thresholds}, expected overlaps above 0, at most 1"
+            )
+
+    @property
+    def is_class_agnostic(self) -> bool:
+        return self.network.num_classes < self.num_classes
+
+
+class TemporalDetector:
+    """A network that detects segments, with its class names.
+
+    `open_encoder` opens an encoder by name, to extract the features of a new video.
+    """
+
+    kind: ClassVar[str] = "temporal-detector"
+
+    def __init__(
+        self,
+        model: ActionFormer,
+        classes: Sequence[str],
+        config: TemporalDetectorConfig,
+        *,
+        open_encoder: Callable[[str], FeatureEncoder] | None = None,
+    ) -> None:
+        self.model, self.classes, self.config = model.eval(), tuple(classes), config
+        self.open_encoder = open_encoder
+
+    @classmethod
+    def from_pretrained(cls, pretrained: Pretrained, *, source: str) -> TemporalDetector:
+        """Take up a detector with its class names.
+
+        Raises:
+            CheckpointError: If it is a model of another kind, or lacks its class names.
+        """
+        config: Any = getattr(pretrained, "config", None)
+        model = pretrained.model
+        if not isinstance(model, ActionFormer) or not isinstance(config, TemporalDetectorConfig):
+            raise CheckpointError(
+                f"{source}: holds a {pretrained.kind} model, which detects no segments; take the "
+                "run of a training for temporal-localization"
+            )
+        if not pretrained.classes:
+            raise CheckpointError(f"{source}: the names of its classes are not kept with it")
+        return cls(model, pretrained.classes, config)
+
+    def detect(self, sequence: FeatureSequence) -> SegmentPredictions:
+        """Detect segments in one video, in seconds and in falling order of score."""
+        width, expected = sequence.features.shape[1], self.config.network.input_width
+        if width != expected:
+            raise ConfigError(
+                f"{sequence.video}: features have {width} channels, the detector was trained with "
+                f"{expected}; extract the video with the same models"
+            )
+        return detect(self.model, [sequence], self.config.detection)[0]
+
+    def extract(self, video: Path, encoders: Sequence[str] = ()) -> FeatureSequence:
+        """Extract the features of a new video, with the encoders named or those of the training.
+
+        Raises:
+            ConfigError: If no encoder is known, or it is another one than in training.
+            DecodeError: If the video cannot be decoded.
+        """
+        sources, names = self.config.sources, tuple(encoders) or self.config.encoders
+        if not sources:
+            raise ConfigError(
+                "the detector was trained on released features, which this package did not "
+                "extract; evaluate it on such features, or train one on features of `extract`"
+            )
+        if len(names) != len(sources) or not all(names):
+            raise ConfigError(
+                f"the detector reads features of {len(sources)} encoders; name each with --encoder"
+            )
+        with open_video(video) as opened:
+            info = opened.info
+        parts, grids = [], []
+        for name, source in zip(names, sources, strict=True):
+            encoder = self._encoder(name)
+            extraction = FeatureExtraction(
+                windows=WindowConfig(
+                    num_frames=source.num_frames,
+                    stride_frames=source.stride_frames,
+                    rate_fps=_rate(source),
+                ),
+                pooling=source.pooling,
+            )
+            # Before an hour of video is decoded in vain.
+            made = replace(
+                source, model_type=type(encoder.model).__name__, model_sha256=encoder.sha256
+            )
+            made.check(Path(name), source)
+            found = extraction.of(encoder, video)
+            parts.append(found.rows.float().cpu())
+            grids.append(grid_of_windows(video, found.start_s, source, native_fps=info.rate_fps))
+        if any(not grids[0].agrees(grid, len(parts[0])) for grid in grids[1:]):
+            raise ConfigError(f"{video}: the times of the feature sets do not agree")
+        return FeatureSequence.of(
+            video.name, torch.cat(parts, dim=1), grids[0], duration_s=info.duration_s
+        )
+
+    def _encoder(self, name: str) -> FeatureEncoder:
+        if self.open_encoder is None:
+            raise ConfigError(f"{name}: there is no way to open it; set `open_encoder`")
+        return self.open_encoder(name)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the network's outputs."""
+        return (ANY_CLASS,) if self.config.is_class_agnostic else self.classes
+
+
+def _rate(source: FeatureSource) -> Any:
+    return source.rate_fps if source.rate_fps == "native" else float(source.rate_fps)

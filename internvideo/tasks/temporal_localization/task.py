@@ -1,0 +1,253 @@
+"""Temporal localization: when does what happen in a long video.
+
+Source: ActionFormer's evaluation and ActivityNet's, as in Temporal-Action-Localization of the
+InternVideo release: mAP at thresholds of temporal IoU, on features of whole videos.
+Differs: a video whose features are missing or damaged is named, and its segments count as missed;
+the released loaders leave it out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+
+from internvideo.data import VideoData
+from internvideo.data.annotations import read_video_scores
+from internvideo.errors import ConfigError, DecodeError, TrainingError, unknown_name
+from internvideo.models.actionformer import SegmentPredictions
+from internvideo.report import Page, Span, timeline_chart
+from internvideo.tasks.shared.evaluation_data import EvaluationData
+from internvideo.tasks.shared.requests import RankingRequest
+from internvideo.tasks.shared.suppression import fuse_video_scores
+from internvideo.tasks.shared.task import FailedVideo, Progress, Task
+from internvideo.tasks.temporal_localization.detector import TemporalDetector
+from internvideo.tasks.temporal_localization.features import FeatureReader, video_id
+from internvideo.tasks.temporal_localization.result import (
+    FoundSegments,
+    TemporalLocalizationResult,
+    mean_average_precision_of,
+    named_scores,
+    named_segments,
+)
+from internvideo.tasks.temporal_localization.training import TemporalLocalizationTraining
+from internvideo.values import Annotations
+
+_KEPT_SEGMENTS = 200  # of each video, for the page
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class LocalizationVideos:
+    """Annotated videos, the folders of their features, and class scores of whole videos."""
+
+    annotations: Annotations
+    features: tuple[str, ...] = ()
+    video_scores: dict[str, np.ndarray] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalizationData(EvaluationData):
+    """Annotated segments, and where the features of their videos are."""
+
+    format: str = "localization"
+    """Its format: localization, ego4d-moments or segment-csv (path,start_s,end_s,label)."""
+    features: tuple[str, ...] = ()
+    """Folder of features, as `internvideo extract` wrote it; once for each feature set that the
+    detector reads. Default where they were in training."""
+    video_scores: str | None = None
+    """JSON with class scores of whole videos, for a class-agnostic detector."""
+
+    def read(self) -> LocalizationVideos:
+        """Read the annotations of a split with segments: the one named, else test, else val."""
+        read = VideoData(
+            source=self.data, format=self.format, root=self.root, columns=self.columns
+        ).read(with_videos=False)
+        splits = sorted({record.split for record in read.records if record.split})
+        split = self.split
+        if split is not None and split not in splits:
+            raise unknown_name(f"split of {self.data}", split, splits or ["(none)"])
+        for usual in ("test", "val"):
+            parts = read.of_split(usual).records
+            if split is None and any(record.segments for record in parts):
+                split = usual
+        scores = None if self.video_scores is None else read_video_scores(self.video_scores)
+        return LocalizationVideos(
+            annotations=read if split is None else read.of_split(split),
+            features=self.features,
+            video_scores=scores,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalizationRequest(RankingRequest):
+    """A video, how many segments are shown, and what extracts its features."""
+
+    top: int = 20
+    """How many segments to show at most, the surest first."""
+    min_score: float = 0.0
+    """Least score of a segment that is shown, from 0 to 1."""
+    encoder: tuple[str, ...] = ()
+    """Encoder of the features, once for each feature set; default the one used in training."""
+    page: Path | None = None
+    """Write a page with the timeline here."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TemporalLocalization(Task):
+    """Finds segments and their classes in features of whole videos."""
+
+    name = "temporal-localization"
+    summary = "when which of its classes happens in a long video"
+    model_type = TemporalDetector
+    metrics = ("map/*", "class_agnostic/map/*")
+    datasets = (
+        "THUMOS14",
+        "ActivityNet 1.3",
+        "HACS Segments",
+        "FineAction",
+        "Ego4D moment queries",
+    )
+    formats = ("localization", "ego4d-moments", "segment-csv")
+    data_type: ClassVar[type[EvaluationData]] = LocalizationData
+    request_type = LocalizationRequest
+    training = TemporalLocalizationTraining
+
+    def evaluate(
+        self, model: TemporalDetector, data: LocalizationVideos, *, progress: Progress | None = None
+    ) -> TemporalLocalizationResult:
+        """Detect in every video; the annotations' classes are found by name in the model's."""
+        place = places_of_classes(model.classes, data.annotations)
+        records = data.annotations.records
+        reader = FeatureReader(
+            model.config.features.in_folders(data.features), expected=model.config.sources
+        )
+        found: list[SegmentPredictions | None] = []
+        failed = []
+        for done, record in enumerate(records, 1):
+            try:
+                found.append(model.detect(reader.read(record)))
+            except DecodeError as error:
+                found.append(None)
+                failed.append(FailedVideo(path=str(record.video), reason=str(error)))
+            if progress is not None:
+                progress(done, len(records))
+        if len(failed) == len(records):
+            first = f", first: {failed[0].reason}" if failed else ""
+            raise TrainingError(f"none of {len(records)} videos has features{first}")
+
+        thresholds, scores = model.config.thresholds, {}
+        labels = model.labels
+        if model.config.is_class_agnostic:
+            agnostic = mean_average_precision_of(
+                found, records, dict.fromkeys(place, 0), thresholds
+            )
+            scores |= named_scores(agnostic, "class_agnostic/")
+            measured = agnostic
+            if data.video_scores is not None:
+                found = _fused(found, data, num_classes=len(model.classes))
+                labels = model.classes
+        if labels == model.classes:
+            measured = mean_average_precision_of(found, records, place, thresholds)
+            scores = named_scores(measured) | scores
+        return TemporalLocalizationResult(
+            scores=scores,
+            num_evaluated=len(records) - len(failed),
+            num_total=len(records),
+            failed=tuple(failed),
+            classes=tuple(labels[label] for label in measured.classes),
+            thresholds=thresholds,
+            average_precision=measured.average_precision.T,
+            segments=tuple(
+                () if one is None else named_segments(one, labels, most=_KEPT_SEGMENTS)
+                for one in found
+            ),
+            videos=records,
+            names=data.annotations.classes,
+        )
+
+    def predict(
+        self,
+        model: TemporalDetector,
+        request: LocalizationRequest,
+        *,
+        progress: Progress | None = None,
+    ) -> FoundSegments:
+        """Extract the features of a video as in training, and detect."""
+        sequence = model.extract(request.video, request.encoder)
+        segments = named_segments(
+            model.detect(sequence), model.labels, most=request.top, min_score=request.min_score
+        )
+        if progress is not None:
+            progress(1, 1)
+        answer = FoundSegments(segments=segments, duration_s=sequence.duration_s)
+        if request.page is not None:
+            _write_page(answer, request)
+        return answer
+
+
+def places_of_classes(classes: tuple[str, ...], annotations: Annotations) -> dict[int, int]:
+    """Place among a model's classes of every label that is annotated, matched by name.
+
+    Raises:
+        ConfigError: If the model does not know a class.
+    """
+    known = {name: place for place, name in enumerate(classes)}
+    used = {one.label for record in annotations.records for one in record.segments}
+    found = {}
+    for label in sorted(label for label in used if label is not None):
+        name = annotations.classes[label]
+        if name not in known:
+            raise unknown_name("class of the detector", name, classes)
+        found[label] = known[name]
+    return found
+
+
+def _fused(
+    found: list[SegmentPredictions | None], data: LocalizationVideos, *, num_classes: int
+) -> list[SegmentPredictions | None]:
+    """Give class-agnostic segments the best classes of their video."""
+    assert data.video_scores is not None
+    fused: list[SegmentPredictions | None] = []
+    for one, record in zip(found, data.annotations.records, strict=True):
+        name = video_id(record)
+        of_video = data.video_scores.get(name, data.video_scores.get(name.removeprefix("v_")))
+        if one is None:
+            fused.append(None)
+            continue
+        if of_video is None or len(of_video) != num_classes:
+            has = "no" if of_video is None else len(of_video)
+            raise ConfigError(
+                f"video scores: {name} has {has} scores, expected {num_classes}, one for each class"
+            )
+        index, labels, scores = fuse_video_scores(one.scores.double().numpy(), of_video)
+        fused.append(
+            SegmentPredictions(
+                segments=one.segments[torch.from_numpy(index.copy())],
+                scores=torch.from_numpy(scores),
+                labels=torch.from_numpy(labels.copy()),
+            )
+        )
+    return fused
+
+
+def _write_page(answer: FoundSegments, request: LocalizationRequest) -> None:
+    assert request.page is not None
+    page = Page(request.video.name, subtitle=f"{len(answer.segments)} segments")
+    spans = [
+        Span(start_s=one.start_s, end_s=one.end_s, label=one.label, score=one.score)
+        for one in answer.segments
+    ]
+    chart = timeline_chart(spans, (), duration_s=answer.duration_s, title=request.video.name)
+    page.chart(chart, caption="The darker a segment, the surer.")
+    page.table(
+        ["start (s)", "end (s)", "score", "class"],
+        [
+            [round(one.start_s, 2), round(one.end_s, 2), round(one.score, 3), one.label]
+            for one in answer.segments
+        ],
+    )
+    request.page.parent.mkdir(parents=True, exist_ok=True)
+    page.write(request.page)
