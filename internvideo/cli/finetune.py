@@ -64,7 +64,7 @@ class Finetune:
     check: Literal["sample", "all", "none"] = "sample"
     """Which videos are decoded beforehand; a sample is of up to 200."""
     skip_memorising: bool = False
-    """Do not first see whether a few clips can be learned by heart."""
+    """Skip the overfit check, which first trains a copy of the network on eight clips."""
     workers: Annotated[int, arg(metavar="N")] = os.cpu_count() or 1
     """Processes that check videos."""
     seed: int = 0

@@ -15,9 +15,7 @@ import numpy as np
 
 from internvideo.errors import ConfigError, unknown_name
 from internvideo.playground.actions import ACTIONS, Action
-from internvideo.playground.facts import Actor, Background, Event, Facts, Look, Track
-from internvideo.playground.images import clear_frame, still
-from internvideo.playground.looks import (
+from internvideo.playground.appearance import (
     COLOURS,
     COVERING_SHAPES,
     ROUND_SHAPES,
@@ -25,6 +23,8 @@ from internvideo.playground.looks import (
     SIZES,
     TEXTURES,
 )
+from internvideo.playground.facts import Actor, Background, Event, Facts, Look, Track
+from internvideo.playground.images import clear_frame, still
 from internvideo.playground.motions import CAMERA_REACH, MARGIN, Frames, Motion, Part, Scene
 from internvideo.playground.render import BACKGROUNDS
 

@@ -20,9 +20,9 @@ from internvideo.data import (
     ClipDataset,
     LabelledVideos,
     check_labelled,
+    left_right_classes,
     read_labelled,
     save_labelled,
-    sided_classes,
 )
 from internvideo.errors import CheckpointError, ConfigError
 from internvideo.heads import VideoClassifier, VideoClassifierConfig
@@ -130,7 +130,7 @@ class RecognitionGuide:
 
     def may_flip(self, videos: LabelledVideos) -> bool:
         """Whether no class tells left from right."""
-        return not sided_classes(videos.annotations.classes)
+        return not left_right_classes(videos.annotations.classes)
 
     def configure(
         self,
@@ -162,7 +162,7 @@ class RecognitionGuide:
         )
 
     def overfit(self, stage: OpenedStage, training: TrainingConfig) -> OverfitCheck:
-        """Let a copy of the classifier learn a few clips of different classes by heart."""
+        """Overfit a copy of the classifier to a few clips of different classes."""
         model = copy.deepcopy(stage.model).eval()  # nothing is dropped
         assert isinstance(model, VideoClassifier)
         clip, batch = stage.inputs(_few_clips(stage.data.train[FIRST].dataset))
