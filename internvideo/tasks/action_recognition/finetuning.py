@@ -121,7 +121,7 @@ class RecognitionGuide:
         """Count videos by class and split."""
         counts = [count for count in videos.class_counts("train").values() if count]
         parts = {name: videos.num_videos(name) for name in ("train", "val", "test")}
-        test = f", {parts['test']} to test on (not looked at)" if parts["test"] else ""
+        test = f", {parts['test']} to test on (unused here)" if parts["test"] else ""
         return (
             f"{sum(parts.values())} videos of {len(counts)} classes: {parts['train']} to train on "
             f"({min(counts)} to {max(counts)} a class), {parts['val']} to validate on{test}; "

@@ -46,7 +46,7 @@ class ActionRecognition(Task):
     """
 
     name = "action-recognition"
-    summary = "which of its own classes a classifier sees in a video"
+    summary = "the class of the action in a video"
     model_type = RecognitionModel
     metrics = ("top1", "top5", "mean_class")
     datasets = (
