@@ -1,10 +1,10 @@
-"""Kinetics-710: the vintages of Kinetics as one data set, without what any of them is tested on.
+"""Kinetics-710: the three versions of Kinetics merged, without their validation and test videos.
 
 Source: InternVideo, supervised post-pretraining, and UniFormerV2 (arXiv:2211.09552): the training
-sets of Kinetics-400, 600 and 700 are merged, videos are told apart by their YouTube id, and those
+sets of Kinetics-400, 600 and 700 are merged, videos are identified by their YouTube id, and those
 in a validation or test set of any of the three are left out.
 Differs: which of two labels of a repeated video holds is not published; here that of the earliest
-vintage does, and the report counts how often they differ.
+version does, and the report counts how often they differ.
 """
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ def draw_facts(index: int, world: World) -> Facts:
 
 
 def draw_still(index: int, world: World) -> Facts:
-    """Draw still `index` of a world: what acts, alone, in the clear frame of a video never made.
+    """Draw still `index` of a world: the actors, alone, in the clear frame of a video never made.
 
     So shapes are learned in few steps, first of one thing, then of two at once. A still is of one
     frame, in training or validation, and who acts first is never a reserved combination. Of two,

@@ -1,7 +1,7 @@
 """Fine-tuning for one's own classes: labelled videos, presets, the network, what is validated.
 
 The sizes of the presets follow the published fine-tuning of small data sets; they were not searched
-for. `docs/guides/finetuning.md` tells what was measured.
+for. `docs/guides/finetuning.md` says what was measured.
 """
 
 from __future__ import annotations

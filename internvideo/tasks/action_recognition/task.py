@@ -1,4 +1,4 @@
-"""Action recognition: which of its classes a trained classifier sees in a video.
+"""Action recognition with multi-view testing: the class of a video by a trained classifier.
 
 Source: the multi-view tests of VideoMAE (`merge` in `engine_for_finetuning.py`, `ensemble.py`) and
 UniFormerV2 (`test_net.py`) in the InternVideo release. Each of `num_clips` x `num_crops` views is

@@ -1,4 +1,4 @@
-"""Inference over videos: every clip is decoded once and asked for, embedded, or described.
+"""Inference over videos: every clip is decoded once and classified, embedded or captioned.
 
 A task knows a model only as an `Embedder`, a `Captioner` or a `Classifier`. Unless a model says
 otherwise clips are taken by the official zero-shot protocol (`CoTrain/datasets/video` of the
