@@ -23,7 +23,7 @@ from internvideo.data.feature_files import (
 )
 from internvideo.data.kinetics710 import (
     Kinetics710,
-    Vintage,
+    KineticsVersion,
     build_kinetics710,
     check_is_free,
     find_vintage,
@@ -82,7 +82,7 @@ __all__ = [
     "VideoData",
     "ViewDataset",
     "ViewPlan",
-    "Vintage",
+    "KineticsVersion",
     "WindowConfig",
     "Windows",
     "build_kinetics710",

@@ -44,7 +44,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Vintage:
+class KineticsVersion:
     """One data set: its official csv files (train, val, test), its classes and its videos.
 
     `videos` is their folder (that of the lists without it), `layout` a path in it as for the
@@ -66,7 +66,7 @@ def find_vintage(
     *,
     label_maps: Path | None = None,
     layout: str | None = None,
-) -> Vintage:
+) -> KineticsVersion:
     """Take its classes from the official label map, in `label_maps` or beside the lists, if any."""
     label_map = f"label_map_{name}.txt"
     if label_maps is not None:
@@ -75,7 +75,7 @@ def find_vintage(
         beside = (lists / label_map, lists / "classes.txt")
         source = next((path for path in beside if path.exists()), None)
     classes = files.class_names(source) if source else ()
-    return Vintage(name=name, lists=lists, videos=videos, layout=layout, classes=classes)
+    return KineticsVersion(name=name, lists=lists, videos=videos, layout=layout, classes=classes)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -148,7 +148,7 @@ def merge_clips(clips: Sequence[ListedClip]) -> MergedClips:
 
 
 def build_kinetics710(
-    vintages: Sequence[Vintage],
+    vintages: Sequence[KineticsVersion],
     *,
     maps: ClassMaps | None = None,
     renamed: Mapping[str, str] = RENAMED,
@@ -259,7 +259,7 @@ def _classes_found(rows: _Rows) -> tuple[str, ...]:
 
 
 def _listed(
-    vintage: Vintage,
+    vintage: KineticsVersion,
     rows: _Rows,
     classes: Sequence[str],
     maps: ClassMaps,
