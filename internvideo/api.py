@@ -165,8 +165,8 @@ class Model:
     ) -> VideoFeatures:
         """Slide over a whole video; one row for each window, with its times.
 
-        Windows have the model's own number of frames at 8 a second and do not overlap, unless
-        told otherwise. See `internvideo extract` for many files.
+        By default windows have the model's own number of frames, at 8 per second, and do not
+        overlap. See `internvideo extract` for many files.
         """
         encoder = self.feature_encoder
         windows = windows_in_seconds(
