@@ -1,4 +1,4 @@
-"""The Python surface: a model of any kind by its name or folder, and what one asks of it.
+"""The Python surface: load a model of any kind by its name or folder, and run it.
 
     model = internvideo.load("runs/b")
     model.encode_video(["a.mp4", "b.mp4"])        # (2, d)
@@ -63,7 +63,7 @@ def load(name_or_path: str | Path, *, device: str = "auto", averaged: bool = Fal
 
 
 class Model:
-    """A trained model with all that its files tell of it; see the top of this file."""
+    """A trained model with its classes, preprocessing and tokenizer; see the top of this module."""
 
     def __init__(self, pretrained: Pretrained, *, name: str = "model") -> None:
         self.pretrained, self.name = pretrained, name
@@ -87,7 +87,7 @@ class Model:
 
     @property
     def abilities(self) -> tuple[str, ...]:
-        """The methods that this model can answer."""
+        """Names of the methods that this model supports."""
         has_text = self._reads_text and self.pretrained.tokenizer is not None
         has_captioner = getattr(self.pretrained.model, "captioner", None) is not None
         can = {
@@ -165,8 +165,8 @@ class Model:
     ) -> VideoFeatures:
         """Slide over a whole video; one row for each window, with its times.
 
-        Windows have the model's own number of frames at 8 a second and do not overlap, unless
-        told otherwise. See `internvideo extract` for many files.
+        By default windows have the model's own number of frames, at 8 per second, and do not
+        overlap. See `internvideo extract` for many files.
         """
         encoder = self.feature_encoder
         windows = windows_in_seconds(

@@ -27,7 +27,7 @@ class Scan:
     manifest: Path | None = None
     """Where to write a csv of the files that decode entirely."""
     workers: Annotated[int, arg(metavar="N")] = os.cpu_count() or 1
-    """Processes that decode."""
+    """Worker processes that decode."""
     json: bool = False
     """Print the report as JSON."""
 
@@ -91,13 +91,13 @@ class Shards:
     root: str | None = None
     """Folder that the paths of videos start from."""
     columns: dict[str, str] = field(default_factory=dict)
-    """Other names of columns, as in: --columns path file caption text."""
+    """Columns under other names, as in: --columns path file caption text."""
     out: Path | None = None
     """Folder to write; an interrupted packing is continued."""
     max_shard_mb: Annotated[int, arg(metavar="N")] = 256
-    """Most millions of bytes of a shard."""
+    """Largest size of a shard, in millions of bytes."""
     seed: int = 0
-    """Of the order of videos; same annotations and seed, same bytes."""
+    """Seed of the order of videos; same annotations and seed, same bytes."""
     index: bool = False
     """Only write the index of the shards at PATH (to --out, where PATH is an address)."""
     json: bool = False
@@ -135,7 +135,7 @@ class Shards:
 
 @dataclass(frozen=True, kw_only=True)
 class Kinetics710:
-    """Merge Kinetics-400, 600 and 700 into one data set without what any of them tests on.
+    """Build Kinetics-710: merge Kinetics-400, 600 and 700 without any validation or test video.
 
     Each folder of lists holds the official train.csv, val.csv and test.csv; it may hold the names
     of its classes as label_map_k400.txt (k600, k700) or classes.txt. The result trains as format
@@ -162,15 +162,15 @@ class Kinetics710:
     layout: str | None = None
     """Path of a video in its folder, such as {label}/{youtube_id}_{start:06d}_{end:06d}.mp4."""
     order: str = "union"
-    """Rows as they come (union), or as published (mmaction2, internvideo, videomae-v2)."""
+    """Order of the classes: union, or published (mmaction2, internvideo, videomae-v2)."""
     maps: Path | None = None
     """Folder with the files of a published order."""
     label_maps: Path | None = None
     """Folder with label_map_k400.txt, label_map_k600.txt and label_map_k700.txt."""
     renamed: Path | None = None
-    """Csv with older and newer names of classes (header old,new); default the fifteen of K710."""
+    """Csv of renamed classes (header old,new); default the fifteen of Kinetics-710."""
     only_existing: bool = False
-    """Leave out clips whose file is not there."""
+    """Leave out clips whose file is missing."""
     json: bool = False
     """Print the report as JSON."""
 
@@ -223,7 +223,7 @@ class Kinetics710:
 
 @dataclass(frozen=True, kw_only=True)
 class Playground:
-    """Generate the playground: videos of moving shapes of which every fact is known.
+    """Generate the playground: videos of moving shapes with exact annotations.
 
     Example: internvideo data playground --size small --seed 0 --out runs/playground
     """
@@ -233,11 +233,11 @@ class Playground:
     size: str = "demo"
     """small (about 200 videos), demo (2,000), full (50,000) or a number."""
     stills: Annotated[int | None, arg(metavar="N")] = None
-    """Single images beside the videos; default three for each video."""
+    """Still images to generate; default three per video."""
     seed: int = 0
     """Same seed, same videos and annotations."""
     workers: Annotated[int, arg(metavar="N")] = os.cpu_count() or 1
-    """Processes that draw and encode."""
+    """Worker processes that render and encode."""
 
     def run(self) -> int:
         from internvideo.cli.terminal import progress

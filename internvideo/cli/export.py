@@ -11,7 +11,7 @@ from tyro.conf import Positional
 
 @dataclass(frozen=True, kw_only=True)
 class Export:
-    """Write a model as ONNX or as a program of torch.export, and compare it with the model.
+    """Export a model to ONNX or torch.export, and compare the file with the model.
 
     Example: internvideo weights export runs/mine --to onnx --out mine.onnx
     """
@@ -23,9 +23,9 @@ class Export:
     out: Path
     """File to write, ending in .onnx or .pt2; written only if it agrees with the model."""
     part: Literal["encoder", "classifier", "video", "text"] | None = None
-    """Which part, of a model with several: the video or the text tower."""
+    """Which part of a model with several: the video or the text encoder."""
     tolerance: float = 1e-4
-    """Largest difference of any output, on random input."""
+    """Largest difference allowed in any output, on random input."""
     ema: bool = False
     """Take the moving average of the weights, where the run kept one."""
     json: bool = False
@@ -69,9 +69,9 @@ class Push:
     model: Positional[str]
     """A saved model, a run or a checkpoint."""
     repo: str
-    """Repository, as owner/name; made if it does not exist."""
+    """Repository, as owner/name; created if it does not exist."""
     private: bool = False
-    """If it is made: seen by its owner alone."""
+    """Make a new repository private."""
     ema: bool = False
     """Take the moving average of the weights, where the run kept one."""
     card: bool = False

@@ -18,37 +18,37 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Extract:
-    """Slide an encoder over videos; writes one file of features and one JSON for each.
+    """Extract features with a sliding window; writes one array and one JSON file per video.
 
-    What is there already is not done again, and broken videos are named in OUT/report.json.
+    Videos that are already done are skipped, and broken ones are named in OUT/report.json.
 
     Example: internvideo extract videos/ --model runs/b --out features/ --fps 8 --stride-s 1
     """
 
     path: Positional[Path]
-    """A video or image, or a folder, with the folders in it."""
+    """A video, an image, or a folder (searched recursively)."""
     model: str
     """A saved model, a run or one of its checkpoints, or a name from `weights list`."""
     out: Path
     """Folder of the features; sub-folders are those of PATH."""
     fps: float | Literal["native"] | None = None
-    """Frames taken in a second; native for all there are. Default 8, or what --window-s makes."""
+    """Frames sampled per second; native takes all. Default 8, or as --window-s implies."""
     window_frames: int | None = None
-    """Frames of a window; default as many as the model was trained with."""
+    """Frames per window; default as in training."""
     window_s: float | None = None
     """The same in seconds."""
     stride_frames: int | None = None
-    """Frames from the start of one window to the next; default the window, so without overlap."""
+    """Frames from the start of one window to the next; default the window: no overlap."""
     stride_s: float | None = None
     """The same in seconds."""
     pooling: str | None = None
     """mean, cls, pooled, embedding or tokens; default what a head receives, else the mean."""
     format: Literal["safetensors", "npy"] = "safetensors"
-    """Format of the arrays."""
+    """File format of the arrays."""
     dtype: Literal["float32", "float16"] = "float32"
-    """Type of their numbers."""
+    """Data type of the arrays."""
     batch_size: int = 8
-    """Windows at a time, all of one video."""
+    """Windows per batch, all of one video."""
     ema: bool = False
     """Take the moving average of the weights, where a run kept one."""
     device: str = "auto"

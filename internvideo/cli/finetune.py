@@ -31,7 +31,7 @@ _SAMPLE = 200  # videos decoded beforehand
 
 @dataclass(frozen=True, kw_only=True)
 class Finetune:
-    """Teach a model your own classes: checks the videos, chooses how to train, trains, reports.
+    """Fine-tune a model on your own classes: checks the videos, chooses settings, trains, reports.
 
     For action recognition the data are a csv with the columns path and label (and split, if you
     have one), or a folder with one folder of videos for each class.
@@ -44,31 +44,31 @@ class Finetune:
     data: Path | None = None
     """A csv, or a folder of class folders."""
     task: str = "action-recognition"
-    """What the model learns to do: a name from `internvideo list tasks`."""
+    """Task to fine-tune for: a name from `internvideo list tasks`."""
     from_: Annotated[str | None, arg(name="from", metavar="MODEL")] = None
     """What to start from: a run, a checkpoint, a saved model, a name from `internvideo weights
     list`; without it a tiny network is trained from scratch."""
     preset: str = "auto"
-    """probe (the encoder stays as it is), partial (its last blocks learn too), full, or auto: by
+    """probe (frozen encoder), partial (its last blocks are trained too), full, or auto: chosen by
     the number of videos."""
     steps: int | None = None
-    """Training steps; default by the preset and the number of videos."""
+    """Training steps; by default chosen from the preset and the number of videos."""
     set: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="PATH.TO.FIELD=VALUE")] = ()
-    """Change a field of the run, as in train; run.json has them all."""
+    """Change a field of the run, as in train; run.json lists them."""
     root: str | None = None
     """Folder that relative paths of a csv start from; default that of the csv."""
     columns: dict[str, str] = field(default_factory=dict)
     """Other names of columns, as in: --columns path file label class."""
     held_back: float = 0.2
-    """Share of each class to validate on, where the data name no split val."""
+    """Share of each class held out for validation, where the data have no split val."""
     check: Literal["sample", "all", "none"] = "sample"
-    """Which videos are decoded beforehand; a sample is of up to 200."""
+    """Which videos to decode before training; a sample is up to 200 of them."""
     skip_memorising: bool = False
-    """Do not first see whether a few clips can be learned by heart."""
+    """Skip the overfit check, which first trains a copy of the network on eight clips."""
     workers: Annotated[int, arg(metavar="N")] = os.cpu_count() or 1
-    """Processes that check videos."""
+    """Worker processes that check videos."""
     seed: int = 0
-    """Of what is held back, and of the training."""
+    """Seed of the held-out split and of training."""
     resume: bool = False
     """Continue the run in --out as it was begun, from its last checkpoint."""
     device: str = "auto"
@@ -88,7 +88,7 @@ class Finetune:
             if self.json:
                 print_json({**told, "interrupted": True, "step": outcome.step, "next": [resume]})
             else:
-                print(f"stopped at step {outcome.step}; go on with: {resume}")
+                print(f"stopped at step {outcome.step}; resume with: {resume}")
             return 1
         told |= self._finish(run, told)
         if self.json:
@@ -189,7 +189,7 @@ class Finetune:
         ignored |= {"--set": self.set, "--preset": self.preset != "auto"}
         if any(ignored.values()):
             names = ", ".join(name for name, value in ignored.items() if value)
-            logger.warning("the run goes on as it was begun; not looked at: %s", names)
+            logger.warning("the run continues as it was started; ignored: %s", names)
         path = self.out / "run.json"
         document = json.loads(path.read_text(encoding="utf-8"))
         told_path = self.out / "finetune.json"

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class List:
-    """List what the package knows by name.
+    """List recipes, tasks, encoder sizes or formats by name.
 
     Example: internvideo list recipes
     """
@@ -67,7 +67,7 @@ class List:
 
 @dataclass(frozen=True, kw_only=True)
 class Show:
-    """Show a recipe with every field resolved, and what one clip of it costs.
+    """Show every field of a recipe, its parameters, and its cost per clip.
 
     Example: internvideo show mae_base_k400
     """
@@ -75,7 +75,7 @@ class Show:
     recipe: Annotated[Positional[str], arg(metavar="RECIPE|FILE.toml")]
     """A name from `internvideo list recipes`, or a TOML file with a line `recipe = "NAME"`."""
     set: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="PATH.TO.FIELD=VALUE")] = ()
-    """Change a field first."""
+    """Change a field before showing."""
     json: bool = False
     """Print the run as JSON."""
 

@@ -35,7 +35,7 @@ class Evaluate(Generic[TaskT, DataT]):
     ema: bool = False
     """Take the moving average of the weights, where the run kept one."""
     out: Path | None = None
-    """Write a page with pictures here."""
+    """Write an HTML report here."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
     json: bool = False
@@ -65,7 +65,7 @@ class Evaluate(Generic[TaskT, DataT]):
 
 @dataclass(frozen=True, kw_only=True)
 class Predict(Generic[TaskT, RequestT]):
-    """Ask a trained model about one video; see `internvideo predict --help`."""
+    """Run a trained model on one video; see `internvideo predict --help`."""
 
     request: Annotated[RequestT, arg(name="")]
     task: Annotated[TaskT, arg(name="")]

@@ -39,7 +39,7 @@ Weights = Annotated[
     | Annotated[Import, subcommand("import")]
     | Annotated[Export, subcommand("export")]
     | Annotated[Push, subcommand("push")],
-    subcommand("weights", description="Released weights in, ours out."),
+    subcommand("weights", description="Import released weights; export or upload your own models."),
 ]
 
 
@@ -50,9 +50,9 @@ class _OfTasks:
 
 # Verbs with a subcommand for each task.
 OF_TASKS = {
-    "evaluate": "Score a trained model by a task's official protocol; says on how many of how many "
-    "clips.\n\nExample: internvideo evaluate retrieval runs/b --data test.csv --format webvid",
-    "predict": "Ask a trained model about one video: its class, the text that fits, a caption.\n\n"
+    "evaluate": "Evaluate a trained model by a task's official protocol, and report how many clips "
+    "failed.\n\nExample: internvideo evaluate retrieval runs/b --data test.csv --format webvid",
+    "predict": "Run a trained model on one video: its class, the best matching text, a caption.\n\n"
     "Example: internvideo predict captioning clip.mp4 --model runs/b",
 }
 

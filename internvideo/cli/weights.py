@@ -57,7 +57,7 @@ class ListReleases:
 
 @dataclass(frozen=True, kw_only=True)
 class ShowRelease:
-    """Show all that is known of released weights, and where they are to be had.
+    """Show what is known about released weights, and where to get them.
 
     Example: internvideo weights show videomae-base-hybrid-k400
     """
@@ -81,7 +81,7 @@ class ShowRelease:
 
 @dataclass(frozen=True, kw_only=True)
 class Import:
-    """Turn released weights into a saved model; says what became of every tensor.
+    """Import released weights as a saved model, with a loading report for every tensor.
 
     Example: internvideo weights import vit_b_hybrid_pt_800e_k400_ft.pth --out models/mae
     """
@@ -101,9 +101,9 @@ class Import:
     sha256: str | None = None
     """Insist on this hash of the file."""
     num_frames: int | None = None
-    """Frames of the clips it is to see; positions are resized."""
+    """Frames per clip; the position table is interpolated."""
     side_px: int | None = None
-    """Side of the clips it is to see; positions are resized."""
+    """Side of the frames, in pixels; the position table is interpolated."""
     labels: Path | None = None
     """Class names in the order of the head's rows: a JSON list, or one a line."""
     rows: Path | None = None
@@ -111,7 +111,7 @@ class Import:
     set: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="PATH.TO.FIELD=VALUE")] = ()
     """A field of the configuration that shapes do not tell, such as encoder.num_heads=6."""
     new: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="PATTERN")] = ()
-    """Names of ours that may stay as they are initialised, as a regular expression."""
+    """Regular expression for parameters that may stay randomly initialised."""
     drop: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="PATTERN")] = ()
     """Names of ours that may be left out, as a regular expression."""
     json: bool = False

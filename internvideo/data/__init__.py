@@ -23,7 +23,7 @@ from internvideo.data.feature_files import (
 )
 from internvideo.data.kinetics710 import (
     Kinetics710,
-    Vintage,
+    KineticsVersion,
     build_kinetics710,
     check_is_free,
     find_vintage,
@@ -31,6 +31,7 @@ from internvideo.data.kinetics710 import (
 )
 from internvideo.data.labelled import LabelledVideos, check_labelled, read_labelled, save_labelled
 from internvideo.data.loading import ClipLoader
+from internvideo.data.mirrored_text import left_right_classes
 from internvideo.data.mixture import MixedLoader, SourceSchedule
 from internvideo.data.opening import (
     FIRST,
@@ -42,7 +43,6 @@ from internvideo.data.opening import (
 )
 from internvideo.data.shard_writer import ShardSummary, write_shards
 from internvideo.data.shards import index_shards
-from internvideo.data.sides import sided_classes
 from internvideo.data.stateless_rng import sample_seed
 from internvideo.data.targets import MultiLabelTarget, Targets, label_target
 from internvideo.data.views import ViewDataset, ViewPlan
@@ -82,7 +82,7 @@ __all__ = [
     "VideoData",
     "ViewDataset",
     "ViewPlan",
-    "Vintage",
+    "KineticsVersion",
     "WindowConfig",
     "Windows",
     "build_kinetics710",
@@ -105,7 +105,7 @@ __all__ = [
     "sample_seed",
     "save_labelled",
     "side_car",
-    "sided_classes",
+    "left_right_classes",
     "unite_classes",
     "windows_in_seconds",
     "write_features",

@@ -1,4 +1,4 @@
-"""Classes of several vintages of one data set become the rows of one head.
+"""Classes of several versions of one data set (Kinetics-400, 600, 700) become rows of one head.
 
 Sources: InternVideo, supervised post-pretraining: the labels of Kinetics-400, 600 and 700 are
 united by name, fifteen older names being written as Kinetics-700 writes them. Published row orders
@@ -142,7 +142,7 @@ def named_rows(
     }
     for vintage, names in classes.items():
         if vintage not in maps.rows:
-            raise unknown_name("vintage of the class maps", vintage, maps.rows)
+            raise unknown_name("version of the class maps", vintage, maps.rows)
         if len(names) != len(maps.rows[vintage]):
             raise AnnotationError(
                 f"{vintage} has {len(names)} classes, its map has {len(maps.rows[vintage])}; give "

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from internvideo.data.annotations import ANNOTATIONS
 from internvideo.data.cache import FrameCache, frames_of
-from internvideo.data.sides import mirrored, sided_classes
+from internvideo.data.mirrored_text import left_right_classes, mirror_text
 from internvideo.data.stateless_rng import Purpose, draw, generator, sample_seed
 from internvideo.data.targets import Targets
 from internvideo.errors import ConfigError, DecodeError, TrainingError, unknown_name
@@ -74,7 +74,8 @@ class VideoData:
     included. `augment` changes each training view further, by a draw of its own. `shuffled` puts
     the frames of every clip in an order of their own, here and in evaluation: what a network still
     learns then, it does not learn from time. `flip` mirrors half of the training views; where clips
-    have captions, all views of a clip, and the sentences name the other sides (`sides.mirrored`).
+    have captions, all views of a clip, and left and right are swapped in the sentences
+    (`mirror_text`).
     """
 
     source: str
@@ -250,7 +251,7 @@ class ClipDataset:
         self.shard_numbers = _shard_numbers(self.records) if config.shards_at_a_time else None
         self.is_captioned = all(_sentences(record) for record in self.records)
         if training and config.flip:
-            _warn_of_sides(self.classes)
+            _warn_of_left_right(self.classes)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -293,7 +294,7 @@ class ClipDataset:
                 seeds=torch.tensor(seeds),
                 source=str(record.video),
                 targets=tuple(self._targets(record, cut) for cut in cuts),
-                caption=mirrored(caption) if caption and is_mirrored else caption,
+                caption=mirror_text(caption) if caption and is_mirrored else caption,
                 broken=tuple(broken),
             )
         if self.training:
@@ -425,15 +426,15 @@ def _sentences(record: Record) -> tuple[str, ...]:
     return record.captions
 
 
-def _warn_of_sides(classes: tuple[str, ...]) -> None:
-    sided = sided_classes(classes)
-    if sided:
+def _warn_of_left_right(classes: tuple[str, ...]) -> None:
+    named = left_right_classes(classes)
+    if named:
         logger.warning(
             "data.flip mirrors training clips, but %d of %d classes tell left from right, such as "
             "%r; set data.flip=false",
-            len(sided),
+            len(named),
             len(classes),
-            sided[0],
+            named[0],
         )
 
 

@@ -1,10 +1,10 @@
-"""Kinetics-710: the vintages of Kinetics as one data set, without what any of them is tested on.
+"""Kinetics-710: the three versions of Kinetics merged, without their validation and test videos.
 
 Source: InternVideo, supervised post-pretraining, and UniFormerV2 (arXiv:2211.09552): the training
-sets of Kinetics-400, 600 and 700 are merged, videos are told apart by their YouTube id, and those
+sets of Kinetics-400, 600 and 700 are merged, videos are identified by their YouTube id, and those
 in a validation or test set of any of the three are left out.
 Differs: which of two labels of a repeated video holds is not published; here that of the earliest
-vintage does, and the report counts how often they differ.
+version does, and the report counts how often they differ.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Vintage:
+class KineticsVersion:
     """One data set: its official csv files (train, val, test), its classes and its videos.
 
     `videos` is their folder (that of the lists without it), `layout` a path in it as for the
@@ -66,7 +66,7 @@ def find_vintage(
     *,
     label_maps: Path | None = None,
     layout: str | None = None,
-) -> Vintage:
+) -> KineticsVersion:
     """Take its classes from the official label map, in `label_maps` or beside the lists, if any."""
     label_map = f"label_map_{name}.txt"
     if label_maps is not None:
@@ -75,7 +75,7 @@ def find_vintage(
         beside = (lists / label_map, lists / "classes.txt")
         source = next((path for path in beside if path.exists()), None)
     classes = files.class_names(source) if source else ()
-    return Vintage(name=name, lists=lists, videos=videos, layout=layout, classes=classes)
+    return KineticsVersion(name=name, lists=lists, videos=videos, layout=layout, classes=classes)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -148,7 +148,7 @@ def merge_clips(clips: Sequence[ListedClip]) -> MergedClips:
 
 
 def build_kinetics710(
-    vintages: Sequence[Vintage],
+    vintages: Sequence[KineticsVersion],
     *,
     maps: ClassMaps | None = None,
     renamed: Mapping[str, str] = RENAMED,
@@ -259,7 +259,7 @@ def _classes_found(rows: _Rows) -> tuple[str, ...]:
 
 
 def _listed(
-    vintage: Vintage,
+    vintage: KineticsVersion,
     rows: _Rows,
     classes: Sequence[str],
     maps: ClassMaps,

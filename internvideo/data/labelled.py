@@ -1,6 +1,6 @@
 """One's own labelled videos, looked at before anything is trained on them, and cut into splits.
 
-What cannot be gone on with is an error; what can be is left out or kept, and told as a warning.
+What cannot be gone on with is an error; what can be is left out or kept, and reported as a warning.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def check_labelled(
         decoded: At most how many videos are decoded from end to end; None for all.
         num_workers: Processes that decode.
         seed: Of what is held back.
-        on_progress: Told how many videos are decoded, and of how many.
+        on_progress: Called with how many videos are decoded, and of how many.
 
     Raises:
         ConfigError: Too little is left to train and to validate on.

@@ -78,7 +78,7 @@ def write_shards(
         out: A new folder, or the one of an interrupted or finished call with the same arguments.
         max_shard_mb: Most millions of bytes of a shard, unless one file alone is larger.
         seed: Of the order of files, so that a shard is a fair sample; None keeps their order.
-        on_progress: Told how many files are done and how many there are.
+        on_progress: Called with how many files are done and how many there are.
 
     Raises:
         ConfigError: If `out` holds another set, or another process writes to it.

@@ -1,4 +1,4 @@
-"""Test-time views: several clips of a video, each cropped at several places, all decoded at once.
+"""Views for multi-view testing: several clips of a video, several crops each, decoded once.
 
 Source: the test branches of the loaders of VideoMAE (`kinetics.py`) and of UniFormerV2
 (`kinetics.py`, `kinetics_sparse.py`) in the InternVideo release.

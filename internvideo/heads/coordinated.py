@@ -1,4 +1,4 @@
-"""The coordinated pair as a classifier: two frozen encoders, the modules between them, one score.
+"""Classifier of coordinated encoders: cross-model attention, then learned fusion of the scores.
 
 Source: InternVideo, section 3.2 and figure 4 (arXiv:2212.03191); see models/coordination.py.
 Shapes: clip (b, c, t, h, w) float in [0, 1], at A's size -> logits (b, y).

@@ -1,4 +1,4 @@
-"""Caption decoder: what comes after each token of a caption, given the video.
+"""Caption decoder: predicts the next token of a caption, given the video.
 
 It reads the causal text encoder's tokens, not word embeddings, and attends to the video.
 Source: InternVideo, section 3.1 (a plain decoder of 6 layers, then two linear layers: `standard`)

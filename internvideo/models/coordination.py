@@ -1,4 +1,4 @@
-"""Coordination: what passes between the frozen encoders A and B (cross-model attention, CMA).
+"""Coordination: gated cross-model attention (CMA) between the frozen encoders A and B.
 
 Source: InternVideo, section 3.2 and figure 4 (arXiv:2212.03191). No code of it was ever released;
 docs/explanation/coordination.md says what the figure settles and which choices are ours.

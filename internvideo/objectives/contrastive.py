@@ -1,4 +1,4 @@
-"""Losses that pull a video and its caption together and every other pair apart.
+"""Contrastive losses of videos and texts, over one process or gathered from all ranks.
 
 Sources: CLIP (arXiv:2103.00020, figure 3); InternVideo, section 3.1; MoCo (arXiv:1911.05722) for
 queues; the criterion of ViCLIP's released code (`VTC_VTM_Loss`) for captions of several videos.

@@ -1,6 +1,7 @@
 """A small world of moving shapes whose every fact is known, written as real video files."""
 
 from internvideo.playground.actions import ACTIONS, PAIRS, Action
+from internvideo.playground.appearance import COLOURS, SHAPES, SIZES, TEXTURES
 from internvideo.playground.check import SingleFrameCheck, check_single_frame
 from internvideo.playground.class_sets import RENAMED_CLASSES, UNKNOWN_ACTIONS, VINTAGES
 from internvideo.playground.compose import World, draw_action, draw_facts, draw_still
@@ -16,7 +17,6 @@ from internvideo.playground.language import (
     image_captions,
     negatives,
 )
-from internvideo.playground.looks import COLOURS, SHAPES, SIZES, TEXTURES
 from internvideo.playground.phrases import doing, slots
 from internvideo.playground.planted_features import plant_features
 from internvideo.playground.render import BACKGROUNDS, render

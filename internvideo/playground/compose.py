@@ -15,9 +15,7 @@ import numpy as np
 
 from internvideo.errors import ConfigError, unknown_name
 from internvideo.playground.actions import ACTIONS, Action
-from internvideo.playground.facts import Actor, Background, Event, Facts, Look, Track
-from internvideo.playground.images import clear_frame, still
-from internvideo.playground.looks import (
+from internvideo.playground.appearance import (
     COLOURS,
     COVERING_SHAPES,
     ROUND_SHAPES,
@@ -25,6 +23,8 @@ from internvideo.playground.looks import (
     SIZES,
     TEXTURES,
 )
+from internvideo.playground.facts import Actor, Background, Event, Facts, Look, Track
+from internvideo.playground.images import clear_frame, still
 from internvideo.playground.motions import CAMERA_REACH, MARGIN, Frames, Motion, Part, Scene
 from internvideo.playground.render import BACKGROUNDS
 
@@ -93,7 +93,7 @@ def draw_facts(index: int, world: World) -> Facts:
 
 
 def draw_still(index: int, world: World) -> Facts:
-    """Draw still `index` of a world: what acts, alone, in the clear frame of a video never made.
+    """Draw still `index` of a world: the actors, alone, in the clear frame of a video never made.
 
     So shapes are learned in few steps, first of one thing, then of two at once. A still is of one
     frame, in training or validation, and who acts first is never a reserved combination. Of two,

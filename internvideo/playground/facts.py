@@ -18,7 +18,7 @@ from jaxtyping import Float
 from pydantic import TypeAdapter, ValidationError
 
 from internvideo.errors import AnnotationError
-from internvideo.playground.looks import outline
+from internvideo.playground.appearance import outline
 
 Track = tuple[float, ...]
 XYXY = tuple[float, float, float, float]
@@ -30,7 +30,7 @@ LEAST_SIDE = 0.01
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Look:
-    """Who it is: names from the tables in `looks`, and the exact colour that was painted."""
+    """Who it is: names from the tables in `appearance`, and the exact colour that was painted."""
 
     shape: str
     colour: str

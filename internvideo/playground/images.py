@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from internvideo.playground.appearance import SIZES, outline
 from internvideo.playground.facts import Actor, Facts, Track, track_array
-from internvideo.playground.looks import SIZES, outline
 from internvideo.playground.render import render
 
 IMAGE_SPLITS = ("train", "val")

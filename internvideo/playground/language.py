@@ -15,8 +15,8 @@ from typing import Literal
 import numpy as np
 
 from internvideo.playground.actions import ACTIONS, PAIRS
+from internvideo.playground.appearance import COLOURS, ROUND_SHAPES, SHAPES
 from internvideo.playground.facts import Actor, Facts, Look
-from internvideo.playground.looks import COLOURS, ROUND_SHAPES, SHAPES
 from internvideo.playground.phrases import (
     COLOUR_WORDS,
     JOINT,

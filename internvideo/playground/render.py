@@ -14,8 +14,8 @@ from functools import cache
 import numpy as np
 from jaxtyping import Float, Int64, UInt8
 
+from internvideo.playground.appearance import SHAPES, TEXTURES
 from internvideo.playground.facts import Actor, Facts, Look, track_array
-from internvideo.playground.looks import SHAPES, TEXTURES
 from internvideo.playground.motions import CAMERA_REACH
 
 Weights = Float[np.ndarray, "side side"]

@@ -55,14 +55,14 @@ def coordinate_huge_k710() -> Run:
 def coordinate_tiny_playground() -> Run:
     """Both tiny classifiers of the playground's actions, joined; a minute or two on two cores.
 
-    It learns on val and is judged on test: both know the clips of train by heart, and whatever
+    It learns on val and is judged on test: both have memorised the clips of train, and whatever
     learns there finds nothing to improve and nothing to tell the better encoder by.
     """
     a, b = post_pretrain_tiny_playground(), post_pretrain_tiny_playground_b()
     return Run(
         name="coordinate_tiny_playground",
         # B halves time itself: from all frames it has as many temporal slots as A.
-        # Classifiers that went on learning would know these few clips by heart.
+        # Classifiers that went on learning would memorise these few clips.
         stage=replace(
             _stage(a, b, CoordinationConfig(head_width=32, frame_step=1), dropout=0.5),
             keep_classifiers=True,

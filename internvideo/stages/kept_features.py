@@ -31,7 +31,7 @@ class FeatureBatch:
 class KeptFeatures:
     """Frozen features in memory, in an order that depends on the seed alone.
 
-    `parts` have `num_clips` clips together; each is let go of before the next is asked for.
+    `parts` have `num_clips` clips together; each is let go of before the next is read.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Zero-shot multiple choice: which of a few sentences describes the video.
+"""Zero-shot multiple choice: which of several sentences describes the video.
 
 Source: `scripts/zs_choice_*.sh` and `compute_multiple_choice` of multi-modalities-downstream in the
 InternVideo release (the highest cosine; no dual softmax).
@@ -54,7 +54,7 @@ class MultipleChoice(Task):
     """Chooses among a record's `candidates`, of which one is its `answer`."""
 
     name = "multiple-choice"
-    summary = "which of a few sentences describes a video"
+    summary = "which of several sentences describes a video"
     model_type = VideoTextModel
     metrics = ("accuracy", "chance")
     datasets = ("MSR-VTT multiple choice", "LSMDC multiple choice")

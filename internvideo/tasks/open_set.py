@@ -144,7 +144,7 @@ class OpenSetRecognition(Task):
     ) -> OpenSetResult:
         """Score videos of the model's classes against videos of no class of it.
 
-        With training videos `known_accepted`, `unknown_rejected` tell what the threshold that they
+        With training videos `known_accepted`, `unknown_rejected` say what the threshold that they
         set does to the others.
         """
         labels = labels_among(model.classes, data.known)

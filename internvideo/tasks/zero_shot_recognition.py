@@ -48,7 +48,7 @@ class ZeroShotRecognition(Task):
     """Names classes never trained on."""
 
     name = "zero-shot-recognition"
-    summary = "which class name, put into prompts, fits a video best"
+    summary = "the class of a video, by the names of the classes in prompts"
     model_type = VideoTextModel
     metrics = ("top1", "top5", "mean_class")
     datasets = ("Kinetics-400/600/700", "UCF101", "HMDB51")

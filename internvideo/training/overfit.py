@@ -1,4 +1,4 @@
-"""The overfit check: can a network learn a handful of clips by heart? If not, training is in vain.
+"""The overfit check: can a network memorise a handful of clips? If not, training is in vain.
 
 Shapes: logits (b, y), labels (b,).
 """
@@ -50,7 +50,7 @@ class OverfitCheck:
                 "it learns nothing from them: check that they differ and that their labels are "
                 "right, then try another preset or learning rate"
             )
-        return f"knew {self.num_right} of {self.num_clips} clips by heart, {losses}; {why}"
+        return f"memorised only {self.num_right} of {self.num_clips} clips: {losses}; {why}"
 
 
 def overfit_check(

@@ -145,7 +145,7 @@ def sum_over_ranks(values: Tensor) -> Tensor:
 
 
 def gather_rows(rows: Float[Tensor, "b ..."]) -> Float[Tensor, "g ..."]:
-    """Put the rows of all ranks, equally many each, one rank after another.
+    """All-gather with gradients: the rows of all ranks, equally many each, in the order of ranks.
 
     Gradients flow back: a rank's rows get the sum of what all ranks made of them.
     """

@@ -54,7 +54,7 @@ def scan(
 
     A file that takes longer than `limit_s`, or ends its process, is unreadable with that reason.
     Files whose names do not say what they are count only where they decode.
-    `on_progress` is told how many files are done and how many there are.
+    `on_progress` is called with how many files are done and how many there are.
     """
     found = candidates(path)
     health = scan_files(

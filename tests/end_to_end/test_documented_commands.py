@@ -33,7 +33,7 @@ STEPS = [
 ]
 # What makes a recipe one of seconds, beside `STEPS`.
 SMALL = {
-    "multimodal_tiny_playground": ["other_sources.images.batch_size=4", "data.first_steps=0"],
+    "multimodal_tiny_playground": ["other_sources.images.batch_size=4"],
     "post_pretrain_tiny_playground": ["stage.initial_weights=none"],
 }
 FINETUNE = ["--steps=2", "--workers=1", "--skip-memorising", "--set=training.batch_size=4"]

@@ -219,9 +219,9 @@ def test_a_name_that_is_neither_there_nor_released_is_said():
         internvideo.load("videomae-base-hybird")
 
 
-def test_the_lines_of_the_readme_run(capsys, folder, level_videos, masked, monkeypatch, tmp_path):
-    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    code = text.split("## A model in ten lines")[1].split("```python")[1].split("```")[0]
+def test_the_lines_of_the_guide_run(capsys, folder, level_videos, masked, monkeypatch, tmp_path):
+    guide = Path(__file__).parents[2] / "docs" / "guides" / "python.md"
+    code = guide.read_text(encoding="utf-8").split("```python")[1].split("```")[0]
     for name in ("clip.mp4", "other.mp4"):
         (tmp_path / name).write_bytes(level_videos[0].read_bytes())
     (tmp_path / "runs" / "demo").mkdir(parents=True)

@@ -1,7 +1,7 @@
 """What readers of captions share: they gather items, and here videos are found and losses counted.
 
 An item names its video without knowing where it lies or how its file name ends; the folders it may
-lie in are listed once each. What is left out is counted by reason and told in one line, with the
+lie in are listed once each. What is left out is counted by reason and logged in one line, with the
 first place of each.
 """
 

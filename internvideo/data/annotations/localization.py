@@ -4,7 +4,7 @@ Sources: the json of THUMOS14, ActivityNet 1.3, HACS Segments and FineAction, as
 ActionFormer keeps them (`*_af.json`: a database with duration, rate and numbered classes); the json
 of Ego4D moment queries; a csv of one's own.
 Segments stay as annotated, also beyond the end of their video, since the official evaluations count
-them; how many these are, and what is left out, is told in one line each with the first place.
+them; how many these are, and what is left out, is logged in one line each with the first place.
 """
 
 from __future__ import annotations

@@ -154,7 +154,7 @@ class UntrimmedVideo:
 def read_database(path: Path, *, with_empty: bool = False) -> list[UntrimmedVideo]:
     """Read every video of the json of ActivityNet, HACS, FineAction, or of ActionFormer's copies.
 
-    What had to be left out is counted and told, with the first place of each reason.
+    What had to be left out is counted and logged, with the first place of each reason.
 
     Args:
         path: The file; `anet_anno_action.json` has its subsets in `video_info_new.csv` beside it.

@@ -1,7 +1,7 @@
 """Fine-tuning for one's own classes: labelled videos, presets, the network, what is validated.
 
 The sizes of the presets follow the published fine-tuning of small data sets; they were not searched
-for. `docs/guides/finetuning.md` tells what was measured.
+for. `docs/guides/finetuning.md` says what was measured.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from internvideo.data import (
     ClipDataset,
     LabelledVideos,
     check_labelled,
+    left_right_classes,
     read_labelled,
     save_labelled,
-    sided_classes,
 )
 from internvideo.errors import CheckpointError, ConfigError
 from internvideo.heads import VideoClassifier, VideoClassifierConfig
@@ -121,7 +121,7 @@ class RecognitionGuide:
         """Count videos by class and split."""
         counts = [count for count in videos.class_counts("train").values() if count]
         parts = {name: videos.num_videos(name) for name in ("train", "val", "test")}
-        test = f", {parts['test']} to test on (not looked at)" if parts["test"] else ""
+        test = f", {parts['test']} to test on (unused here)" if parts["test"] else ""
         return (
             f"{sum(parts.values())} videos of {len(counts)} classes: {parts['train']} to train on "
             f"({min(counts)} to {max(counts)} a class), {parts['val']} to validate on{test}; "
@@ -130,7 +130,7 @@ class RecognitionGuide:
 
     def may_flip(self, videos: LabelledVideos) -> bool:
         """Whether no class tells left from right."""
-        return not sided_classes(videos.annotations.classes)
+        return not left_right_classes(videos.annotations.classes)
 
     def configure(
         self,
@@ -162,7 +162,7 @@ class RecognitionGuide:
         )
 
     def overfit(self, stage: OpenedStage, training: TrainingConfig) -> OverfitCheck:
-        """Let a copy of the classifier learn a few clips of different classes by heart."""
+        """Overfit a copy of the classifier to a few clips of different classes."""
         model = copy.deepcopy(stage.model).eval()  # nothing is dropped
         assert isinstance(model, VideoClassifier)
         clip, batch = stage.inputs(_few_clips(stage.data.train[FIRST].dataset))

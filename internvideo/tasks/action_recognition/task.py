@@ -1,4 +1,4 @@
-"""Action recognition: which of its classes a trained classifier sees in a video.
+"""Action recognition with multi-view testing: the class of a video by a trained classifier.
 
 Source: the multi-view tests of VideoMAE (`merge` in `engine_for_finetuning.py`, `ensemble.py`) and
 UniFormerV2 (`test_net.py`) in the InternVideo release. Each of `num_clips` x `num_crops` views is
@@ -46,7 +46,7 @@ class ActionRecognition(Task):
     """
 
     name = "action-recognition"
-    summary = "which of its own classes a classifier sees in a video"
+    summary = "the class of the action in a video"
     model_type = RecognitionModel
     metrics = ("top1", "top5", "mean_class")
     datasets = (

@@ -74,7 +74,7 @@ class Retrieval(Task):
     """Ranks by the cosine of embeddings."""
 
     name = "retrieval"
-    summary = "which video belongs to a sentence, which sentence to a video"
+    summary = "text-to-video and video-to-text search"
     model_type = VideoTextModel
     metrics = ("*/r1", "*/r5", "*/r10", "*/median_rank", "*/mean_rank")
     datasets = ("MSR-VTT", "MSVD", "DiDeMo", "ActivityNet Captions", "LSMDC", "VATEX")

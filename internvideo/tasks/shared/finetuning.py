@@ -160,7 +160,7 @@ class FinetuningGuide(Protocol):
         ...
 
     def overfit(self, stage: OpenedStage, training: TrainingConfig) -> OverfitCheck:
-        """See whether a copy of the network can learn a few clips by heart."""
+        """See whether a copy of the network can overfit a few clips."""
         ...
 
     def validate(

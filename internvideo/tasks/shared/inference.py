@@ -1,4 +1,4 @@
-"""Inference over videos: every clip is decoded once and asked for, embedded, or described.
+"""Inference over videos: every clip is decoded once and classified, embedded or captioned.
 
 A task knows a model only as an `Embedder`, a `Captioner` or a `Classifier`. Unless a model says
 otherwise clips are taken by the official zero-shot protocol (`CoTrain/datasets/video` of the
@@ -87,19 +87,19 @@ class Inference:
     """How a model is run over videos; what is None is as the model was evaluated in training."""
 
     sampling: Literal["dense", "segments"] | None = None
-    """Frames at a distance (dense), or one of each equal segment; default as in training."""
+    """Frames at a fixed stride (dense), or one per equal segment; default as in training."""
     stride_frames: int | None = None
-    """Distance between the frames of dense clips; default as in training."""
+    """Frame stride of dense clips; default as in training."""
     crop: float | None = None
-    """Share of the short side that is seen; default as the model was evaluated in training."""
+    """Centre crop, as a share of the short side; default as in evaluation during training."""
     shuffled: bool = False
-    """Shuffle the frames of every clip: what is lost was read from time."""
+    """Shuffle the frames of every clip, to measure how much the score depends on time."""
     seed: int = 0
-    """Of the shuffling."""
+    """Seed of the shuffling."""
     batch_size: int = 16
-    """Clips at a time."""
+    """Clips per batch."""
     num_workers: int = 0
-    """Processes that decode; 0 decodes between batches."""
+    """Worker processes that decode; 0 decodes in this process."""
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:

@@ -1,4 +1,4 @@
-"""What a prediction is about: one video, and what is asked of it."""
+"""What a prediction is about: one video, with texts or a question."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class RankingRequest(VideoRequest):
 
 @dataclass(frozen=True, kw_only=True)
 class TextRequest(RankingRequest):
-    """A video, and texts of which the one that fits is asked."""
+    """A video, and texts to match it with."""
 
     text: tuple[str, ...] = ()
     """A class name, sentence or option to choose from; give it once for each."""

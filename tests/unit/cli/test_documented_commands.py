@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from internvideo.data import ANNOTATIONS
-from internvideo.recipes import RECIPES, override, recipe
+from internvideo.recipes import RECIPES, recipe
+from internvideo.runs import override
 from tests.end_to_end.documented import arguments, documented, parse
 
 COMMANDS = list(documented("guides", "reference", "explanation"))
@@ -22,7 +23,11 @@ def test_commands_are_found():
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=str)
-def test_a_documented_command_parses(command, monkeypatch):
+def test_a_documented_command_parses(command, monkeypatch, tmp_path):
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "clip.mp4").touch()  # a request about a video that is not there is refused
+    monkeypatch.chdir(tmp_path)
+
     parsed = parse(arguments(command), monkeypatch)
 
     name = str(getattr(parsed, "recipe", ""))

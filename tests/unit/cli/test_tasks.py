@@ -262,7 +262,7 @@ def test_the_list_of_tasks_has_their_metrics_data_sets_and_formats(capsys):
     assert rows.keys() == TASKS.keys()
     assert rows["retrieval"]["model"] == "video-text"
     assert "MSR-VTT" in rows["retrieval"]["datasets"] and "msr-vtt" in rows["retrieval"]["formats"]
-    assert "retrieval: which video belongs to a sentence" in lines and "*/r1, */r5" in lines
+    assert "retrieval: text-to-video and video-to-text search" in lines and "*/r1, */r5" in lines
 
 
 def test_the_overview_of_verbs_does_without_torch():

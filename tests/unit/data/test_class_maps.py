@@ -116,7 +116,7 @@ def test_rows_without_published_names_are_named_by_their_classes():
     ("classes", "message"),
     [
         ({"old": ("a",)}, "old has 1 classes, its map has 2; give the whole list"),
-        ({"older": ("a", "b")}, "unknown vintage of the class maps 'older'; did you mean 'old'"),
+        ({"older": ("a", "b")}, "unknown version of the class maps 'older'; did you mean 'old'"),
         ({"old": ("a", "b")}, "row 2 has no name, as 1 rows in all"),
     ],
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from internvideo.cli import main
-from internvideo.data import ANNOTATIONS, Vintage, build_kinetics710, write_kinetics710
+from internvideo.data import ANNOTATIONS, KineticsVersion, build_kinetics710, write_kinetics710
 from internvideo.data.class_maps import read_class_maps
 from internvideo.errors import ConfigError
 
@@ -41,8 +41,8 @@ def lists(tmp_path) -> Path:
     return tmp_path
 
 
-def vintages(lists: Path) -> list[Vintage]:
-    return [Vintage(name=name, lists=lists / name) for name in LISTS]
+def vintages(lists: Path) -> list[KineticsVersion]:
+    return [KineticsVersion(name=name, lists=lists / name) for name in LISTS]
 
 
 def seen(built, split):
@@ -128,7 +128,9 @@ def test_what_is_written_is_read_back_and_the_maps_too(lists):
 def test_videos_inside_the_new_folder_are_written_relative_to_it(lists):
     out = lists / "k710"
     out.mkdir()
-    inside = [Vintage(name=name, lists=lists / name, videos=out / "clips") for name in LISTS]
+    inside = [
+        KineticsVersion(name=name, lists=lists / name, videos=out / "clips") for name in LISTS
+    ]
 
     write_kinetics710(build_kinetics710(inside), out)
 

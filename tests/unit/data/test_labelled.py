@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from internvideo.data import check_labelled, read_labelled, save_labelled, sided_classes
-from internvideo.data.sides import mirrored
+from internvideo.data import check_labelled, left_right_classes, read_labelled, save_labelled
+from internvideo.data.mirrored_text import mirror_text
 from internvideo.errors import AnnotationError, ConfigError
 from internvideo.video import write_video
 
@@ -284,13 +284,18 @@ def test_numbers_with_many_gaps_are_no_classes(videos):
         check(table(videos, *rows))
 
 
-def test_sides_are_found_in_words_alone():
+def test_left_and_right_are_found_in_whole_words_alone():
     names = ["pour left to right", "TurnLeft", "copyright", "counter-clockwise", "向左转", "jump"]
 
-    assert sided_classes(names) == ["pour left to right", "TurnLeft", "counter-clockwise", "向左转"]
+    assert left_right_classes(names) == [
+        "pour left to right",
+        "TurnLeft",
+        "counter-clockwise",
+        "向左转",
+    ]
 
 
-def test_sentences_name_the_other_sides_in_the_mirror():
+def test_mirrored_sentences_swap_left_and_right():
     said = {
         "A man turns left, then counter-clockwise": "A man turns right, then clockwise",
         "moves rightwards; Right of it, copyright": "moves leftwards; Left of it, copyright",
@@ -300,4 +305,4 @@ def test_sentences_name_the_other_sides_in_the_mirror():
         "a red star falls": "a red star falls",
     }
 
-    assert {sentence: mirrored(sentence) for sentence in said} == said
+    assert {sentence: mirror_text(sentence) for sentence in said} == said

@@ -30,8 +30,8 @@ from internvideo.playground import (
     negatives,
     slots,
 )
+from internvideo.playground.appearance import ROUND_SHAPES
 from internvideo.playground.language import NUM_CAPTIONS, meaning
-from internvideo.playground.looks import ROUND_SHAPES
 from internvideo.playground.phrases import (
     COLOUR_WORDS,
     JOINT,

@@ -1,4 +1,4 @@
-"""A few clips learned by heart, or why not."""
+"""The overfit check: a few clips memorised, or why not."""
 
 from __future__ import annotations
 

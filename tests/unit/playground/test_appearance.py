@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from internvideo.playground.looks import COLOURS, COVERING_SHAPES, SHAPES, SIZES, outline
+from internvideo.playground.appearance import COLOURS, COVERING_SHAPES, SHAPES, SIZES, outline
 
 RAMP = np.linspace(-1.4, 1.4, 281)
 V, U = np.meshgrid(RAMP, RAMP, indexing="ij")
