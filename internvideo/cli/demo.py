@@ -2,8 +2,8 @@
 
     videos -> A, B: pretraining -> A, B: classification -> coordination -> results.json
 
-`report.html` is written after every stage, with what has been learned until then. What is complete
-in the folder is not made again, and a run that was cut off goes on.
+`report.html` is written after the videos and after every stage, with what has been learned until
+then. What is complete in the folder is not made again, and a run that was cut off goes on.
 """
 
 from __future__ import annotations
@@ -83,10 +83,12 @@ class Demo:
         from internvideo.training.journal import replace_text
 
         last = len(PLAN) + 1
+        runs: dict[str, str] = {}
         with _told(f"1/{last} generating videos"):
             self._generate()
-        found = DemoResults(self.out, device=self.device)
-        runs: dict[str, str] = {}
+            found = DemoResults(self.out, device=self.device)
+            page = write_demo_report(self.out, found, runs=runs, num_runs=len(PLAN))
+        print(f"   open {page}; it grows with every stage", flush=True)
         for number, stage in enumerate(PLAN, 2):
             with _told(f"{number}/{last} {stage.does}"):
                 if not self._train(stage):
@@ -94,8 +96,7 @@ class Demo:
                     return 1
                 found.add(stage.recipe, self._run_of(stage))
                 runs[stage.does] = stage.recipe
-                page = write_demo_report(self.out, found, runs=runs, num_runs=len(PLAN))
-            print(f"   {page} shows it", flush=True)
+                write_demo_report(self.out, found, runs=runs, num_runs=len(PLAN))
         replace_text(self.out / "results.json", json.dumps(found.by_metric(), indent=2) + "\n")
         top1 = found.by_metric()["action-recognition"]["top1"]
         print("actions, right at first guess:", ", ".join(f"{k} {v:.2f}" for k, v in top1.items()))

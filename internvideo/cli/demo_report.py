@@ -84,6 +84,7 @@ def write_demo_report(
             f"{len(runs)} of {num_runs} training stages are finished. This page grows after each; "
             "load it again."
         )
+    _add_generated(page, found)
     if found.rebuilt:
         _add_rebuilt(page, found)
     if found.placed:
@@ -92,10 +93,11 @@ def write_demo_report(
         _add_described(page, found)
     if found.recognised:
         _add_classified(page, found)
-    _add_table(page, found)
-    page.section("The runs")
-    page.text("Each has a page of its own, with its curves, configuration and log:")
-    page.links({does: f"{folder}/report.html" for does, folder in runs.items()})
+    if runs:
+        _add_table(page, found)
+        page.section("The runs")
+        page.text("Each has a page of its own, with its curves, configuration and log:")
+        page.links({does: f"{folder}/report.html" for does, folder in runs.items()})
     page.section("Your own video")
     page.text(
         "The models on this page know generated moving shapes and nothing else: what they say "
@@ -117,6 +119,17 @@ def _add_introduction(page: Page, found: DemoResults) -> None:
         "and writing such sentences, and then both, apart and together, to classify the action."
     )
     page.text("Everything below is about videos that were kept out of training.")
+
+
+def _add_generated(page: Page, found: DemoResults) -> None:
+    video = found.clips.records[0]
+    action = found.clips.classes[video.labels[0]]
+    page.section("Generated: one of the videos")
+    page.picture(
+        png_bytes(picture_strip({"": frames_to_show(video)}, side_px=1)),
+        alt=f"frames of {video.video.name}",
+        caption=f"The generator's sentence: {video.captions[0]}. Its action: {action}.",
+    )
 
 
 def _add_rebuilt(page: Page, found: DemoResults) -> None:
