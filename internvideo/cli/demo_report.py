@@ -11,6 +11,7 @@ from pathlib import Path
 
 from internvideo.cli.demo_results import DemoResults, right_captions
 from internvideo.metrics import ranks
+from internvideo.playground import doing
 from internvideo.report import (
     Page,
     error_ratio,
@@ -60,7 +61,7 @@ _CAPTIONS_LEARNED = 0.2
 _LEARNED_ERROR = 0.95
 
 _OWN_VIDEO = """\
-internvideo weights list                    # released weights, their licences and results
+internvideo weights list
 internvideo predict action-recognition YOUR.mp4 --model videomae-base-hybrid-k400
 internvideo finetune --data YOUR_VIDEOS/ --from videomae-base-hybrid --out runs/mine
 internvideo predict action-recognition YOUR.mp4 --model runs/mine"""
@@ -128,7 +129,7 @@ def _add_generated(page: Page, found: DemoResults) -> None:
     page.picture(
         png_bytes(picture_strip({"": frames_to_show(video)}, side_px=1)),
         alt=f"frames of {video.video.name}",
-        caption=f"The generator's sentence: {video.captions[0]}. Its action: {action}.",
+        caption=f"The generator's sentence: {video.captions[0]}. Its action: {doing(action)}.",
     )
 
 
@@ -217,10 +218,10 @@ def _add_classified(page: Page, found: DemoResults) -> None:
         return
     place = right[len(right) // 2]
     video = result.videos[place]
-    page.text(f"One of those that are right: {result.classes[int(result.labels[place])]}")
+    page.text(f"One of those that are right: {doing(result.classes[int(result.labels[place])])}")
     best = result.probabilities[place].topk(3)
     shown = [
-        f"{result.classes[i]} {p:.2f}"
+        f"{doing(result.classes[i])} {p:.2f}"
         for p, i in zip(best.values.tolist(), best.indices.tolist(), strict=True)
     ]
     page.picture(
