@@ -129,6 +129,7 @@ def _add_generated(page: Page, found: DemoResults) -> None:
     page.picture(
         png_bytes(picture_strip({"": frames_to_show(video)}, side_px=1)),
         alt=f"frames of {video.video.name}",
+        width_px=480,
         caption=f"The generator's sentence: {video.captions[0]}. Its action: {doing(action)}.",
     )
 
@@ -195,6 +196,7 @@ def _add_described(page: Page, found: DemoResults) -> None:
     page.picture(
         png_bytes(picture_strip({"": frames_to_show(described.videos[place])}, side_px=1)),
         alt=f"frames of {described.videos[place].video.name}",
+        width_px=480,
         caption=f"The generator's sentence: {described.references[place][0]}",
     )
 
@@ -227,6 +229,7 @@ def _add_classified(page: Page, found: DemoResults) -> None:
     page.picture(
         png_bytes(picture_strip({"": frames_to_show(video)}, side_px=1)),
         alt=f"frames of {video.video.name}",
+        width_px=480,
         caption=f"The three likeliest actions and their probability: {', '.join(shown)}",
     )
 
