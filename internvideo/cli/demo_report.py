@@ -29,7 +29,7 @@ _MODELS = {
     "B": "B",
     "B post-pretrained": "B, fine-tuned",
     "mean": "mean of A and B",
-    "coordinated": "A and B, coordinated",
+    "coordinated": "coordinated",
 }
 # Rows of the table: task, metric, and what a stranger calls it.
 _ROWS = (
@@ -216,7 +216,7 @@ def _add_classified(page: Page, found: DemoResults) -> None:
         page.text(_coordination(found.recognised))
     right = (ranks(result.probabilities, result.labels) == 0).nonzero()[:, 0].tolist()
     if result.scores["top1"] < _LEARNED * guess or not right:
-        page.text("That is hardly better than guessing, so no picture is shown.")
+        page.text("So few steps are hardly better than guessing, so no picture is shown.")
         return
     place = right[len(right) // 2]
     video = result.videos[place]
