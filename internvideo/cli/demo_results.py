@@ -122,7 +122,7 @@ class DemoResults:
         assert isinstance(stage, MaskedPretrainingStage)
         stage.model.load_state_dict(load_model(folder).state_dict())
         stage.model.to(process.device)
-        self.rebuilt = stage.reconstructions(1)
+        self.rebuilt = stage.reconstructions(4)
 
     def _match_and_describe(self, folder: Path, run: Run, process: Process) -> None:
         self._words = load_video_text(folder)
