@@ -40,7 +40,9 @@ th, td { text-align:left; padding:5px 14px 5px 0; border-bottom:1px solid var(--
   vertical-align:top; overflow-wrap:anywhere }
 th { color:var(--soft); font-weight:600 }
 .facts { width:auto; min-width:min(100%,420px) } .facts th { font-weight:400; padding-right:28px }
-td.number, th.number { text-align:right } .rows td { min-width:6em }
+td.number, th.number { text-align:right }
+.rows th, .rows td { min-width:5em; overflow-wrap:normal }
+.rows th:first-child, .rows td:first-child { min-width:10em }
 pre { background:var(--card); border-radius:8px; padding:12px; overflow-x:auto; margin:10px 0;
   font:12.5px/1.5 ui-monospace,Menlo,Consolas,monospace; max-height:28rem }
 summary { cursor:pointer; color:var(--link); margin:12px 0 }

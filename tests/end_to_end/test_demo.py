@@ -5,15 +5,19 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import re
 from dataclasses import dataclass, replace
+from html import escape
 from pathlib import Path
 
 import pytest
 import torch
 
 import internvideo.playground
-from internvideo.cli import demo, main
+from internvideo.cli import demo, demo_report, main
+from internvideo.hub import load_recogniser
 from internvideo.stages import FinetuneStage
+from internvideo.weights import RELEASES
 
 pytestmark = pytest.mark.slow
 
@@ -28,6 +32,7 @@ class Told:
     out: Path
     before: str
     after: str
+    page_before: str
 
     @property
     def results(self) -> dict[str, dict[str, dict[str, float]]]:
@@ -58,8 +63,10 @@ def told(playground, tmp_path_factory) -> Told:
         with pytest.MonkeyPatch.context() as cut:
             cut.setattr(FinetuneStage, "prepare", prepare_or_stop)
             before = said(out, stops=True)
+        page_before = (out / "report.html").read_text()
+        assert not (out / "results.json").exists()
         after = said(out)
-    return Told(out=out, before=before, after=after)
+    return Told(out=out, before=before, after=after, page_before=page_before)
 
 
 def said(out: Path, *, stops: bool = False) -> str:
@@ -73,8 +80,8 @@ def said(out: Path, *, stops: bool = False) -> str:
 
 def test_every_stage_says_what_it_does_and_how_long_it_took(told):
     for number, stage in enumerate(demo.PLAN, 2):
-        assert f"{number}/7 {stage.does}\n" in told.after
-    assert told.after.count(" s\n") >= len(demo.PLAN) + 2
+        assert f"{number}/6 {stage.does}\n" in told.after
+    assert told.after.count(" s\n") >= len(demo.PLAN) + 1
 
 
 def test_what_was_complete_is_not_trained_again(told):
@@ -128,14 +135,85 @@ def test_results_are_on_all_test_clips(told, playground):
     assert set(told.results["action-recognition"]["clips"].values()) == {len(lines)}
 
 
-def test_the_page_shows_all_parts_and_leads_to_every_run(told):
-    html = (told.out / "report.html").read_text()
+def test_classes_are_the_actions(told, playground):
+    model = load_recogniser(told.out / demo.PLAN[-1].recipe)
 
+    assert sorted(model.classes) == sorted((playground / "classes.txt").read_text().split())
+
+
+def test_every_row_of_the_page_s_table_stands_beside_guessing(told):
+    header, *rows = table(told.out / "report.html")
+
+    assert header == ["", "A", "B", "B, fine-tuned", "mean of A and B", *header[5:]]
+    assert header[5:] == ["coordinated", "guessing"]
+    assert len(rows) == len(demo_report._ROWS)
+    for row in rows:
+        values = [float(cell) for cell in row[1:] if cell]
+        assert row[-1]
+        assert len(values) >= 2
+        assert all(0 <= value <= 1 for value in values) or row[0].startswith("Rebuilt")
+
+
+def test_the_table_shows_the_results(told):
+    _, *rows = table(told.out / "report.html")
+    top1 = told.results["action-recognition"]["top1"]
+
+    (row,) = (row for row in rows if row[0] == "Action by a classifier: right at first guess")
+
+    names = ("A", "B", "mean", "coordinated")
+    assert row[1:6] == [
+        *(f"{top1[n]:.2f}" for n in names[:2]),
+        "",
+        *(f"{top1[n]:.2f}" for n in names[2:]),
+    ]
+
+
+def test_the_page_grows_with_every_stage(told):
+    html = (told.out / "report.html").read_text()
+    done, stopped = demo.PLAN[:3], demo.PLAN[3:]
+
+    assert "3 of 5 training stages are finished" in told.page_before
+    assert "training stages are finished" not in html
     for stage in demo.PLAN:
         assert f'href="{stage.recipe}/report.html"' in html
         assert (told.out / stage.recipe / "report.html").exists()
-    for part in ("rebuilt clips", "found by sentences", "described", "Gates of attention", "rows"):
+    for stage in done:
+        assert f'href="{stage.recipe}/report.html"' in told.page_before
+    for stage in stopped:
+        assert f'href="{stage.recipe}/report.html"' not in told.page_before
+    for part in ("Rebuilt: ", "Found: ", "Described: ", "Named: ", "All results", "Your own video"):
         assert part in html
+        assert part in told.page_before
+
+
+def test_what_was_not_learned_is_said_and_not_shown(told):
+    html = (told.out / "report.html").read_text()
+    described = told.results["captioning"]
+
+    assert described["slot/action"]["B"] < 0.2  # after two steps
+    assert "Most captions are wrong after so few training steps" in html
+    assert "One of those that are right: “" not in html
+
+
+def test_the_page_ends_with_what_to_do_for_real_video(told):
+    html = (told.out / "report.html").read_text()
+    end = html[html.index("Your own video</h2>") :]
+
+    assert "know generated moving shapes and nothing else" in end
+    for line in demo_report._OWN_VIDEO.splitlines():
+        assert escape(line) in end
+    commands = [line.split("#")[0].split()[1:] for line in demo_report._OWN_VIDEO.splitlines()]
+    for command in commands:
+        with contextlib.redirect_stdout(io.StringIO()):
+            assert main([*command, "--help"]) == 0
+    assert {"videomae-base-hybrid", "videomae-base-hybrid-k400"} <= set(RELEASES)
+
+
+def table(page: Path) -> list[list[str]]:
+    """The cells of the page's only table, its header first."""
+    (found,) = re.findall(r'<table class="rows">(.*?)</table>', page.read_text(), re.DOTALL)
+    rows = re.findall(r"<tr>(.*?)</tr>", found, re.DOTALL)
+    return [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL) for row in rows]
 
 
 def starts(run: Path) -> list[int]:
