@@ -17,6 +17,8 @@ from internvideo.cli import main
 from internvideo.hub import load_video_text
 from tests.end_to_end.runs import assert_same_bits, metrics, run
 
+pytestmark = pytest.mark.slow
+
 # `multimodal_tiny_playground` in seconds, with every other step on images of two sources.
 RECIPE = """
 recipe = "multimodal_tiny_playground"
@@ -76,8 +78,6 @@ KILLED = """
 import os, signal, sys
 from internvideo.cli import main
 from internvideo.stages import MultimodalPretrainingStage as Stage
-
-pytestmark = pytest.mark.slow
 prepare, steps = Stage.prepare, iter(range({steps}))
 def prepare_or_die(stage, batches):
     if next(steps, None) is None:
