@@ -72,6 +72,7 @@ from internvideo.models.roi_align import (
     roi_align,
 )
 from internvideo.models.sizes import (
+    CAPTION_DECODERS,
     CLIPS,
     DECODERS,
     ENCODERS,
@@ -112,6 +113,7 @@ from internvideo.models.viclip import (
 )
 
 __all__ = [
+    "CAPTION_DECODERS",
     "Attention",
     "AutoencoderConfig",
     "Block",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from internvideo.models.caption_decoder import CaptionDecoderConfig
 from internvideo.models.masked_autoencoder import DecoderConfig
 from internvideo.models.masked_encoder import MaskedEncoderConfig
 from internvideo.models.multimodal_encoder import MultimodalEncoderConfig
@@ -91,6 +92,12 @@ MULTIMODAL_ENCODERS: dict[str, MultimodalEncoderConfig] = {
         video=UNIFORMERS[name], text=replace(text, mask_token=True), embed_dim=text.width
     )
     for name, text in TEXT_ENCODERS.items()
+}
+
+# The released decoder's own default, 4 layers; the paper's is deeper.
+CAPTION_DECODERS: dict[str, CaptionDecoderConfig] = {
+    "base": CaptionDecoderConfig(),
+    "large": CaptionDecoderConfig(width=768, context_width=1024, num_heads=12),
 }
 
 # The same pairs without global blocks: CLIP.

@@ -7,7 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from internvideo.heads import VideoClassifier, VideoClassifierConfig
 from internvideo.models import (
+    CAPTION_DECODERS,
     CLIPS,
     DECODERS,
     ENCODERS,
@@ -16,6 +18,7 @@ from internvideo.models import (
     UNIFORMERS,
     VIDEOMAE_DECODERS,
     VIDEOMAE_V2_DECODERS,
+    CaptionDecoder,
     DecoderConfig,
     MaskedAutoencoder,
     MultimodalEncoder,
@@ -126,6 +129,7 @@ def test_parameter_counts_of_encoder_b_match_to_the_last_digit(
     [
         ("base", 400, 114_552_208),
         ("large", 400, 354_099_600),
+        ("large-336", 400, 354_427_280),
         ("large-336", 710, 354_745_030),
         ("base-local", 174, 162_992_814),
         ("large-local", 174, 573_949_966),
@@ -138,6 +142,42 @@ def test_parameter_counts_of_uniformer_with_its_classifier(size: str, num_classe
     classifier = 2 * width + num_classes * (width + 1)
 
     assert sum(parameter.numel() for parameter in model.parameters()) + classifier == count
+
+
+@pytest.mark.parametrize(
+    ("size", "count"),
+    [
+        ("small", 22_033_936),
+        ("base", 86_534_800),
+        ("large", 304_270_736),
+        ("huge", 632_119_440),
+        ("giant", 1_012_174_352),
+        ("gigantic", 1_843_910_928),
+    ],
+)
+def test_parameter_counts_of_encoder_a_with_a_classifier_of_400(size: str, count: int):
+    config = replace(ENCODERS[size], final_norm=False)
+    with torch.device("meta"):
+        model = VideoClassifier(VideoClassifierConfig(encoder=config, num_classes=400))
+
+    assert sum(parameter.numel() for parameter in model.parameters()) == count
+
+
+@pytest.mark.parametrize(
+    ("size", "depth", "count"),
+    [
+        ("base", 4, 56_256_512),
+        ("base", 6, 71_200_768),
+        ("large", 4, 106_953_472),
+        ("large", 6, 140_379_904),
+    ],
+)
+def test_parameter_counts_of_the_caption_decoder(size: str, depth: int, count: int):
+    with torch.device("meta"):
+        model = CaptionDecoder(replace(CAPTION_DECODERS[size], depth=depth))
+
+    assert CAPTION_DECODERS[size].depth == 4
+    assert sum(parameter.numel() for parameter in model.parameters()) == count
 
 
 @pytest.mark.parametrize(
