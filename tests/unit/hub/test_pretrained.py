@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from internvideo.data.feature_sequences import FeatureSource
 from internvideo.errors import CheckpointError
 from internvideo.heads import (
     CoordinatedClassifierConfig,
@@ -34,6 +35,8 @@ from internvideo.models import (
     UniFormerConfig,
     ViclipConfig,
 )
+from internvideo.models.actionformer import ActionFormerConfig
+from internvideo.tasks.temporal_localization.detector import TemporalDetectorConfig
 from internvideo.text import load_clip_tokenizer
 from internvideo.tiny import (
     MaskedFrontEndConfig,
@@ -89,6 +92,33 @@ CONFIGS = {
     ),
     "uniformer": B,
     "multimodal-encoder": MultimodalEncoderConfig(video=B, text=TEXT, embed_dim=8),
+    "temporal-detector": TemporalDetectorConfig(
+        network=ActionFormerConfig(
+            input_width=8,
+            num_classes=3,
+            max_length=16,
+            width=8,
+            num_heads=2,
+            num_branch_blocks=1,
+            windows=(3, 3),
+            pyramid_width=8,
+            head_width=8,
+            regression_ranges=((0.0, 4.0), (4.0, 100.0)),
+        ),
+        num_classes=3,
+        sources=(
+            FeatureSource(
+                model_type="MaskedEncoder",
+                model_sha256="0" * 64,
+                pooling="mean",
+                num_frames=16,
+                stride_frames=8,
+                rate_fps="native",
+                num_channels=8,
+            ),
+        ),
+        encoders=("runs/a",),
+    ),
     "viclip": ViclipConfig(video=JOINT, text=TEXT, embed_dim=8),
 }
 
