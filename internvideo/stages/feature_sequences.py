@@ -94,7 +94,7 @@ class FeatureSequenceStage:
         context: RunContext,
     ) -> None:
         if context.others:
-            raise ConfigError("features of several sources do not take turns; leave other_sources")
+            raise ConfigError("features cannot alternate between sources; leave other_sources")
         if training.batch_size % (training.accumulation * context.share.count):
             raise ConfigError(
                 f"batch_size {training.batch_size} is not a multiple of accumulation x processes = "

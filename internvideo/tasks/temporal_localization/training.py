@@ -290,7 +290,7 @@ def _place(one: tuple[int, SegmentPredictions | None]) -> int:
 def _with_features(
     reader: FeatureReader, annotations: Annotations, *, what: str, source: str
 ) -> list[Record]:
-    """Records whose features are there; the others are told."""
+    """Records whose features are there; the others are reported."""
     kept, missing = [], []
     for record in annotations.records:
         try:
