@@ -21,6 +21,7 @@ NOT_RUN = {
     "videomae-": "needs a released file",
     "vit_b_hybrid": "needs a released file",
     "push": "uploads",
+    "runs/moments": "needs annotated videos of one's own",
 }
 BOTH = {"--card", "show"}  # these neither download nor upload
 STEPS = [
@@ -89,6 +90,8 @@ def world(tmp_path_factory) -> Path:
         train("multimodal_tiny_playground", "--out", "runs/b")
         train("mae_tiny_playground")
         train("post_pretrain_tiny_playground", "--out", "runs/actions")
+        assert main(["data", "planted-features", "--out", "data/planted"]) == 0
+        assert main(smaller(["train", "temporal_localization_tiny", "--out", "runs/tal"])) == 0
         finetune = ["finetune", "--data", "videos", "--out", "runs/mine"]
         assert main([*finetune, *FINETUNE]) == 0
     return folder
