@@ -14,10 +14,24 @@ import numpy as np
 import torch
 
 from internvideo.data import side_car, write_features
+from internvideo.models.actionformer import ActionFormerConfig
 
 CLASSES = ("jump", "run", "turn")
 NUM_CHANNELS, NUM_STEPS = 12, 64
 SHA256 = "a" * 64
+NETWORK = ActionFormerConfig(
+    input_width=NUM_CHANNELS,
+    num_classes=3,
+    max_length=64,
+    width=32,
+    num_heads=2,
+    num_stem_blocks=1,
+    num_branch_blocks=2,
+    windows=(9, 9, 9),
+    regression_ranges=((0.0, 4.0), (4.0, 8.0), (8.0, 1e4)),
+    pyramid_width=32,
+    head_width=32,
+)
 
 
 def plant(folder: Path, *, seed: int = 0, **splits: int) -> Path:

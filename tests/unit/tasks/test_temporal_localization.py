@@ -14,7 +14,7 @@ from internvideo.data.feature_sequences import FeatureSource
 from internvideo.errors import CheckpointError, ConfigError, TrainingError
 from internvideo.hub import Pretrained, load_pretrained, save_pretrained
 from internvideo.models import MaskedEncoder, MaskedEncoderConfig
-from internvideo.models.actionformer import ActionFormer, ActionFormerConfig, SegmentPredictions
+from internvideo.models.actionformer import ActionFormer, SegmentPredictions
 from internvideo.report import Page
 from internvideo.tasks import (
     FeatureEncoder,
@@ -28,6 +28,7 @@ from internvideo.tasks import (
 from internvideo.tasks.temporal_localization import FeatureSets
 from internvideo.values import Preprocessing, Tubelet
 from internvideo.video import write_video
+from tests.unit.tasks import planted
 from tests.unit.tasks.planted import (
     CLASSES,
     NUM_CHANNELS,
@@ -37,19 +38,7 @@ from tests.unit.tasks.planted import (
     write_extracted,
 )
 
-NETWORK = ActionFormerConfig(
-    input_width=NUM_CHANNELS,
-    num_classes=3,
-    max_length=64,
-    width=16,
-    num_heads=2,
-    num_stem_blocks=1,
-    num_branch_blocks=2,
-    windows=(9, 9, 9),
-    regression_ranges=((0.0, 4.0), (4.0, 8.0), (8.0, 1e4)),
-    pyramid_width=16,
-    head_width=16,
-)
+NETWORK = replace(planted.NETWORK, width=16, pyramid_width=16, head_width=16)
 SOURCE = FeatureSource(
     model_type="MaskedEncoder",
     model_sha256=SHA256,

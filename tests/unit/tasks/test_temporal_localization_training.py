@@ -11,7 +11,6 @@ from safetensors.torch import load_file
 from internvideo.data import VideoData
 from internvideo.errors import ConfigError
 from internvideo.hub import load_pretrained
-from internvideo.models.actionformer import ActionFormerConfig
 from internvideo.runs import Run, execute
 from internvideo.tasks import (
     LocalizationData,
@@ -21,21 +20,7 @@ from internvideo.tasks import (
 )
 from internvideo.tasks.temporal_localization import FeatureSets
 from internvideo.training import OptimiserConfig, TrainingConfig, joined
-from tests.unit.tasks.planted import CLASSES, NUM_CHANNELS, NUM_STEPS, plant
-
-NETWORK = ActionFormerConfig(
-    input_width=NUM_CHANNELS,
-    num_classes=3,
-    max_length=64,
-    width=32,
-    num_heads=2,
-    num_stem_blocks=1,
-    num_branch_blocks=2,
-    windows=(9, 9, 9),
-    regression_ranges=((0.0, 4.0), (4.0, 8.0), (8.0, 1e4)),
-    pyramid_width=32,
-    head_width=32,
-)
+from tests.unit.tasks.planted import CLASSES, NETWORK, NUM_CHANNELS, NUM_STEPS, plant
 
 
 @pytest.fixture(scope="module")
