@@ -21,7 +21,7 @@ from internvideo.errors import ConfigError, TrainingError
 if TYPE_CHECKING:
     from internvideo.report import Page, Section
     from internvideo.runs import Run
-    from internvideo.tasks.shared import FinetuningGuide, Validation
+    from internvideo.tasks.shared import Validation
     from internvideo.training import Outcome
 
 logger = logging.getLogger(__name__)
@@ -31,10 +31,11 @@ _SAMPLE = 200  # videos decoded beforehand
 
 @dataclass(frozen=True, kw_only=True)
 class Finetune:
-    """Fine-tune a model on your own classes: checks the videos, chooses settings, trains, reports.
+    """Fine-tune a model on your own annotations: checks them, chooses settings, trains, reports.
 
     For action recognition the data are a csv with the columns path and label (and split, if you
-    have one), or a folder with one folder of videos for each class.
+    have one), or a folder with one folder of videos for each class. For temporal localization they
+    are a csv with the columns path, start_s, end_s and label, or a json as ActivityNet's.
 
     Example: internvideo finetune --data videos/ --from videomae-base-hybrid --out runs/mine
     """
@@ -42,7 +43,7 @@ class Finetune:
     out: Path
     """Folder of the run."""
     data: Path | None = None
-    """A csv, or a folder of class folders."""
+    """Annotations of the task: a csv, a json, or a folder of class folders."""
     task: str = "action-recognition"
     """Task to fine-tune for: a name from `internvideo list tasks`."""
     from_: Annotated[str | None, arg(name="from", metavar="MODEL")] = None
@@ -122,7 +123,8 @@ class Finetune:
             open_source,
             override,
         )
-        from internvideo.training.journal import replace_text
+        from internvideo.tasks.shared import Plan, Request
+        from internvideo.training import joined
 
         guide = finetuning_guide(self.task)
         if self.data is None:
@@ -146,20 +148,20 @@ class Finetune:
             logger.warning("%s", warning)
         self._say(guide.summary(videos))
         self.out.mkdir(parents=True, exist_ok=True)
-        manifest = self.out.absolute() / "videos.csv"
-        videos = guide.save(videos, manifest)
-        num_train = videos.num_videos("train")
+        videos = guide.save(videos, self.out.absolute() / guide.manifest)
+        num_train = videos.num_items("train")
         choice = choose_preset(guide, self.preset, num_train, has_start=has_start)
-        run = finetuning_run(
-            guide,
-            videos,
-            manifest,
-            preset=choice.preset,
-            scratch=recipe(guide.scratch_recipe),
+        request = Request(
+            videos=videos,
+            folder=self.out.absolute(),
+            preset=guide.presets[choice.preset],
             source=source,
+            scratch=recipe(guide.scratch_recipe) if guide.scratch_recipe else None,
             num_steps=self.steps,
         )
-        run = override(run, (f"seed={self.seed}", *self.set))
+        with joined(self.device) as process, progress("preparing") as tell:
+            guide.prepare(request, device=process.device, progress=tell)
+        run = override(finetuning_run(guide, request), (f"seed={self.seed}", *self.set))
         told = {
             "task": self.task,
             "out": str(self.out),
@@ -169,17 +171,23 @@ class Finetune:
             "why": choice.why,
             "classes": list(videos.annotations.classes),
             "num_train": num_train,
-            "num_val": videos.num_videos("val"),
-            "num_test": videos.num_videos("test"),
+            "num_val": videos.num_items("val"),
+            "num_test": videos.num_items("test"),
             "num_decoded": videos.num_decoded,
             "left_out": [{"path": path, "reason": why} for path, why in videos.left_out],
             "warnings": list(videos.warnings),
             "num_parameters": run.stage.num_parameters,
         }
-        self._say(_starting(run, self.from_, guide))
+        plan = Plan(stage=run.stage, data=run.data, training=run.training)
+        self._say(guide.starting(plan, self.from_))
         self._say(f"preset {choice.preset} ({choice.why}): {guide.presets[choice.preset].what}")
-        replace_text(self.out / "finetune.json", json.dumps(told, indent=2, ensure_ascii=False))
+        self._write(told)
         return run, told
+
+    def _write(self, told: dict[str, Any]) -> None:
+        from internvideo.training.journal import replace_text
+
+        replace_text(self.out / "finetune.json", json.dumps(told, indent=2, ensure_ascii=False))
 
     def _begun(self) -> tuple[Run, dict[str, Any]]:
         """Read what was chosen when the run began."""
@@ -208,35 +216,14 @@ class Finetune:
         from internvideo.runs import (
             build_stage,
             checkpoint_documents,
-            finetuning_guide,
-            measure_cost,
             to_document,
         )
-        from internvideo.stages import FinetuneStage
         from internvideo.training import joined, train
-        from internvideo.training.journal import replace_text
 
         with joined(self.device) as process, progress("training", plain_lines=False) as tell:
             run, stage = build_stage(run, self.out, process)
-            assert isinstance(stage, FinetuneStage)
             if not begun:
-                if not self.skip_memorising:
-                    check = finetuning_guide(told["task"]).overfit(stage, run.training)
-                    told["overfit_check"] = {**asdict(check), "succeeded": check.succeeded}
-                    if check.succeeded:
-                        self._say(str(check))
-                    else:
-                        logger.warning("%s", check)
-                cost = measure_cost(stage, run)
-                told |= {"num_steps": cost.num_steps, "step_s": cost.step_s}
-                self._say(
-                    f"cost: {cost.num_steps} steps of {cost.clips_per_step} clips (each video "
-                    f"{cost.num_steps * cost.clips_per_step / told['num_train']:.1f} times), about "
-                    f"{_duration(cost.total_s)} at {cost.step_s:.2f} s a step, as just measured"
-                )
-                replace_text(
-                    self.out / "finetune.json", json.dumps(told, indent=2, ensure_ascii=False)
-                )
+                self._try_out(stage, run, told)
             outcome = train(
                 stage,
                 run.training,
@@ -249,6 +236,28 @@ class Finetune:
                 on_progress=lambda p: tell(p.step, p.num_steps),
             )
         return outcome, told
+
+    def _try_out(self, stage: Any, run: Run, told: dict[str, Any]) -> None:
+        """See whether a few clips can be memorised, and what the run will cost."""
+        from internvideo.runs import finetuning_guide, measure_cost
+
+        guide = finetuning_guide(told["task"])
+        check = None if self.skip_memorising else guide.overfit(stage, run.training)
+        if check is not None:
+            told["overfit_check"] = {**asdict(check), "succeeded": check.succeeded}
+            if check.succeeded:
+                self._say(str(check))
+            else:
+                logger.warning("%s", check)
+        cost = measure_cost(stage, run.training)
+        told |= {"num_steps": cost.num_steps, "step_s": cost.step_s}
+        times = cost.num_steps * cost.items_per_step / told["num_train"]
+        self._say(
+            f"cost: {cost.num_steps} steps of {cost.items_per_step} {guide.unit} (each is seen "
+            f"{times:.1f} times), about {_duration(cost.total_s)} at {cost.step_s:.2f} s a step, "
+            "as just measured"
+        )
+        self._write(told)
 
     def _finish(self, run: Run, told: dict[str, Any]) -> dict[str, Any]:
         """Validate what was saved, write the page, tell what comes next."""
@@ -264,13 +273,20 @@ class Finetune:
         pretrained = load_pretrained(self.out, averaged=ema)
         with joined(self.device) as process:
             pretrained.model.to(process.device)
-        held_out = guide.read(self.out / "videos.csv").of_split("val")
+        held_out = guide.read(self.out / guide.manifest).of_split("val")
         with progress("validating") as tell:
             validation = guide.validate(TASKS[told["task"]], pretrained, held_out, progress=tell)
         for line in validation.lines:
             self._say(line)
         write_run_report(self.out, sections=_sections(told, validation))
-        commands = _next(self.out, held_out.records[0].video, told, averaged=ema)
+        following = guide.next_commands(
+            told["task"],
+            self.out,
+            video=held_out.records[0].video,
+            split="test" if told["num_test"] else "val",
+            ema=("--ema",) if ema else (),
+        )
+        commands = [_command(*words) for words in following]
         self._say(f"open {self.out / 'report.html'}")
         self._say("next:\n" + "\n".join(f"  {command}" for command in commands))
         return {
@@ -282,19 +298,6 @@ class Finetune:
 
     def _say(self, line: str) -> None:
         print(line, file=sys.stderr if self.json else sys.stdout, flush=True)
-
-
-def _starting(run: Run, name: str | None, guide: FinetuningGuide) -> str:
-    what = f"{name}" if name else f"from scratch (no --from), {guide.scratch_name}"
-    flips = "" if run.data.flip else "; not flipped, as class names hold left or right"
-    seen = run.stage.preprocessing(run.data)
-    return (
-        f"start: {what}, {run.stage.num_parameters / 1e6:.2g} M parameters, clips of "
-        f"{seen.num_frames} frames of {seen.side_px} px, "
-        + ("one of each segment" if seen.sampling == "segments" else "")
-        + (f"{seen.stride_frames} apart" if seen.sampling == "dense" else "")
-        + flips
-    )
 
 
 def _sections(told: dict[str, Any], validation: Validation) -> list[Section]:
@@ -312,17 +315,6 @@ def _sections(told: dict[str, Any], validation: Validation) -> list[Section]:
         validation.add_to(page)
 
     return [add_choice, add_validation]
-
-
-def _next(out: Path, video: Path, told: dict[str, Any], *, averaged: bool) -> list[str]:
-    """Commands that use what was trained."""
-    ema = ("--ema",) if averaged else ()
-    split = "test" if told["num_test"] else "val"
-    asked = ("--data", out / "videos.csv", "--split", split)
-    return [
-        _command("predict", told["task"], video, "--model", out, *ema),
-        _command("evaluate", told["task"], out, *asked, *ema),
-    ]
 
 
 def _command(*words: object) -> str:

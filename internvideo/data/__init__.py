@@ -41,6 +41,7 @@ from internvideo.data.opening import (
     Source,
     open_data,
 )
+from internvideo.data.own_videos import OwnVideos, check_videos
 from internvideo.data.shard_writer import ShardSummary, write_shards
 from internvideo.data.shards import index_shards
 from internvideo.data.stateless_rng import sample_seed
@@ -73,6 +74,7 @@ __all__ = [
     "MixedLoader",
     "MultiLabelTarget",
     "OpenedData",
+    "OwnVideos",
     "RunContext",
     "Sample",
     "ShardSummary",
@@ -89,6 +91,7 @@ __all__ = [
     "centre_view",
     "check_is_free",
     "check_labelled",
+    "check_videos",
     "cut_windows",
     "described",
     "find_vintage",

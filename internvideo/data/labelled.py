@@ -5,42 +5,24 @@ What cannot be gone on with is an error; what can be is left out or kept, and re
 
 from __future__ import annotations
 
-import hashlib
-import os
-import statistics
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from internvideo.data.annotations.folders import SPLITS
 from internvideo.data.annotations.manifest import write_manifest
 from internvideo.data.datasets import VideoData
-from internvideo.data.stateless_rng import Purpose, draw
+from internvideo.data.own_videos import OwnVideos, check_videos
 from internvideo.errors import AnnotationError, ConfigError
 from internvideo.values import Annotations, Record
-from internvideo.video import scan_files
 
-_MOST_LEFT_OUT = 0.5  # share of videos without which there is no going on
 _UNEVEN = 10  # times as many videos in one class as in another
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class LabelledVideos:
-    """Videos of one class each, all with a split; `train` and `val` are never empty.
-
-    `left_out` are paths with reasons. `usual_frames` is the median of the videos decoded.
-    """
-
-    annotations: Annotations
-    warnings: tuple[str, ...]
-    left_out: tuple[tuple[str, str], ...]
-    num_decoded: int
-    usual_frames: int | None
-
-    def num_videos(self, split: str) -> int:
-        return len(self.annotations.of_split(split).records)
+class LabelledVideos(OwnVideos):
+    """Videos of one class each; `train` and `val` are never empty."""
 
     def class_counts(self, split: str) -> dict[str, int]:
         """Videos of every class, also of those that have none."""
@@ -101,39 +83,27 @@ def check_labelled(
     Raises:
         ConfigError: Too little is left to train and to validate on.
     """
-    warnings: list[str] = []
-    records = _with_splits(annotations.records, warnings)
-    left_out = _missing(records)
-    records = tuple(r for r in records if str(r.video) not in left_out)
-    files = _evenly(sorted({r.video for r in records}), decoded)
-    health = scan_files(files, num_workers=num_workers, on_progress=on_progress)
-    unreadable = {str(h.path): h.reason or "" for h in health if h.status == "unreadable"}
-    left_out |= unreadable
-    records = tuple(r for r in records if str(r.video) not in unreadable)
-    total = len({r.video for r in annotations.records})
-    if left_out:
-        path, reason = next(iter(left_out.items()))
-        said = f"{len(left_out)} of {total} videos cannot be used, such as {path}: {reason}"
-        if len(left_out) > _MOST_LEFT_OUT * total:
-            raise ConfigError(f"{said}; mend or remove them")
-        warnings.append(f"{said}; they are left out")
-    damaged = [h for h in health if h.status == "damaged"]
-    if damaged:
-        warnings.append(
-            f"damaged videos: {len(damaged)}, such as {damaged[0].path}: {damaged[0].reason}; "
-            "what can be decoded is used"
-        )
-    content = _content(records)
-    warnings += _repeats(records, content, annotations.classes)
-    if not any(r.split == "val" for r in records):
-        records = _held_back(records, content, held_back_share, seed)
-    frames = [h.num_frames for h in health if h.num_frames]
+    found = check_videos(
+        annotations,
+        held_back_share=held_back_share,
+        decoded=decoded,
+        num_workers=num_workers,
+        seed=seed,
+        on_progress=on_progress,
+    )
+    records, classes = found.annotations.records, annotations.classes
+    warnings = (
+        *found.warnings,
+        *_called_twice(records, found.content, classes),
+        *_class_warnings(records, classes),
+    )
     checked = LabelledVideos(
-        annotations=replace(annotations, records=records),
-        warnings=(*warnings, *_class_warnings(records, annotations.classes)),
-        left_out=tuple(left_out.items()),
-        num_decoded=len(health),
-        usual_frames=round(statistics.median(frames)) if frames else None,
+        annotations=found.annotations,
+        warnings=warnings,
+        left_out=found.left_out,
+        num_decoded=found.num_decoded,
+        usual_frames=found.usual_frames,
+        content=found.content,
     )
     _refuse_too_little(checked)
     return checked
@@ -148,75 +118,14 @@ def save_labelled(videos: LabelledVideos, path: Path) -> LabelledVideos:
     return replace(videos, annotations=read_labelled(path))
 
 
-def _with_splits(records: Sequence[Record], warnings: list[str]) -> tuple[Record, ...]:
-    """Spell the splits as we do, and leave out those that we do not know."""
-    if not any(record.split for record in records):
-        return tuple(replace(record, split="train") for record in records)
-    bare = [record for record in records if not record.split]
-    if bare:
-        raise ConfigError(
-            f"{len(bare)} of {len(records)} videos are in no split, such as {bare[0].video}; fill "
-            "in the column split, or remove it to have a part held back"
-        )
-    named = [replace(r, split=SPLITS.get(r.split.lower(), r.split)) for r in records if r.split]
-    known = sorted(set(SPLITS.values()))
-    other = Counter(r.split for r in named if r.split not in known)
-    if not any(r.split == "train" for r in named):
-        found = ", ".join(sorted({r.split or "" for r in named}))
-        raise ConfigError(
-            f"no video is in split 'train' (found: {found}); "
-            "rename the split to train on, or remove the column split to have a part held back"
-        )
-    for name, count in other.items():
-        warnings.append(f"split {name!r} is not used (videos: {count}); known: {', '.join(known)}")
-    return tuple(r for r in named if r.split in known)
-
-
-def _missing(records: Iterable[Record]) -> dict[str, str]:
-    videos = dict.fromkeys(record.video for record in records)
-    return {str(video): "there is no such file" for video in videos if not video.is_file()}
-
-
-def _evenly(files: Sequence[Path], most: int | None) -> list[Path]:
-    """Take so many of the files, evenly over all of them."""
-    if most is None or len(files) <= most:
-        return list(files)
-    return [files[i * len(files) // most] for i in range(most)]
-
-
-def _content(records: Iterable[Record]) -> dict[Path, str]:
-    """Give videos of the same bytes the same key; only files of one size are read."""
-    videos = {record.video for record in records}
-    of_size: dict[int, set[Path]] = defaultdict(set)
-    for video in videos:
-        of_size[video.stat().st_size].add(video.resolve())
-    keys = {}
-    for video in videos:
-        place = video.resolve()
-        if len(of_size[video.stat().st_size]) > 1:
-            with place.open("rb") as file:
-                keys[video] = hashlib.file_digest(file, "sha256").hexdigest()
-        else:
-            keys[video] = str(place)
-    return keys
-
-
-def _repeats(
+def _called_twice(
     records: Sequence[Record], content: Mapping[Path, str], classes: Sequence[str]
 ) -> list[str]:
-    """Tell of videos that lie in two splits, or are called by two names."""
+    """Tell of videos that are called by two names."""
     of_content: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         of_content[content[record.video]].append(record)
     warnings = []
-    across = [same for same in of_content.values() if len({r.split for r in same}) > 1]
-    if across:
-        one = across[0][0]
-        other = next(r for r in across[0] if r.split != one.split)
-        warnings.append(
-            f"videos in two splits, by path or content: {len(across)}, such as {one.video} in "
-            f"{one.split} and {other.video} in {other.split}: what is trained on is no test"
-        )
     for same in of_content.values():
         spans = {(r.start_s, r.end_s, r.label): r for r in same}
         if len(spans) > len({span[:2] for span in spans}):
@@ -226,29 +135,6 @@ def _repeats(
                 "a video has one class"
             )
     return warnings if len(warnings) < 5 else [*warnings[:4], f"{len(warnings) - 4} more like this"]
-
-
-def _held_back(
-    records: Sequence[Record], content: Mapping[Path, str], share: float, seed: int
-) -> tuple[Record, ...]:
-    """Move a share of every class to `val`, copies together; at least one stays, and one goes."""
-    home = os.path.commonpath([record.video.absolute() for record in records])
-    # Of every class the different contents, each by the first path that has it.
-    of_class: dict[int | None, dict[str, str]] = defaultdict(dict)
-    for record in sorted(records, key=lambda record: record.video):
-        if record.split == "train":
-            path = os.path.relpath(record.video.absolute(), home)
-            of_class[record.label].setdefault(content[record.video], path.replace(os.sep, "/"))
-    held: set[str] = set()
-    for paths in of_class.values():
-        free = [key for key in paths if key not in held]
-        free.sort(key=lambda key: int(draw(Purpose.HELD_BACK, seed, *paths[key].encode())))
-        count = min(max(1, round(share * len(paths))), len(free) - 1)
-        held.update(free[: max(0, count)])
-    return tuple(
-        replace(r, split="val") if r.split == "train" and content[r.video] in held else r
-        for r in records
-    )
 
 
 def _class_warnings(records: Sequence[Record], classes: Sequence[str]) -> list[str]:
@@ -303,7 +189,7 @@ def _refuse_too_little(checked: LabelledVideos) -> None:
             f"there are videos to train on of {len(trained)} classes{only}; recognition needs two "
             "or more"
         )
-    if not checked.num_videos("val"):
+    if not checked.num_items("val"):
         raise ConfigError(
             "every class has a single video, so none can be held back to validate on; add videos"
         )

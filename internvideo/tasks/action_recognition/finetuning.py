@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,6 +19,7 @@ from internvideo.data import (
     FIRST,
     ClipDataset,
     LabelledVideos,
+    VideoData,
     check_labelled,
     left_right_classes,
     read_labelled,
@@ -37,11 +38,15 @@ from internvideo.tasks.action_recognition.result import ActionRecognitionResult
 from internvideo.tasks.action_recognition.training import ActionRecognitionTraining
 from internvideo.tasks.shared.classification import RecognitionModel
 from internvideo.tasks.shared.finetuning import (
-    OpenedStage,
+    FinetuningGuide,
+    Plan,
     Preset,
     PretrainedModel,
     Progress,
+    Request,
     Validation,
+    clips_from,
+    plan_on_clips,
 )
 from internvideo.tiny import TinyAutoencoderConfig, TinyMultimodalConfig
 from internvideo.training import OverfitCheck, TrainingConfig, overfit_check
@@ -52,9 +57,8 @@ _OVERFIT_CLIPS = 8
 _MOST_PAIRS = 3  # confused pairs in the terminal; the page has more
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RecognitionGuide:
-    """A `FinetuningGuide` for videos with one label each."""
+class RecognitionGuide(FinetuningGuide):
+    """Fine-tuning on videos with one label each."""
 
     scratch_recipe: ClassVar[str] = "recognition_tiny_actions_a"
     scratch_name: ClassVar[str] = "the tiny encoder A"
@@ -120,7 +124,7 @@ class RecognitionGuide:
     def summary(self, videos: LabelledVideos) -> str:
         """Count videos by class and split."""
         counts = [count for count in videos.class_counts("train").values() if count]
-        parts = {name: videos.num_videos(name) for name in ("train", "val", "test")}
+        parts = {name: videos.num_items(name) for name in ("train", "val", "test")}
         test = f", {parts['test']} to test on (unused here)" if parts["test"] else ""
         return (
             f"{sum(parts.values())} videos of {len(counts)} classes: {parts['train']} to train on "
@@ -128,40 +132,26 @@ class RecognitionGuide:
             f"{videos.num_decoded} were decoded beforehand"
         )
 
-    def may_flip(self, videos: LabelledVideos) -> bool:
-        """Whether no class tells left from right."""
-        return not left_right_classes(videos.annotations.classes)
+    def plan(self, request: Request) -> Plan:
+        """Train the classifier on an encoder as that was trained: configuration, normalisation."""
+        stage, source, scratch = _configured(request), request.source, request.scratch
+        may_flip = not left_right_classes(request.videos.annotations.classes)
+        data = VideoData(source=str(request.folder / self.manifest), flip=may_flip)
+        if source is not None:
+            return plan_on_clips(request, stage, data, seen=source.found.preprocessing)
+        seen, usual_frames = scratch.stage.preprocessing(scratch.data), request.videos.usual_frames
+        if usual_frames is not None:  # clips span no more than the usual video has
+            longest = max(1, usual_frames // seen.num_frames)
+            seen = replace(seen, stride_frames=min(seen.stride_frames, longest))
+        optimiser = scratch.training.optimiser
+        return plan_on_clips(request, stage, data, seen=seen, optimiser=optimiser)
 
-    def configure(
-        self,
-        videos: LabelledVideos,
-        preset: Preset,
-        *,
-        pretrained: PretrainedModel | None = None,
-        weights: Path | None = None,
-        scratch: ActionRecognitionTraining | None = None,
-    ) -> ActionRecognitionTraining:
-        """The classifier on an encoder as it was trained: configuration, normalisation."""
-        num_classes = len(videos.annotations.classes)
-        if pretrained is None:
-            assert scratch is not None
-            stage = replace(scratch, model=replace(scratch.model, num_classes=num_classes))
-        else:
-            model = _classifier_on(pretrained, preset, num_classes)
-            stage = ActionRecognitionTraining(model=model, initial_weights=str(weights))
-            if isinstance(model.encoder, UniFormerConfig):
-                seen = pretrained.preprocessing
-                stage = replace(
-                    stage, num_frames=seen.num_frames, pixel_mean=seen.mean, pixel_std=seen.std
-                )
-        return replace(
-            stage,
-            trained=preset.trained,
-            num_trained_blocks=max(1, stage.model.encoder.depth // 4),
-            label_smoothing=0.1,
-        )
+    def starting(self, plan: Plan, name: str | None) -> str:
+        """Name the model, its size and its clips."""
+        flips = "" if plan.data.flip else "; not flipped, as class names hold left or right"
+        return clips_from(plan, name, self.scratch_name) + flips
 
-    def overfit(self, stage: OpenedStage, training: TrainingConfig) -> OverfitCheck:
+    def overfit(self, stage: Any, training: TrainingConfig) -> OverfitCheck:
         """Overfit a copy of the classifier to a few clips of different classes."""
         model = copy.deepcopy(stage.model).eval()  # nothing is dropped
         assert isinstance(model, VideoClassifier)
@@ -223,6 +213,29 @@ def validation_of(result: ActionRecognitionResult) -> Validation:
     called = [f"  {pair['class']} called {pair['answer']}: {pair['times']}" for pair in pairs]
     return Validation(
         scores=scores, lines=[line, *called], add_to=add_to, details={"confused": pairs}
+    )
+
+
+def _configured(request: Request) -> ActionRecognitionTraining:
+    """The stage on a pretrained encoder, or on that of the recipe."""
+    source, preset = request.source, request.preset
+    num_classes = len(request.videos.annotations.classes)
+    if source is None:
+        stage = request.scratch.stage
+        stage = replace(stage, model=replace(stage.model, num_classes=num_classes))
+    else:
+        model = _classifier_on(source.found, preset, num_classes)
+        stage = ActionRecognitionTraining(model=model, initial_weights=str(source.weights))
+        if isinstance(model.encoder, UniFormerConfig):
+            seen = source.found.preprocessing
+            stage = replace(
+                stage, num_frames=seen.num_frames, pixel_mean=seen.mean, pixel_std=seen.std
+            )
+    return replace(
+        stage,
+        trained=preset.trained,
+        num_trained_blocks=max(1, stage.model.encoder.depth // 4),
+        label_smoothing=0.1,
     )
 
 

@@ -1,34 +1,38 @@
-"""What `internvideo finetune` asks of a task: to read its annotations, to advise, and to validate.
+"""What `internvideo finetune` asks of a task, its `FinetuningGuide`, and the plan that it gives.
 
-A task that can be fine-tuned names a `FinetuningGuide` as its attribute `finetuning`. The flow is
-the same for all: check the data, choose a preset, overfit a few clips, measure the cost, train,
-validate, write the page, name the commands that use what was trained.
+A task that can be fine-tuned names a guide as its attribute `finetuning`. The flow is the same for
+all: read and check the data, save them as the run's manifest, prepare what training reads besides
+them, plan the run, overfit a few clips where the task can, measure the cost, train, validate, write
+the page, name the commands that use what was trained.
 """
 
 from __future__ import annotations
 
+import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
-from internvideo.data import OpenedData
+from internvideo.data import VideoData
 from internvideo.report import Page
-from internvideo.training import OverfitCheck, TrainingConfig
-from internvideo.values import Annotations, ClipBatch, Preprocessing
+from internvideo.training import OptimiserConfig, OverfitCheck, TrainingConfig
+from internvideo.values import Annotations, Preprocessing
 
 Progress = Callable[[int, int], None]  # how many are done, and of how many
+
+_LARGE = 20_000_000  # parameters
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Preset:
     """How much is trained, for how long; `lr` is for networks below 20 million parameters.
 
-    Without a preset asked for it is taken for fewer than `most_clips` clips to train on.
+    Without a preset asked for it is taken for fewer than `most_clips` items to train on.
     """
 
     trained: Literal["all", "head", "last"]
@@ -42,7 +46,7 @@ class Preset:
 
 @runtime_checkable
 class CheckedVideos(Protocol):
-    """Annotated videos that can be trained on, each with a split."""
+    """Annotated videos that can be trained on, each with a split: an `OwnVideos`, say."""
 
     @property
     def annotations(self) -> Annotations: ...
@@ -54,7 +58,7 @@ class CheckedVideos(Protocol):
     def num_decoded(self) -> int: ...
     @property
     def usual_frames(self) -> int | None: ...
-    def num_videos(self, split: str) -> int: ...
+    def num_items(self, split: str) -> int: ...
 
 
 @runtime_checkable
@@ -73,17 +77,38 @@ class PretrainedModel(Protocol):
     def classes(self) -> tuple[str, ...]: ...
 
 
-@runtime_checkable
-class OpenedStage(Protocol):
-    """The stage of fine-tuning, as a task sees it."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SourceModel:
+    """A trained model: the name it was asked for by, and where its weights are."""
 
-    data: OpenedData
-    model: nn.Module
-    device: torch.device
+    name: str
+    weights: Path
+    found: PretrainedModel
 
-    def inputs(self, batch: ClipBatch) -> tuple[Float[Tensor, "b c t h w"], ClipBatch]:
-        """What the model is given of a batch, and the batch, both on the device."""
-        ...
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """What is to be planned: the checked videos, as saved in the run's folder, and the options.
+
+    Without `source` the network of `scratch`, the run of the guide's `scratch_recipe`, is trained
+    from scratch. `num_steps` stands instead of the preset's.
+    """
+
+    videos: CheckedVideos
+    folder: Path
+    preset: Preset
+    source: SourceModel | None = None
+    scratch: Any = None
+    num_steps: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """A run but for its name and seed; `stage` is the task's training configuration."""
+
+    stage: Any
+    data: VideoData
+    training: TrainingConfig
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -96,21 +121,31 @@ class Validation:
     details: dict[str, Any] = field(default_factory=dict)
 
 
-@runtime_checkable
-class FinetuningGuide(Protocol):
-    """What a task brings to the flow of fine-tuning."""
+class FinetuningGuide(ABC):
+    """What a task brings to the flow of fine-tuning.
 
-    presets: Mapping[str, Preset]
-    # Recipe whose network is trained where there is no model to start from, and its name in words.
-    scratch_recipe: str
-    scratch_name: str
+    Attributes:
+        presets: By name, those for fewer items first.
+        manifest: Name of the file of annotations in the run's folder; `read` reads it too.
+        unit: What a step counts and training is done on.
+        scratch_recipe: Recipe whose network is trained where there is no model to start from; None
+            where there has to be one.
+        scratch_name: That network in words.
+    """
 
+    presets: ClassVar[Mapping[str, Preset]]
+    manifest: ClassVar[str] = "videos.csv"
+    unit: ClassVar[str] = "clips"
+    scratch_recipe: ClassVar[str | None] = None
+    scratch_name: ClassVar[str] = ""
+
+    @abstractmethod
     def read(
         self, source: Path, *, root: str | None = None, columns: Mapping[str, str] | None = None
     ) -> Annotations:
         """Read the annotations of all splits."""
-        ...
 
+    @abstractmethod
     def check(
         self,
         annotations: Annotations,
@@ -121,50 +156,117 @@ class FinetuningGuide(Protocol):
         seed: int,
         on_progress: Progress,
     ) -> CheckedVideos:
-        """Leave out what cannot be used, name what looks wrong, and hold a part out."""
-        ...
+        """Leave out what cannot be used, name what looks wrong, and hold a part out.
 
-    def save(self, videos: CheckedVideos, path: Path) -> CheckedVideos:
+        `internvideo.data.check_videos` does what is the same for all annotations.
+        """
+
+    @abstractmethod
+    def save(self, videos: Any, path: Path) -> CheckedVideos:
         """Write the annotations; what comes back is what they will be read as."""
-        ...
 
-    def summary(self, videos: CheckedVideos) -> str:
+    @abstractmethod
+    def summary(self, videos: Any) -> str:
         """Say in a line what the videos are."""
-        ...
 
-    def may_flip(self, videos: CheckedVideos) -> bool:
-        """Whether mirrored clips still show what the annotations say."""
-        ...
+    def prepare(self, request: Request, *, device: torch.device, progress: Progress) -> None:  # noqa: B027
+        """Write what training reads besides the videos into the run's folder, such as features.
 
-    def configure(
-        self,
-        videos: CheckedVideos,
-        preset: Preset,
-        *,
-        pretrained: PretrainedModel | None = None,
-        weights: Path | None = None,
-        scratch: Any = None,
-    ) -> Any:
-        """The training configuration on a pretrained model with its weights, or on `scratch`.
+        After a stop it is called again, and goes on where it was.
+        """
 
-        Args:
-            videos: What is trained on.
-            preset: How much is trained.
-            pretrained: What to start from.
-            weights: Where its weights are.
-            scratch: The configuration of `scratch_recipe`, where nothing is started from.
+    @abstractmethod
+    def plan(self, request: Request) -> Plan:
+        """Choose stage, data and training.
 
         Raises:
             CheckpointError: The task cannot start from a model of this kind.
         """
-        ...
 
-    def overfit(self, stage: OpenedStage, training: TrainingConfig) -> OverfitCheck:
-        """See whether a copy of the network can overfit a few clips."""
-        ...
+    @abstractmethod
+    def starting(self, plan: Plan, name: str | None) -> str:
+        """Say in a line what training starts from: the model of this name, or from scratch."""
 
+    def overfit(self, stage: Any, training: TrainingConfig) -> OverfitCheck | None:
+        """See whether a copy of the network can overfit a few clips; None where none is tried."""
+        return None
+
+    @abstractmethod
     def validate(
         self, task: Any, pretrained: PretrainedModel, held_out: Annotations, *, progress: Progress
     ) -> Validation:
         """Evaluate what was trained by the protocol of `task`, the class whose guide this is."""
-        ...
+
+    def next_commands(
+        self, task: str, folder: Path, *, video: Path, split: str, ema: tuple[str, ...]
+    ) -> list[tuple[object, ...]]:
+        """Words of the commands that use the run in `folder`: on a held-back video, on a split."""
+        data = ("--data", folder / self.manifest, "--split", split)
+        return [
+            ("predict", task, video, "--model", folder, *ema),
+            ("evaluate", task, folder, *data, *ema),
+        ]
+
+
+def plan_on_clips(
+    request: Request,
+    stage: Any,
+    data: VideoData,
+    *,
+    seen: Preprocessing,
+    optimiser: OptimiserConfig | None = None,
+) -> Plan:
+    """Plan the training of an encoder with a head on clips.
+
+    Args:
+        request: What is planned.
+        stage: The task's training configuration.
+        data: Source, format, and whether clips are mirrored; the rest is filled in here.
+        seen: How the encoder sees clips.
+        optimiser: All but the rate and its warm-up; that of fine-tuning by default.
+    """
+    preset, num_train = request.preset, request.videos.num_items("train")
+    optimiser = optimiser or OptimiserConfig(
+        weight_decay=0.05, betas=(0.9, 0.999), layer_decay=0.75, clip_gradient=1.0
+    )
+    is_large = stage.num_parameters >= _LARGE
+    batch_size = min(16 if is_large else 32, num_train)
+    steps = request.num_steps or max(
+        preset.least_steps, preset.num_epochs * -(-num_train // batch_size)
+    )
+    lr = preset.large_lr if is_large else preset.lr
+    few_pixels = seen.side_px <= 112
+    return Plan(
+        stage=stage,
+        data=replace(
+            data,
+            sampling=seen.sampling,
+            stride_frames=seen.stride_frames,
+            eval_crop=seen.crop,
+            # Small frames are kept in memory; large ones are decoded beside the training.
+            cache_mb=2048 if few_pixels else 0,
+            num_workers=0 if few_pixels else min(8, os.cpu_count() or 1),
+        ),
+        training=TrainingConfig(
+            num_steps=steps,
+            batch_size=batch_size,
+            optimiser=replace(
+                optimiser, lr=lr, final_lr=lr / 100, warmup_steps=min(50, steps // 10)
+            ),
+            log_every=max(1, min(25, steps // 4)),
+            evaluate_every=max(1, steps // 5),
+            checkpoint_every=max(1, min(200, steps // 5)),
+        ),
+    )
+
+
+def clips_from(plan: Plan, name: str | None, scratch_name: str) -> str:
+    """Say in a line what clips an encoder starts to be trained on, and from what."""
+    seen = plan.stage.preprocessing(plan.data)
+    return (
+        f"start: {name or f'from scratch (no --from), {scratch_name}'}, "
+        f"{plan.stage.num_parameters / 1e6:.2g} M parameters, clips of {seen.num_frames} frames of "
+        f"{seen.side_px} px, "
+        + ("one of each segment" if seen.sampling == "segments" else "")
+        + (f"{seen.stride_frames} apart" if seen.sampling == "dense" else "")
+    )

@@ -24,8 +24,12 @@ from internvideo.models import (
 )
 from internvideo.recipes import recipe
 from internvideo.runs import choose_preset, finetuning_guide, finetuning_run, open_source
-from internvideo.runs.finetuning import SourceModel
-from internvideo.tasks.shared import initialise_by_class, read_initial_weights
+from internvideo.tasks.shared import (
+    Request,
+    SourceModel,
+    initialise_by_class,
+    read_initial_weights,
+)
 from internvideo.tiny import MaskedFrontEndConfig, TinyAutoencoderConfig
 from internvideo.values import Annotations, Record
 from internvideo.weights import to_official_classifier
@@ -63,9 +67,15 @@ def source(kind: str, config, **seen) -> SourceModel:
     return SourceModel(name="runs/before", weights=Path("runs/before"), found=found)
 
 
-def planned(*, videos=None, **options):
-    options = {"preset": "full", "scratch": recipe(GUIDE.scratch_recipe), **options}
-    return finetuning_run(GUIDE, videos or labelled(), Path("videos.csv"), **options)
+def planned(*, videos=None, preset="full", **options):
+    request = Request(
+        videos=videos or labelled(),
+        folder=Path("runs/mine"),
+        preset=GUIDE.presets[preset],
+        scratch=recipe(GUIDE.scratch_recipe),
+        **options,
+    )
+    return finetuning_run(GUIDE, request)
 
 
 @pytest.mark.parametrize(
