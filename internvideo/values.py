@@ -93,8 +93,9 @@ class Clip:
 class Preprocessing:
     """What clips a model was made for: how frames are sampled, cropped and normalised.
 
-    `crop` is the share of the short side that the model sees. The stage that trains the model, its
-    saved folder and the tasks that use it all read this one description.
+    `crop` is the share of the short side that the model sees. Clips about key frames count frames
+    at `rate_fps`, whatever the rate of the video. The stage that trains the model, its saved folder
+    and the tasks that use it all read this one description.
     """
 
     num_frames: int = 16
@@ -104,6 +105,7 @@ class Preprocessing:
     crop: float = 1.0
     sampling: Literal["dense", "segments"] = "dense"
     stride_frames: int = 4
+    rate_fps: float | None = None
 
     def __post_init__(self) -> None:
         if min(self.num_frames, self.side_px, self.stride_frames) < 1 or not 0 < self.crop <= 1:
@@ -189,7 +191,8 @@ class Record:
     ``img_{:05}.jpg``); then `first_frame` is the number of the first frame file and
     `num_frames` how many there are. `start_s`, `end_s` restrict the item to a part of the video.
     With `member` the bytes lie inside a shard and `video` is only their name. `duration_s` and
-    `rate_fps` are those of the whole video, as the annotation states them.
+    `rate_fps` are those of the whole video, as the annotation states them. All `boxes` are those
+    of the key frame at `key_s`, where there is one.
     """
 
     video: Path
@@ -205,6 +208,7 @@ class Record:
     captions: tuple[str, ...] = ()
     segments: tuple[Segment, ...] = ()
     boxes: tuple[Box, ...] = ()
+    key_s: float | None = None
     question: str | None = None
     answer: str | None = None
     candidates: tuple[str, ...] = ()
@@ -213,7 +217,7 @@ class Record:
     @property
     def clip(self) -> tuple[object, ...]:
         """What two records share that show the same frames, however they describe them."""
-        part = (self.start_s, self.end_s, self.first_frame, self.num_frames)
+        part = (self.start_s, self.end_s, self.first_frame, self.num_frames, self.key_s)
         return (self.video, self.member, self.frame_template, *part)
 
     @property

@@ -12,6 +12,7 @@ from internvideo.data.class_maps import (
     unite_classes,
 )
 from internvideo.data.datasets import ClipDataset, Sample, VideoData
+from internvideo.data.detections import FoundBoxes, read_detections
 from internvideo.data.feature_files import (
     FeatureFormat,
     FeatureType,
@@ -21,6 +22,7 @@ from internvideo.data.feature_files import (
     side_car,
     write_features,
 )
+from internvideo.data.key_frames import BoxTargets, KeyFrameDataset, box_labels, jitter_boxes
 from internvideo.data.kinetics710 import (
     Kinetics710,
     KineticsVersion,
@@ -61,6 +63,7 @@ __all__ = [
     "FIRST",
     "RENAMED",
     "ROW_ORDERS",
+    "BoxTargets",
     "BrokenVideos",
     "ClassMaps",
     "ClipDataset",
@@ -68,7 +71,9 @@ __all__ = [
     "ClipRequest",
     "FeatureFormat",
     "FeatureType",
+    "FoundBoxes",
     "FrameCache",
+    "KeyFrameDataset",
     "Kinetics710",
     "LabelledVideos",
     "MixedLoader",
@@ -87,6 +92,7 @@ __all__ = [
     "KineticsVersion",
     "WindowConfig",
     "Windows",
+    "box_labels",
     "build_kinetics710",
     "centre_view",
     "check_is_free",
@@ -97,10 +103,12 @@ __all__ = [
     "find_vintage",
     "index_shards",
     "is_complete",
+    "jitter_boxes",
     "label_target",
     "manifest_from_folder",
     "open_data",
     "read_class_maps",
+    "read_detections",
     "read_features",
     "read_labelled",
     "read_renamed",

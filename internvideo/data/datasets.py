@@ -37,6 +37,7 @@ from internvideo.video.transforms import (
     Crop,
     centre_crop,
     flip,
+    random_crop,
     random_multi_scale_crop,
     random_resized_crop,
     resize,
@@ -47,9 +48,14 @@ logger = logging.getLogger(__name__)
 # Enough that a set at its limit of broken files is never given up by chance: 0.9 ** 200 < 1e-9.
 _NUM_CANDIDATES = 200
 # Smallest crop as a part of the decoded short side, so that no crop is enlarged: the smallest
-# scale of multi-scale cropping; 224 of 256 for the random-resized crop, whose own limit (0.08 of
-# the area) would need frames 3.5 times as wide as the crop.
-_SMALLEST_CROP = {"multi-scale": 0.66, "random-resized": 224 / 256, "centre": 1.0}
+# scale of multi-scale cropping; 224 of 256 for the random crop, and for the random-resized one,
+# whose own limit (0.08 of the area) would need frames 3.5 times as wide as the crop.
+_SMALLEST_CROP = {
+    "multi-scale": 0.66,
+    "random-resized": 224 / 256,
+    "random": 224 / 256,
+    "centre": 1.0,
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,6 +75,8 @@ class VideoData:
 
     A clip is a window of frames `stride_frames` apart ("dense"), or one frame of each of as many
     equal segments of the whole video ("segments"): drawn in training, the middle in evaluation.
+    Of a record with a key frame the clip lies about that, its frames counted at `clip_rate_fps`
+    (`data/key_frames.py`).
     Evaluation sees the middle `eval_crop` of the short side (officially 224/256 for zero-shot).
     With a `stride_range` training draws the stride of each dense window from it, both ends
     included. `augment` changes each training view further, by a draw of its own. `shuffled` puts
@@ -89,10 +97,11 @@ class VideoData:
     held_back_share: float = 0.1
     sampling: Literal["dense", "segments"] = "dense"
     stride_frames: int = 4
+    clip_rate_fps: float = 25.0
     stride_range: tuple[int, int] | None = None
     shuffled: bool = False
     eval_crop: float = 1.0
-    crop: Literal["multi-scale", "random-resized", "centre"] = "multi-scale"
+    crop: Literal["multi-scale", "random-resized", "random", "centre"] = "multi-scale"
     flip: bool = False
     augment: AugmentConfig | None = None
     views_per_video: int = 1
@@ -121,6 +130,8 @@ class VideoData:
         for name in ("held_back_share", "max_broken_share"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"data.{name} is {getattr(self, name)}, expected a share below 1")
+        if self.clip_rate_fps <= 0:
+            raise ConfigError(f"data.clip_rate_fps is {self.clip_rate_fps}, expected above 0")
         if not 0 < self.eval_crop <= 1:
             raise ConfigError(f"data.eval_crop is {self.eval_crop}, expected above 0 and at most 1")
         least, most = self.stride_range or (1, 1)
@@ -414,6 +425,8 @@ class ClipDataset:
             return centre_crop(height, width, round(min(height, width) * self.config.eval_crop))
         if self.config.crop == "centre":
             return centre_crop(height, width, min(height, width))
+        if self.config.crop == "random":
+            return random_crop(height, width, self.side_px / self.short_side_px, rng)
         if self.config.crop == "random-resized":
             return random_resized_crop(height, width, rng)
         return random_multi_scale_crop(height, width, self.side_px, rng)

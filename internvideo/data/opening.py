@@ -15,6 +15,7 @@ import torch
 
 from internvideo.data.cache import FrameCache
 from internvideo.data.datasets import ClipDataset, VideoData
+from internvideo.data.key_frames import KeyFrameDataset
 from internvideo.data.loading import ClipLoader
 from internvideo.data.mixture import MixedLoader
 from internvideo.data.targets import Targets
@@ -117,7 +118,8 @@ def open_data(request: ClipRequest, context: RunContext) -> OpenedData:
         if not part.records:
             what = "train on" if training else "evaluate on"
             raise ConfigError(f"{source.data.source}: no videos to {what}; check data.*_split")
-        dataset = ClipDataset(
+        has_key_frames = any(record.key_s is not None for record in part.records)
+        dataset = (KeyFrameDataset if has_key_frames else ClipDataset)(
             part,
             source.data,
             num_frames=source.num_frames or seen.num_frames,
@@ -186,5 +188,10 @@ def _facts(train: Mapping[str, ClipLoader], held_out: Annotations) -> dict[str, 
 
 def _digest(records: Sequence[Record]) -> str:
     """Hash of what the annotations say, so that two runs can be known to share their data."""
-    rows = [[r.video.name, r.labels, r.captions, r.start_s, r.end_s] for r in records]
+    rows: list[list[object]] = [
+        [r.video.name, r.labels, r.captions, r.start_s, r.end_s] for r in records
+    ]
+    for row, r in zip(rows, records, strict=True):
+        if r.key_s is not None:
+            row += [r.key_s, [[box.xyxy, box.labels] for box in r.boxes]]
     return hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode()).hexdigest()

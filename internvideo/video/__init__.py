@@ -15,7 +15,7 @@ from internvideo.video.health import (
 )
 from internvideo.video.info import VideoInfo
 from internvideo.video.picture import IMAGE_SUFFIXES, ImageFile
-from internvideo.video.sources import OpenVideo, open_video, read_clip
+from internvideo.video.sources import OpenVideo, check_moment, open_video, read_clip
 
 __all__ = [
     "FrameFolder",
@@ -26,6 +26,7 @@ __all__ = [
     "VIDEO_SUFFIXES",
     "VideoInfo",
     "VideoReader",
+    "check_moment",
     "find_videos",
     "health_document",
     "open_video",

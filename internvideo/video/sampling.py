@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float64, Int64
 
 from internvideo.errors import ConfigError
 
@@ -237,6 +237,42 @@ def _evenly_spaced(num_frames: int, start: float, clip_frames: int, stride_frame
     # In float32 and through torch, because the official indices depend on its rounding.
     places = torch.linspace(start, end, clip_frames, dtype=torch.float32)
     return places.clamp(0, num_frames - 1).long().numpy()
+
+
+def key_frame_clip(
+    timestamps_s: Float64[np.ndarray, " f"],
+    key_s: float,
+    *,
+    clip_frames: int = 16,
+    stride_frames: int = 4,
+    rate_fps: float = 25.0,
+) -> Indices:
+    """Choose the frames on screen at `clip_frames` moments about a key frame, by their times.
+
+    The moments are `stride_frames` / `rate_fps` seconds apart, whatever the rate of the video, and
+    lie as in the released code for AVA: of 64 frames, from 32 before the key frame on, numbers 1,
+    5, ..., 61. Before the first frame and behind the last one these repeat.
+
+    Args:
+        timestamps_s: Presentation time of every frame of the video, rising.
+        key_s: Time of the key frame, from the first frame on.
+        clip_frames: Frames to choose.
+        stride_frames: Their distance, in frames of `rate_fps`.
+        rate_fps: Nominal rate; 25 is that of the released code's files.
+    """
+    _check(len(timestamps_s), clip_frames, stride_frames)
+    first = (stride_frames - 1) // 2 - clip_frames * stride_frames / 2
+    moments = key_s + (first + stride_frames * np.arange(clip_frames)) / rate_fps
+    return frames_on_screen(timestamps_s, moments)
+
+
+def frames_on_screen(
+    timestamps_s: Float64[np.ndarray, " f"], moments_s: Float64[np.ndarray, " t"]
+) -> Indices:
+    """Find the last frame that began by each moment; the first one before any did."""
+    # Half a microsecond forgives times that were computed as index / rate.
+    found = np.searchsorted(timestamps_s, np.asarray(moments_s) + 5e-7, side="right") - 1
+    return found.clip(0, len(timestamps_s) - 1).astype(np.int64)
 
 
 def _check(num_frames: int, clip_frames: int, stride_frames: int = 1) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from internvideo.errors import DecodeError
 from internvideo.values import Clip, Record
 from internvideo.video.decode import VideoReader
 from internvideo.video.folder import FrameFolder
@@ -35,6 +36,16 @@ def open_video(
     if Path(path).suffix.lower() in IMAGE_SUFFIXES:
         return ImageFile(path, data=data)
     return VideoReader(path, data=data, num_threads=num_threads)
+
+
+def check_moment(video: OpenVideo, time_s: float) -> None:
+    """Raise `DecodeError` where a moment, in seconds from the first frame, is not in a video."""
+    duration_s = video.info.duration_s
+    if not 0 <= time_s <= duration_s:
+        raise DecodeError(
+            f"{video.path}: no frame at {time_s:g} s, the video runs from 0 to {duration_s:.2f} s; "
+            "check which second of the video its annotations count from"
+        )
 
 
 def read_clip(

@@ -168,6 +168,13 @@ def random_multi_scale_crop(
     return Crop(top=top, left=left, height=tall, width=wide)
 
 
+def random_crop(height: int, width: int, share: float, generator: np.random.Generator) -> Crop:
+    """Square of a share of the short side, at most 1, anywhere in the frame alike."""
+    side = round(min(height, width) * min(share, 1.0))
+    top, left = (int(generator.integers(free - side + 1)) for free in (height, width))
+    return Crop(top=top, left=left, height=side, width=side)
+
+
 def random_resized_crop(
     height: int,
     width: int,

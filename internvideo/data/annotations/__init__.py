@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from internvideo.data.annotations.boxes import read_ava, read_label_map
 from internvideo.data.annotations.choices import read_lsmdc_choice, read_msrvtt_choice
+from internvideo.data.annotations.labelled_boxes import read_coco_video, read_cvat_video
 from internvideo.data.annotations.lists import (
     read_frame_list,
     read_frame_ranges,
@@ -69,6 +71,9 @@ ANNOTATIONS: dict[str, Callable[..., Annotations]] = {
     "localization": read_localization,
     "ego4d-moments": read_ego4d_moments,
     "segment-csv": read_segment_csv,
+    "ava": read_ava,
+    "coco-video": read_coco_video,
+    "cvat-video": read_cvat_video,
     "list": read_list,
     "frame-list": read_frame_list,
     "frame-ranges": read_frame_ranges,
@@ -91,6 +96,10 @@ __all__ = [
     "ANNOTATIONS",
     "manifest_from_folder",
     "read_activitynet",
+    "read_ava",
+    "read_coco_video",
+    "read_cvat_video",
+    "read_label_map",
     "read_activitynet_captions",
     "read_didemo",
     "read_ego4d_moments",

@@ -52,10 +52,13 @@ OPERATIONS = (*_FIXED, *_BLENDS, *_WARPS, "posterize", "solarize", "solarize_add
 
 
 def distort(frames: Frames, config: AugmentConfig, generator: np.random.Generator) -> Frames:
-    """Jitter the colours, then do the operations that RandAugment draws."""
+    """Jitter and shift the colours, then do the operations that RandAugment draws."""
     if config.jitter:
         for name in generator.permutation(["brightness", "contrast", "colour"]):
             frames = _BLENDS[name](frames, generator.uniform(1 - config.jitter, 1 + config.jitter))
+    shifts = (config.hue_degrees, config.saturation_shift, config.value_shift)
+    if any(shifts):
+        frames = colours.shift_hsv(frames, *(generator.uniform(-most, most) for most in shifts))
     for name in generator.choice(OPERATIONS, config.num_ops):
         happens, negated = generator.random(2) < (config.op_probability, 0.5)
         magnitude = generator.normal(config.magnitude, config.magnitude_std)

@@ -87,6 +87,28 @@ def equalize(frames: Frames) -> Frames:
     return _look_up(frames, torch.where(step > 0, tables, _LEVELS).clamp(max=255))
 
 
+def shift_hsv(frames: Frames, hue_degrees: float, saturation: float, value: float) -> Frames:
+    """Turn the hue of all pixels, and add to their saturation and value, which end at 0 and 1."""
+    pixels = frames.float() / 255
+    high, low = pixels.amax(3), pixels.amin(3)
+    spread = (high - low).clamp(min=1e-12)
+    red, green, blue = pixels.unbind(3)
+    sector = torch.where(
+        high == red,
+        (green - blue) / spread,
+        torch.where(high == green, (blue - red) / spread + 2, (red - green) / spread + 4),
+    )
+    sector = sector + hue_degrees / 60
+    # Greys have no hue, and stay grey: a saturation of none is not added to.
+    coloured = torch.where(high > low, (1 - low / high.clamp(min=1e-12) + saturation), 0.0)
+    coloured, bright = coloured.clamp(0, 1), (high + value).clamp(0, 1)
+    parts = [(sector + offset) % 6 for offset in (5, 3, 1)]
+    shifted = [
+        bright * (1 - coloured * torch.minimum(part, 4 - part).clamp(0, 1)) for part in parts
+    ]
+    return (torch.stack(shifted, dim=3) * 255).round().to(torch.uint8)
+
+
 def _grey(frames: Frames) -> Float[Tensor, "t h w"]:
     """Grey levels, by weights in parts of 2 ** 16."""
     red, green, blue = frames.int().unbind(3)

@@ -24,7 +24,9 @@ class AugmentConfig:
 
     `jitter` multiplies brightness, contrast and saturation, in any order, by up to 1 plus or minus
     it. A clip is erased in up to `erase_count` boxes with `erase_probability`: by noise of its own
-    in each pixel of each frame, or by the mean colour ("const").
+    in each pixel of each frame, or by the mean colour ("const"). Hue, saturation and value
+    of all pixels are shifted by up to `hue_degrees`, `saturation_shift` and `value_shift` (shares
+    of their range), as for AVA.
     """
 
     num_ops: int = 4
@@ -38,6 +40,9 @@ class AugmentConfig:
     erase_probability: float = 0.25
     erase_mode: Literal["pixel", "const"] = "pixel"
     erase_count: int = 1
+    hue_degrees: float = 0.0
+    saturation_shift: float = 0.0
+    value_shift: float = 0.0
 
     def __post_init__(self) -> None:
         for name, least, most in (
@@ -46,6 +51,9 @@ class AugmentConfig:
             ("magnitude_std", 0, MAX_MAGNITUDE),
             ("op_probability", 0, 1),
             ("jitter", 0, 1),
+            ("hue_degrees", 0, 180),
+            ("saturation_shift", 0, 1),
+            ("value_shift", 0, 1),
             ("erase_probability", 0, 1),
             ("erase_count", 1, 100),
         ):
