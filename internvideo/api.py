@@ -7,16 +7,18 @@
     model.caption("a.mp4")
     model.features("a.mp4", window_s=2).rows      # (windows, d), with times
 
-Videos are paths, or clips in memory: frames (t, h, w, 3) uint8, taken as they are.
+Videos are paths, or clips in memory: frames (t, h, w, 3) uint8 of torch or numpy, taken as they
+are; anything else in memory is refused, since it would be embedded wrongly.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import torch
 from einops import rearrange
 from jaxtyping import Float, UInt8
@@ -40,8 +42,10 @@ from internvideo.tasks import (
 from internvideo.text import PROMPTS, fill, readable_name
 from internvideo.training import choose_device
 from internvideo.values import Annotations, Clip, Record
+from internvideo.video.in_memory import frames_in_memory
 
-Video = str | Path | Clip | UInt8[Tensor, "t h w 3"]
+# Frames are (t, h, w, 3) uint8, which `frames_in_memory` checks.
+Video = str | Path | Clip | Tensor | np.ndarray
 
 _BATCH_SIZE = 16
 
@@ -99,17 +103,16 @@ class Model:
         }
         return tuple(name for name, does in can.items() if does)
 
-    def encode_video(
-        self, videos: Video | Sequence[Video] | UInt8[Tensor, "b t h w 3"]
-    ) -> Float[Tensor, "b d"]:
-        """One vector for each video.
+    def encode_video(self, videos: Video | Sequence[Video]) -> Float[Tensor, "b d"]:
+        """One vector for each video; an array of five axes is a batch of clips.
 
         From a model with a text tower it lies in the space shared with texts and has length 1;
         otherwise it is what a head receives, or the mean of all tokens.
         """
-        single = isinstance(videos, (str, Path, Clip))
-        single |= isinstance(videos, Tensor) and videos.ndim == 4
-        each = [videos] if single else list(videos)
+        is_array = isinstance(videos, Tensor | np.ndarray)
+        is_several = videos.ndim == 5 if is_array else isinstance(videos, Iterable)
+        is_several &= not isinstance(videos, str)
+        each: list[Any] = list(videos) if is_several else [videos]
         if not each:
             raise ConfigError("there are no videos to encode; give at least one")
         encoder = self.feature_encoder
@@ -128,7 +131,11 @@ class Model:
         return embed_sentences(self._video_text("encode_text"), sentences)
 
     def classify(
-        self, video: Video, labels: Sequence[str] | None = None, *, prompts: str = "actionclip"
+        self,
+        video: Video,
+        labels: str | Sequence[str] | None = None,
+        *,
+        prompts: str = "actionclip",
     ) -> list[tuple[str, float]]:
         """Give each label with its probability, the likeliest first.
 
@@ -138,7 +145,8 @@ class Model:
         if labels is None:
             labels, probabilities = self.classes, self._own_probabilities(video)
         else:
-            probabilities = self._zero_shot_probabilities(video, list(labels), prompts)
+            labels = [labels] if isinstance(labels, str) else list(labels)
+            probabilities = self._zero_shot_probabilities(video, labels, prompts)
         order = probabilities.argsort(descending=True).tolist()
         return [(labels[i], float(probabilities[i])) for i in order]
 
@@ -277,6 +285,6 @@ class Model:
             if sample.broken:
                 raise DecodeError(sample.broken[0][1])
             return sample.views[0]
-        frames = video.frames if isinstance(video, Clip) else video
+        frames = frames_in_memory(video.frames if isinstance(video, Clip) else video)
         encoder.check(pooling=encoder.usual_pooling, num_frames=len(frames))
         return centre_view(frames, seen.side_px, seen.crop)

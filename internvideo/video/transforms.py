@@ -25,6 +25,7 @@ from torch import Tensor
 
 from internvideo.errors import ConfigError
 from internvideo.values import IMAGENET_MEAN, IMAGENET_STD
+from internvideo.video.in_memory import check_frames
 
 Mode = Literal["bilinear", "bicubic"]
 _PILLOW = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
@@ -212,5 +213,6 @@ def normalise(
     std: tuple[float, float, float] = IMAGENET_STD,
 ) -> Float[Tensor, "*b 3 t h w"]:
     """Turn bytes into floats in [0, 1], subtract the mean, divide by the deviation, per colour."""
+    check_frames(frames)
     means, deviations = (torch.tensor(v, device=frames.device) for v in (mean, std))
     return rearrange((frames / 255 - means) / deviations, "... t h w c -> ... c t h w")

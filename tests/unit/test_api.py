@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -76,6 +77,29 @@ def test_a_path_a_clip_and_its_frames_are_encoded_alike(b, video):
     assert torch.equal(b.encode_video([clip]), from_clip)
     assert torch.equal(b.encode_video(clip.frames[None]), from_clip)
     assert b.encode_video(str(video)).shape == from_clip.shape
+
+
+def test_frames_of_numpy_and_batches_are_encoded_as_those_of_torch(classifier):
+    clips = torch.randint(256, (2, 4, 16, 16, 3), dtype=torch.uint8)
+    embedded = classifier.encode_video(clips)
+
+    assert torch.equal(classifier.encode_video(clips.numpy()), embedded)
+    assert torch.equal(classifier.encode_video([clips[0].numpy(), clips[1]]), embedded)
+    assert torch.equal(classifier.encode_video(clips[0].numpy()), embedded[:1])
+    assert classifier.classify(clips[0].numpy()) == classifier.classify(clips[0])
+
+
+@pytest.mark.parametrize("ask", ["encode_video", "classify"])
+@pytest.mark.parametrize(
+    "wrong", [torch.rand(4, 16, 16, 3), np.zeros((3, 4, 16, 16), np.uint8), np.zeros((4, 16, 16))]
+)
+def test_frames_that_would_be_embedded_wrongly_are_refused(classifier, ask, wrong):
+    with pytest.raises(ConfigError, match=r"frames in memory are .*, expected uint8"):
+        getattr(classifier, ask)(wrong)
+
+
+def test_one_string_is_one_label(b, video):
+    assert b.classify(video, "a dot") == [("a dot", 1.0)]
 
 
 def test_labels_are_chosen_as_the_zero_shot_task_does(b, folder, video):
