@@ -53,9 +53,15 @@ def sole_use(folder: Path) -> Iterator[None]:
     Raises:
         ConfigError: If another process holds it; the message names process, machine and since when.
     """
-    path = folder / LOCK_NAME
     folder.mkdir(parents=True, exist_ok=True)
-    with _locked(path) as file:
+    with locked(folder / LOCK_NAME, of=folder):
+        yield
+
+
+@contextmanager
+def locked(path: Path, *, of: Path) -> Iterator[None]:
+    """Hold the lock file `path`, which stands for `of`; see `sole_use`."""
+    with _lock_file(path, of) as file:
         file.truncate(0)
         since = datetime.now(UTC).isoformat(timespec="seconds")
         held = {"pid": os.getpid(), "host": socket.gethostname(), "since": since}
@@ -67,7 +73,7 @@ def sole_use(folder: Path) -> Iterator[None]:
             path.unlink(missing_ok=True)
 
 
-def _locked(path: Path) -> IO[str]:
+def _lock_file(path: Path, what: Path) -> IO[str]:
     """Open a file that nobody else has locked, and lock it."""
     while True:
         file = path.open("a+", encoding="utf-8")
@@ -76,11 +82,11 @@ def _locked(path: Path) -> IO[str]:
         except BlockingIOError:
             with file:
                 raise ConfigError(
-                    f"{path.parent}: another process works on it ({_holder(file)}); wait for it, "
-                    "stop it, or choose another folder"
+                    f"{what}: another process works on it ({_holder(file)}); wait for it, stop it, "
+                    "or choose another place"
                 ) from None
         except OSError as error:
-            _log.warning("%s: cannot be locked (%s); start nothing else on it", path.parent, error)
+            _log.warning("%s: cannot be locked (%s); start nothing else on it", what, error)
             return file
         # Whoever had it may have deleted it in between; that lock is of no use any more.
         if path.exists() and path.stat().st_ino == os.fstat(file.fileno()).st_ino:

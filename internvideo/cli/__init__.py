@@ -9,7 +9,7 @@ import contextlib
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import tyro
@@ -23,6 +23,7 @@ from internvideo.errors import ConfigError, InternVideoError, unknown_name
 __all__ = ["main"]
 
 # Options that had another name before.
+_NO_WRAPPING = "100000"
 _RENAMED = {"--averaged": "--ema"}
 
 
@@ -33,16 +34,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     arguments = arguments or ["--help"]
-    if not arguments[0].startswith("-") and arguments[0] not in VERBS:
-        return _complain(str(unknown_name("verb", arguments[0], VERBS)))
     try:
+        if arguments[0] == "--version":
+            return _print_version()
+        if not arguments[0].startswith("-") and arguments[0] not in VERBS:
+            raise unknown_name("verb", arguments[0], VERBS)
         _refuse_renamed(arguments)
         verb = _parse(arguments)
         if isinstance(verb, int):
             return verb
         keep_freed_memory()
         show_log()
-        return verb.run()
+        status = verb.run()
+        sys.stdout.flush()  # what cannot be written should fail here and not at exit
+        return status
     except InternVideoError as error:
         return _complain(str(error), status=error.exit_status)
     except BrokenPipeError:
@@ -51,7 +56,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.filename is None and error.errno is None:
             raise
-        return _complain(f"{error.filename or 'a file'}: {error.strerror}")
+        # On a full disk what is left in the buffer would fail once more at exit.
+        if error.filename is None:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _complain(f"{error.filename or 'the output'}: {error.strerror}")
     except KeyboardInterrupt:
         return _complain("interrupted", status=1)
 
@@ -69,21 +77,46 @@ def _parse(arguments: list[str]) -> Any:
 
         arguments = task_first(arguments)
     complaint = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(complaint):
-            return tyro.cli(
-                command_line(arguments[0]),
-                prog="internvideo",
-                description="Pretrain, inspect and use video encoders.",
-                args=arguments,
-                config=(FlagCreatePairsOff,),
-            )
-    except SystemExit as stop:
-        if not stop.code:
-            return 0
+    for width in (None, _NO_WRAPPING):
+        try:
+            with contextlib.redirect_stderr(complaint), _columns(width):
+                return tyro.cli(
+                    command_line(arguments[0]),
+                    prog="internvideo",
+                    description="Pretrain, inspect and use video encoders.",
+                    args=arguments,
+                    config=(FlagCreatePairsOff,),
+                )
+        except SystemExit as stop:
+            if not stop.code:
+                return 0
+            if width is None:  # what it said is wrapped at the width of the terminal
+                complaint.truncate(complaint.seek(0))
     # The parser draws a box; one line is what a script and a log want.
     lines = [line.strip("│╭╮╰╯─ \n") for line in complaint.getvalue().splitlines()]
-    return _complain("; ".join(line for line in lines[1:] if line.strip("-+|")))
+    said = "; ".join(line for line in lines[1:] if line.strip("-+|"))
+    return _complain(said.replace(":;", ":"))
+
+
+@contextlib.contextmanager
+def _columns(width: str | None) -> Iterator[None]:
+    """Let the parser take the terminal for so many columns wide."""
+    before = os.environ.get("COLUMNS")
+    if width is not None:
+        os.environ["COLUMNS"] = width
+    try:
+        yield
+    finally:
+        os.environ.pop("COLUMNS", None)
+        if before is not None:
+            os.environ["COLUMNS"] = before
+
+
+def _print_version() -> int:
+    from importlib.metadata import version
+
+    print(f"internvideo {version('internvideo')}")
+    return 0
 
 
 def _complain(message: str, status: int = 2) -> int:

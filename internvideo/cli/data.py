@@ -10,6 +10,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
+from internvideo.cli.outputs import claim
 from internvideo.errors import ConfigError
 
 
@@ -28,6 +29,8 @@ class Scan:
     """Where to write a csv of the files that decode entirely."""
     workers: Annotated[int, arg(metavar="N")] = os.cpu_count() or 1
     """Worker processes that decode."""
+    overwrite: bool = False
+    """Replace files that are there already."""
     json: bool = False
     """Print the report as JSON."""
 
@@ -35,6 +38,10 @@ class Scan:
         from internvideo.cli.terminal import print_json, progress
         from internvideo.video import scan, write_clean_manifest, write_health_report
 
+        for file in (self.out, self.manifest):
+            if file is not None:
+                claim(file, overwrite=self.overwrite)
+                file.parent.mkdir(parents=True, exist_ok=True)
         with progress("scanning") as tell:
             health = scan(self.path, num_workers=self.workers, on_progress=tell)
         if self.out is not None:
@@ -65,12 +72,16 @@ class Init:
     """Folder of videos, or of one folder for each class."""
     out: Path | None = None
     """The manifest; default PATH/manifest.csv."""
+    overwrite: bool = False
+    """Replace files that are there already."""
 
     def run(self) -> int:
         from internvideo.data import manifest_from_folder, write_manifest
 
-        annotations = manifest_from_folder(self.path)
         out = self.out or self.path / "manifest.csv"
+        if self.path.is_dir():
+            claim(out, overwrite=self.overwrite)
+        annotations = manifest_from_folder(self.path)
         write_manifest(annotations, out)
         classes = f" of {len(annotations.classes)} classes" if annotations.classes else ""
         print(f"{out}: {len(annotations.records)} videos{classes}")
@@ -100,6 +111,8 @@ class Shards:
     """Seed of the order of videos; same annotations and seed, same bytes."""
     index: bool = False
     """Only write the index of the shards at PATH (to --out, where PATH is an address)."""
+    overwrite: bool = False
+    """Replace files that are there already."""
     json: bool = False
     """Print the summary as JSON."""
 
@@ -110,6 +123,7 @@ class Shards:
         from internvideo.data import VideoData, index_shards, write_shards
 
         if self.index:
+            self._claim_index()
             found = index_shards(self.path, self.out)
             print(f"{len(found.shards)} shards: {found.num_samples} videos or pictures")
             return 0
@@ -131,6 +145,14 @@ class Shards:
             print(f"left out  {name}: {reason}")
         print(f"{self.out}: {summary}")
         return 0
+
+    def _claim_index(self) -> None:
+        """See that no file but an index of ours would be replaced."""
+        from internvideo.data import index_place, is_index
+
+        place = index_place(self.path, self.out)
+        if place is not None:
+            claim(place, overwrite=self.overwrite, is_own=is_index(place))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -80,7 +80,7 @@ class Demo:
     def run(self) -> int:
         from internvideo.cli.demo_report import write_demo_report
         from internvideo.cli.demo_results import DemoResults
-        from internvideo.training.journal import replace_text
+        from internvideo.writing import replace_text
 
         last = len(PLAN) + 1
         runs: dict[str, str] = {}

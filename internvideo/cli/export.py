@@ -26,15 +26,19 @@ class Export:
     """Which part of a model with several: the video or the text encoder."""
     tolerance: float = 1e-4
     """Largest difference allowed in any output, on random input."""
+    overwrite: bool = False
+    """Replace a file that is there already."""
     ema: bool = False
     """Take the moving average of the weights, where the run kept one."""
     json: bool = False
     """Print the result as JSON."""
 
     def run(self) -> int:
+        from internvideo.cli.outputs import claim
         from internvideo.cli.terminal import print_json
         from internvideo.hub import export_model, load_pretrained
 
+        claim(self.out, overwrite=self.overwrite)
         exported = export_model(
             load_pretrained(self.model, averaged=self.ema),
             self.out,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from tyro.conf import Positional
 
+from internvideo.cli.outputs import claim
 from internvideo.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -47,6 +49,8 @@ class Extract:
     """File format of the arrays."""
     dtype: Literal["float32", "float16"] = "float32"
     """Data type of the arrays."""
+    overwrite: bool = False
+    """Replace files in OUT that are no features of ours."""
     batch_size: int = 8
     """Windows per batch, all of one video."""
     ema: bool = False
@@ -66,6 +70,7 @@ class Extract:
         files = find_videos(self.path)
         if not files:
             raise ConfigError(f"{self.path}: holds no video file")
+        self._claim(files)
         with joined(self.device) as process:
             model = load(self.model, device=str(process.device), averaged=self.ema)
             encoder = model.feature_encoder
@@ -95,8 +100,12 @@ class Extract:
         from internvideo.cli.terminal import print_json, progress
         from internvideo.training import gather_objects
 
+        encoder.check(pooling=extraction.pooling, num_frames=extraction.windows.num_frames)
         part = files[process.share.index :: process.share.count]
-        with progress("extracting", plain_lines=process.is_first) as tell:
+        with (
+            self._alone(process),
+            progress("extracting", plain_lines=process.is_first) as tell,
+        ):
             done = extraction.extract(
                 encoder, part, [self._target(file) for file in part], progress=tell
             )
@@ -115,10 +124,33 @@ class Extract:
             )
         return 1 if report["failed"] else 0
 
+    def _claim(self, files: list[Path]) -> None:
+        """See that nothing but features and reports of ours would be replaced."""
+        from internvideo.data import described, side_car
+
+        report = self.out / "report.json"
+        claim(report, overwrite=self.overwrite, is_own=_is_report(report))
+        for file in files:
+            target = self._target(file)
+            claim(side_car(target), overwrite=self.overwrite, is_own=described(target) is not None)
+
+    def _alone(self, process: Process) -> AbstractContextManager[None]:
+        """Keep a second extraction out of the folder; ranks of one work on it together."""
+        from internvideo.processes import sole_use
+
+        return sole_use(self.out) if process.is_first else nullcontext()
+
     def _target(self, file: Path) -> Path:
         """The whole name of the video is kept, for others may differ in their suffix alone."""
         below = file.name if self.path.is_file() else file.relative_to(self.path)
         return (self.out / below).with_name(f"{file.name}.{self.format}")
+
+
+def _is_report(path: Path) -> bool:
+    try:
+        return "num_extracted" in json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        return False
 
 
 def _report(parts: list[Extracted]) -> dict:
@@ -134,7 +166,7 @@ def _report(parts: list[Extracted]) -> dict:
 
 
 def _write(path: Path, report: dict) -> None:
-    from internvideo.training.journal import replace_text
+    from internvideo.writing import replace_text
 
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_text(path, json.dumps(report, indent=2, ensure_ascii=False) + "\n")

@@ -14,9 +14,10 @@ from typing import Annotated, Any, Generic, TypeVar
 from tyro.conf import Positional, arg, subcommand
 
 from internvideo.cli.options import as_options
+from internvideo.cli.outputs import claim
 from internvideo.cli.terminal import print_json, progress
 from internvideo.errors import ConfigError, unknown_name
-from internvideo.report import Page
+from internvideo.report import Page, is_page
 from internvideo.tasks import TASKS, EvaluationData, Task, TemporalDetector, VideoRequest
 
 TaskT = TypeVar("TaskT", bound=Task)
@@ -35,23 +36,26 @@ class Evaluate(Generic[TaskT, DataT]):
     ema: bool = False
     """Take the moving average of the weights, where the run kept one."""
     out: Path | None = None
-    """Write an HTML report here."""
+    """Write an HTML report here; a file that is no page of ours is not replaced."""
+    overwrite: bool = False
+    """Replace whatever file --out names."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
     json: bool = False
     """Print one JSON object."""
 
     def run(self) -> int:
+        if self.out is not None:  # what cannot be written should fail now, not after hours
+            claim(self.out, overwrite=self.overwrite, is_own=is_page(self.out))
         task, data = self.task, self.data.read()
         model = _model(task, self.checkpoint, device=self.device, ema=self.ema)
-        if self.out is not None:  # what cannot be written should fail now, not after hours
-            self.out.parent.mkdir(parents=True, exist_ok=True)
         with progress(task.name) as tell:
             result = task.evaluate(model, data, progress=tell)
         if self.out is not None:
             page = Page(task.name, subtitle=f"{result.num_evaluated} of {result.num_total} clips")
             page.section(task.name)
             task.report(page, result, model)
+            self.out.parent.mkdir(parents=True, exist_ok=True)
             page.write(self.out)
         if self.json:
             print_json(result.to_json())

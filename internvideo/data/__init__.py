@@ -45,7 +45,7 @@ from internvideo.data.opening import (
 )
 from internvideo.data.own_videos import OwnVideos, check_videos
 from internvideo.data.shard_writer import ShardSummary, write_shards
-from internvideo.data.shards import index_shards
+from internvideo.data.shards import index_place, index_shards, is_index
 from internvideo.data.stateless_rng import sample_seed
 from internvideo.data.targets import MultiLabelTarget, Targets, label_target
 from internvideo.data.views import ViewDataset, ViewPlan
@@ -101,7 +101,9 @@ __all__ = [
     "cut_windows",
     "described",
     "find_vintage",
+    "index_place",
     "index_shards",
+    "is_index",
     "is_complete",
     "jitter_boxes",
     "label_target",

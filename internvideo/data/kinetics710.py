@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
-import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -34,6 +32,7 @@ from internvideo.data.class_maps import (
 )
 from internvideo.errors import AnnotationError, ConfigError
 from internvideo.values import Annotations, Record
+from internvideo.writing import written_beside
 
 LABEL_MAP = "label_map_k710.txt"
 
@@ -212,17 +211,12 @@ def write_kinetics710(built: Kinetics710, out: str | Path) -> None:
     texts |= {f"{split}.csv": _list_text(built.annotations, split, out) for split in _KEPT}
     texts["report.json"] = json.dumps(built.report, indent=1, ensure_ascii=False) + "\n"
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
-        try:
+        with written_beside(out) as beside:
             for name, text in texts.items():
                 (beside / name).write_text(text, encoding="utf-8", newline="\n")
-            beside.chmod(0o755)
             if out.exists():
                 out.rmdir()
             beside.rename(out)
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)
     except OSError as error:
         raise ConfigError(f"{out}: cannot be written ({error.strerror or error})") from None
 

@@ -18,7 +18,7 @@ from internvideo.errors import AnnotationError
 from internvideo.values import Record
 
 INDEX_NAME = "index.jsonl"
-_FORMAT = "internvideo shards 1"
+FORMAT = "internvideo shards 1"
 # Where the bytes are is the business of the shard, and frames in folders are not stored in shards.
 _PLACE = {"video", "member", "first_frame", "num_frames", "frame_template"}
 
@@ -60,7 +60,7 @@ class ShardIndex:
 
     def head(self) -> str:
         """Give the first line."""
-        return _line({"format": _FORMAT, "classes": self.classes, "origin": self.origin})
+        return _line({"format": FORMAT, "classes": self.classes, "origin": self.origin})
 
     def end(self) -> str:
         """Give the last line."""
@@ -96,8 +96,8 @@ def parse_index(file: str | Path, lines: Iterable[str], *, may_be_cut: bool = Fa
             entry = json.loads(line)
             if head is None:
                 head = entry
-                if head["format"] != _FORMAT:
-                    raise ValueError(f"format {head['format']!r}, expected {_FORMAT!r}")
+                if head["format"] != FORMAT:
+                    raise ValueError(f"format {head['format']!r}, expected {FORMAT!r}")
                 _CLASSES.validate_python(head.get("classes", []))
             elif "num_samples" in entry:
                 num_samples = int(entry["num_samples"])

@@ -34,6 +34,7 @@ from internvideo.processes import sole_use
 from internvideo.values import Annotations, Member, Record
 from internvideo.video import open_video, storage
 from internvideo.video.container import check_is_file
+from internvideo.writing import naming
 
 _END = tarfile.NUL * (2 * tarfile.BLOCKSIZE)
 
@@ -90,7 +91,7 @@ def write_shards(
         classes=annotations.classes, origin=_origin(items, annotations.classes, max_shard_mb, seed)
     )
     out = Path(out)
-    with sole_use(out):
+    with sole_use(out), naming(out):
         return _write(items, begun, out, max_shard_mb, on_progress)
 
 

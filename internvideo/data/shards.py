@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import fnmatch
 import io
+import json
 import logging
 import re
 from collections.abc import Iterator, Sequence
@@ -19,11 +20,12 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from internvideo.data.annotations import files
-from internvideo.data.shard_index import INDEX_NAME, Shard, ShardIndex, parse_index
+from internvideo.data.shard_index import FORMAT, INDEX_NAME, Shard, ShardIndex, parse_index
 from internvideo.data.shard_scan import media_suffix, scan_shards
 from internvideo.errors import AnnotationError
 from internvideo.values import Annotations, Member, Record
 from internvideo.video import storage
+from internvideo.writing import replace_text
 
 _log = logging.getLogger(__name__)
 
@@ -72,18 +74,29 @@ def read_shards(
 def index_shards(path: str | Path, index: str | Path | None = None) -> ShardIndex:
     """Look through tar files and write their index, beside them or to a local file `index`."""
     folder, only = _split(str(path))
-    if index is None and storage.is_url(folder):
+    place = index_place(path, index)
+    if place is None:
         raise AnnotationError(f"{folder}: is not a local folder; name a local file for the index")
     found = scan_shards(folder, _tars(folder, _sizes(folder), only))
-    replace_file(Path(index or f"{folder}/{INDEX_NAME}"), found.text())
+    replace_text(place, found.text())
     return found
 
 
-def replace_file(path: Path, text: str) -> None:
-    """Write a text; the old file stays whole until the new one is."""
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_text(text, encoding="utf-8", newline="")
-    beside.replace(path)
+def index_place(path: str | Path, index: str | Path | None = None) -> Path | None:
+    """Where the index of tar files is written; None where that needs to be said."""
+    folder, _ = _split(str(path))
+    if index is None and storage.is_url(folder):
+        return None
+    return Path(index or f"{folder}/{INDEX_NAME}")
+
+
+def is_index(path: Path) -> bool:
+    """Whether a file begins like an index of shards."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            return json.loads(file.readline(1 << 20)).get("format") == FORMAT
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def _split(path: str) -> tuple[str, tuple[str, ...]]:

@@ -14,7 +14,6 @@ the moving average of the weights, and config.json holds the run as well.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,6 +57,7 @@ from internvideo.tiny import (
     build_multimodal,
 )
 from internvideo.values import Preprocessing
+from internvideo.writing import written_beside
 
 ModelConfig = (
     MaskedEncoderConfig
@@ -121,7 +121,6 @@ def save_pretrained(pretrained: Pretrained, folder: str | Path) -> Path:
     if folder.exists():
         raise CheckpointError(f"{folder}: exists already; choose another folder or remove it")
     check_classes(pretrained)
-    beside = folder.with_name(f".writing-{folder.name}")
     documents = {
         "config": model_description(pretrained.kind, pretrained.config, pretrained.preprocessing),
         "labels": list(pretrained.classes) or None,
@@ -129,19 +128,16 @@ def save_pretrained(pretrained: Pretrained, folder: str | Path) -> Path:
         "provenance": dict(pretrained.provenance),
     }
     try:
-        shutil.rmtree(beside, ignore_errors=True)
-        beside.mkdir(parents=True)
-        state = {k: v.contiguous() for k, v in pretrained.model.state_dict().items()}
-        save_file(state, beside / "model.safetensors", metadata={"format": "pt"})
-        for name, document in documents.items():
-            if document is not None:
-                text = json.dumps(document, indent=2, ensure_ascii=False)
-                (beside / f"{name}.json").write_text(text + "\n", encoding="utf-8")
-        beside.rename(folder)
+        with written_beside(folder) as beside:
+            state = {k: v.contiguous() for k, v in pretrained.model.state_dict().items()}
+            save_file(state, beside / "model.safetensors", metadata={"format": "pt"})
+            for name, document in documents.items():
+                if document is not None:
+                    text = json.dumps(document, indent=2, ensure_ascii=False)
+                    (beside / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+            beside.rename(folder)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{folder}: cannot be written ({error})") from error
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
     return folder
 
 

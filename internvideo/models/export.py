@@ -12,7 +12,7 @@ import contextlib
 import copy
 import json
 import logging
-import tempfile
+import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -28,6 +28,7 @@ from internvideo.models.masked_encoder import MaskedEncoder
 from internvideo.models.multimodal_encoder import MultimodalEncoder
 from internvideo.models.uniformer import UniFormer, UniFormerOutput
 from internvideo.models.viclip import Viclip
+from internvideo.writing import written_beside
 
 Format = Literal["onnx", "torch"]
 SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "torch": ".pt2"}
@@ -35,6 +36,8 @@ METADATA_FILE = "internvideo.json"
 
 # A protobuf message ends at 2 GiB; weights beyond this go into a second file, FILE.data.
 _MOST_INLINE_BYTES = 3 << 29
+# What a file holds besides weights, at most: the program, names, a vocabulary.
+_ROOM_BESIDE_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -172,14 +175,14 @@ def export_part(
         "inputs": {name: one.document() for name, one in part.inputs.items()},
         "outputs": list(part.outputs),
     }
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        torch.no_grad(),
-        _without_noise(),
-        tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as beside,
-    ):
-        written = Path(beside) / out.name
-        write(part, written, document, generator)
+    with torch.no_grad(), _without_noise(), written_beside(out) as beside:
+        written = beside / out.name
+        _need_room(beside, network)
+        try:
+            write(part, written, document, generator)
+        except OSError as error:
+            reason = error.strerror or error
+            raise CheckpointError(f"{out}: cannot be written ({reason})") from error
         run = read(written)
         errors = {size: _max_error(part, run, size, generator) for size in batch_sizes}
         if not all(error <= tolerance for error in errors.values()):
@@ -188,11 +191,22 @@ def export_part(
                 f"{out}: not written, for the {to} file differs from the model by {told}; "
                 f"at most {tolerance:g} is allowed"
             )
-        files = sorted(Path(beside).iterdir(), key=lambda path: path == written)
+        files = sorted(beside.iterdir(), key=lambda path: path == written)
         for path in files:  # weights of their own first: the file that names them comes last
             path.replace(out.parent / path.name)
     num_bytes = sum((out.parent / path.name).stat().st_size for path in files)
     return Exported(path=out, num_bytes=num_bytes, max_errors=errors)
+
+
+def _need_room(folder: Path, network: nn.Module) -> None:
+    """Refuse a disk without room: torch's writer aborts the whole process when it runs full."""
+    needed = sum(tensor.nbytes for tensor in network.state_dict().values()) + _ROOM_BESIDE_BYTES
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise CheckpointError(
+            f"{folder.parent}: has {free / 1e6:.0f} MB free, the file takes {needed / 1e6:.0f} MB; "
+            "make room or choose another place"
+        )
 
 
 Run = Callable[[tuple[Tensor, ...]], tuple[Tensor, ...]]

@@ -35,7 +35,7 @@ from internvideo.playground.compose import World, draw_facts, draw_still
 from internvideo.playground.facts import facts_line, read_facts
 from internvideo.playground.images import IMAGE_SPLITS, image_path, write_image
 from internvideo.playground.render import render
-from internvideo.processes import end_with_parent
+from internvideo.processes import LOCK_NAME, end_with_parent, sole_use
 from internvideo.video import write_video
 
 NUM_VIDEOS = {"small": 200, "demo": 2_000, "full": 50_000}
@@ -126,13 +126,14 @@ def generate(
     state = {"version": WORLD_VERSION, "num_videos": num_videos, "num_stills": num_stills}
     state |= asdict(world)
     try:
-        _claim(out, state)
-        counts = {_VIDEOS: num_videos, _STILLS: num_stills}
-        num_made = _write_media(out, world, counts, num_workers, on_progress)
-        num_of_split = _write_annotations(out)
-        wall_s = time.monotonic() - started_s
-        _write(out, _STATE_FILE, _state_text(state, is_complete=True))
-        shutil.rmtree(out / _UNFINISHED)
+        with sole_use(out):
+            _claim(out, state)
+            counts = {_VIDEOS: num_videos, _STILLS: num_stills}
+            num_made = _write_media(out, world, counts, num_workers, on_progress)
+            num_of_split = _write_annotations(out)
+            wall_s = time.monotonic() - started_s
+            _write(out, _STATE_FILE, _state_text(state, is_complete=True))
+            shutil.rmtree(out / _UNFINISHED)
     except (OSError, av.FFmpegError) as error:
         raise _unwritable(out, error) from error
     check = check_single_frame(seed) if has_check else None
@@ -162,7 +163,7 @@ def _num_videos(size: str | int) -> int:
 def _claim(out: Path, state: dict[str, object]) -> None:
     """Make the folder ours, or see that it is, and made with the same settings."""
     out.mkdir(parents=True, exist_ok=True)
-    found = {entry.name for entry in out.iterdir()} - {_UNFINISHED}
+    found = {entry.name for entry in out.iterdir()} - {_UNFINISHED, LOCK_NAME}
     (out / _UNFINISHED).mkdir(exist_ok=True)
     wanted = json.loads(json.dumps(state))
     if _STATE_FILE in found:

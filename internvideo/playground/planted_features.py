@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from internvideo.errors import ConfigError
+from internvideo.writing import written_beside
 
 PLANTED_CLASSES = ("jump", "run", "turn")
 _NUM_CHANNELS, _NUM_STEPS = 16, 64
@@ -27,6 +28,13 @@ def plant_features(folder: Path, *, seed: int = 0) -> int:
     """
     if folder.exists():
         raise ConfigError(f"{folder}: exists already; choose another folder or remove it")
+    with written_beside(folder) as beside:
+        _write(beside, seed)
+        beside.rename(folder)
+    return sum(_NUM_VIDEOS.values())
+
+
+def _write(folder: Path, seed: int) -> None:
     # The classes are the same whatever the seed, so that a detector knows those of another one.
     directions = np.random.default_rng(1).normal(size=(len(PLANTED_CLASSES), _NUM_CHANNELS))
     rng = np.random.default_rng(seed)
@@ -47,4 +55,3 @@ def plant_features(folder: Path, *, seed: int = 0) -> int:
         writer = csv.writer(file)
         writer.writerow(["path", "start_s", "end_s", "label", "split", "duration_s"])
         writer.writerows(rows)
-    return sum(_NUM_VIDEOS.values())

@@ -16,8 +16,11 @@ from urllib.parse import quote
 
 from internvideo.report.plots import Svg
 from internvideo.report.theme import STYLE
+from internvideo.writing import replace_text
 
 _MANY_SECTIONS = 3
+# Tells pages of ours from files of others, which are not replaced.
+_MARK = '<meta name="generator" content="internvideo">'
 
 
 class Page:
@@ -123,7 +126,7 @@ class Page:
         subtitle = f'<p class="soft">{escape(self.subtitle)}</p>' if self.subtitle else ""
         return (
             '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-            '<meta name="viewport" content="width=device-width, initial-scale=1">'
+            f'{_MARK}<meta name="viewport" content="width=device-width, initial-scale=1">'
             '<link rel="icon" href="data:,">'
             f"<title>{escape(self.title)}</title><style>{STYLE}</style></head>\n"
             f"<body><main><header><h1>{escape(self.title)}</h1>{subtitle}{contents}</header>\n"
@@ -133,14 +136,20 @@ class Page:
 
     def write(self, path: Path) -> None:
         """Write the page beside and rename it, so that a reader never finds half of it."""
-        beside = path.with_name(f"{path.name}.part")
-        # Names of files may hold bytes that are no UTF-8; they must not cost us the page.
-        beside.write_text(self.html(), encoding="utf-8", errors="backslashreplace")
-        beside.replace(path)
+        replace_text(path, self.html())
 
     def _figure(self, content: str, caption: str) -> None:
         below = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
         self._parts.append(f"<figure>{content}{below}</figure>")
+
+
+def is_page(path: Path) -> bool:
+    """Whether a file is a page that this module wrote."""
+    try:
+        with path.open("rb") as file:
+            return _MARK.encode() in file.read(400)
+    except OSError:
+        return False
 
 
 def _row(tag: str, values: Sequence[object], numeric: Sequence[bool]) -> str:

@@ -11,6 +11,7 @@ import logging
 import os
 import platform
 import subprocess
+import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -20,6 +21,7 @@ from typing import Any
 import torch
 
 from internvideo.errors import TrainingError
+from internvideo.writing import naming, replace_text
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +36,7 @@ class Journal:
             probe = folder / ".probe"
             probe.touch()
             probe.unlink()
-            self._handler = logging.FileHandler(folder / "log.txt", encoding="utf-8")
+            self._handler = _LogFile(folder / "log.txt", encoding="utf-8")
         except OSError as error:
             raise TrainingError(
                 f"{folder}: cannot be written ({error.strerror}); choose another --out"
@@ -62,7 +64,8 @@ class Journal:
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Append one line; values are numbers under flat keys such as `loss/reconstruction`."""
-        with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        path = self.folder / "metrics.jsonl"
+        with naming(path), path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **values}) + "\n")
         if self._board is not None:
             for name, value in values.items():
@@ -88,15 +91,16 @@ class Journal:
         replace_text(path, "".join(kept))
 
 
-def replace_text(path: Path, text: str) -> None:
-    """Write a text file beside its place and rename it, so that it is never half there."""
-    beside = path.with_name(f".{path.name}-writing")
-    try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise TrainingError(f"{path}: cannot be written ({error.strerror})") from error
+class _LogFile(logging.FileHandler):
+    """A log that a full disk ends in one line on stderr; the run itself fails where it must."""
+
+    has_failed = False
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not self.has_failed:
+            self.has_failed = True
+            error = sys.exc_info()[1]
+            sys.stderr.write(f"{self.baseFilename}: the log cannot be written ({error})\n")
 
 
 def code_revision() -> str:

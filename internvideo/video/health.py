@@ -23,6 +23,7 @@ from internvideo.video.decode import VideoReader
 from internvideo.video.finding import candidates
 from internvideo.video.storage import escaped, is_text
 from internvideo.video.workers import map_in_processes
+from internvideo.writing import replace_text
 
 _log = logging.getLogger(__name__)
 
@@ -160,7 +161,7 @@ def health_document(health: Sequence[Health]) -> list[dict[str, Any]]:
 def write_health_report(health: Sequence[Health], path: str | Path) -> None:
     """Write the report as JSON; a report that was there stays whole until the new one is."""
     text = json.dumps(health_document(health), indent=2, ensure_ascii=False)
-    _write_whole(Path(path), text)
+    replace_text(Path(path), text)
 
 
 def write_clean_manifest(health: Sequence[Health], path: str | Path) -> None:
@@ -173,14 +174,4 @@ def write_clean_manifest(health: Sequence[Health], path: str | Path) -> None:
     good = [file for file in good if is_text(file)]
     text = io.StringIO(newline="")
     csv.writer(text).writerows([["path"], *([os.path.relpath(file, home)] for file in good)])
-    _write_whole(Path(path), text.getvalue())
-
-
-def _write_whole(path: Path, text: str) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        # What is not UTF-8 in a name becomes an escape of JSON.
-        beside.write_text(text, encoding="utf-8", errors="backslashreplace", newline="")
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    replace_text(Path(path), text.getvalue())

@@ -19,6 +19,7 @@ FOUNDATIONS = {
     "geometry": {"errors", "values"},
     "config": {"errors"},
     "processes": {"errors"},
+    "writing": {"errors", "processes"},
 }
 
 _SCIENCE = {

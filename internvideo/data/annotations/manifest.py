@@ -10,16 +10,15 @@ from __future__ import annotations
 
 import csv
 import io
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from internvideo.data.annotations import files
 from internvideo.data.annotations.folders import splits_and_classes
-from internvideo.errors import AnnotationError, ConfigError, unknown_name
+from internvideo.errors import AnnotationError, unknown_name
 from internvideo.values import Annotations, Record
 from internvideo.video import VIDEO_SUFFIXES, find_videos
+from internvideo.writing import replace_text
 
 COLUMNS = ("path", "label", "caption", "start_s", "end_s", "split")
 
@@ -164,7 +163,7 @@ def write_manifest(annotations: Annotations, path: str | Path) -> None:
     writer = csv.DictWriter(text, used, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    _replace_file(path, text.getvalue())
+    replace_text(path, text.getvalue())
 
 
 def _labels(cell: str, separator: str) -> list[str]:
@@ -205,14 +204,3 @@ def _places(path: Path, line: int, header: list[str], columns: Mapping[str, str]
 def _slip_of(name: str, missing: set[str]) -> str | None:
     near = files.near_names(name.lower(), missing, cutoff=0.8)
     return near[0] if near else None
-
-
-def _replace_file(path: Path, text: str) -> None:
-    try:
-        handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-        Path(beside).chmod(0o644)
-        Path(beside).replace(path)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be written ({error.strerror or error})") from None

@@ -48,10 +48,11 @@ from internvideo.models import (
     place_tokens,
 )
 from internvideo.tasks.shared.task import FailedVideo, Progress
-from internvideo.training.journal import code_revision, replace_text, versions
+from internvideo.training.journal import code_revision, versions
 from internvideo.values import IMAGENET_MEAN, IMAGENET_STD
 from internvideo.video import OpenVideo, open_video
 from internvideo.video.transforms import normalise
+from internvideo.writing import replace_text
 
 _log = logging.getLogger(__name__)
 

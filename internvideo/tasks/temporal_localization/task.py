@@ -19,7 +19,7 @@ from internvideo.data import VideoData
 from internvideo.data.annotations import read_video_scores
 from internvideo.errors import ConfigError, DecodeError, TrainingError, unknown_name
 from internvideo.models.actionformer import SegmentPredictions
-from internvideo.report import Page, Span, timeline_chart
+from internvideo.report import Page, Span, is_page, timeline_chart
 from internvideo.tasks.shared.evaluation_data import EvaluationData
 from internvideo.tasks.shared.requests import RankingRequest
 from internvideo.tasks.shared.suppression import fuse_video_scores
@@ -92,7 +92,14 @@ class LocalizationRequest(RankingRequest):
     encoder: tuple[str, ...] = ()
     """Encoder of the features, once for each feature set; default the one used in training."""
     page: Path | None = None
-    """Write a page with the timeline here."""
+    """Write a page with the timeline here; a file that is no page of ours is not replaced."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.page is not None and self.page.exists() and not is_page(self.page):
+            raise ConfigError(
+                f"{self.page}: exists already and is no page of ours; choose another name for it"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -136,3 +140,39 @@ def test_shards_are_packed_and_indexed_anew(capsys, tmp_path):
 
 def test_shards_without_a_place_ask_for_one(capsys):
     assert "give --out FOLDER" in complaint(capsys, "data", "shards", "some.csv")
+
+
+def test_the_version_is_said(capsys):
+    assert main(["--version"]) == 0
+
+    assert capsys.readouterr().out.startswith("internvideo 0.")
+
+
+def test_a_complaint_of_the_parser_is_not_cut_into_lines(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+
+    line = complaint(capsys, "extract", "--out", "x")
+
+    assert "PATH; A video, an image, or a folder (searched recursively). (required)" in line
+    assert ":;" not in line
+
+
+@pytest.mark.parametrize("command", ["--help", "finetune --help", "list recipes", "list --help"])
+def test_what_a_reader_does_not_take_is_no_error(command):
+    words = [sys.executable, "-m", "internvideo", *command.split()]
+    # A pipe whose reader is gone already, as behind `| head` on a slow machine.
+    reading, writing = os.pipe()
+    os.close(reading)
+    ended = subprocess.run(words, stdout=writing, stderr=subprocess.PIPE, check=False, text=True)
+    os.close(writing)
+
+    assert ended.stderr == ""
+
+
+def test_a_full_disk_is_named():
+    with Path("/dev/full").open("w") as full:
+        words = [sys.executable, "-m", "internvideo", "list", "recipes"]
+        ended = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, check=False, text=True)
+
+    assert ended.returncode == 2
+    assert ended.stderr == "internvideo: the output: No space left on device\n"
