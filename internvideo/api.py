@@ -192,16 +192,7 @@ class Model:
     @cached_property
     def feature_encoder(self) -> FeatureEncoder:
         """The model as extraction uses it."""
-        seen = self.pretrained.preprocessing
-        return FeatureEncoder(
-            self.pretrained.model,
-            num_frames=seen.num_frames,
-            side_px=seen.side_px,
-            crop=seen.crop,
-            mean=seen.mean,
-            std=seen.std,
-            name=self.name,
-        )
+        return FeatureEncoder.of(self.pretrained, name=self.name)
 
     @property
     def _reads_text(self) -> bool:

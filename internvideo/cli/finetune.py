@@ -185,7 +185,7 @@ class Finetune:
         return run, told
 
     def _write(self, told: dict[str, Any]) -> None:
-        from internvideo.training.journal import replace_text
+        from internvideo.writing import replace_text
 
         replace_text(self.out / "finetune.json", json.dumps(told, indent=2, ensure_ascii=False))
 
@@ -276,7 +276,8 @@ class Finetune:
         held_out = guide.read(self.out / guide.manifest).of_split("val")
         with progress("validating") as tell:
             validation = guide.validate(TASKS[told["task"]], pretrained, held_out, progress=tell)
-        for line in validation.lines:
+        best = _best(self.out, run.training.keep_best)
+        for line in (*validation.lines, *best):
             self._say(line)
         write_run_report(self.out, sections=_sections(told, validation))
         following = guide.next_commands(
@@ -315,6 +316,18 @@ def _sections(told: dict[str, Any], validation: Validation) -> list[Section]:
         validation.add_to(page)
 
     return [add_choice, add_validation]
+
+
+def _best(out: Path, score: str | None) -> list[str]:
+    """Say which checkpoint had the highest score, where the run keeps it."""
+    folder = out / "checkpoints" / "best"
+    if score is None or not folder.exists():
+        return []
+    provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+    return [
+        f"this was the last checkpoint; the best by these videos, step {provenance['step']} with "
+        f"{score} {provenance['metrics'][score]:.3f}, is {folder}"
+    ]
 
 
 def _command(*words: object) -> str:

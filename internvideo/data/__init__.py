@@ -44,6 +44,12 @@ from internvideo.data.opening import (
     open_data,
 )
 from internvideo.data.own_videos import OwnVideos, check_videos
+from internvideo.data.segmented import (
+    SegmentedVideos,
+    check_segmented,
+    read_segmented,
+    save_segmented,
+)
 from internvideo.data.shard_writer import ShardSummary, write_shards
 from internvideo.data.shards import index_place, index_shards, is_index
 from internvideo.data.stateless_rng import sample_seed
@@ -82,6 +88,7 @@ __all__ = [
     "OwnVideos",
     "RunContext",
     "Sample",
+    "SegmentedVideos",
     "ShardSummary",
     "Source",
     "Targets",
@@ -97,6 +104,7 @@ __all__ = [
     "centre_view",
     "check_is_free",
     "check_labelled",
+    "check_segmented",
     "check_videos",
     "cut_windows",
     "described",
@@ -114,9 +122,11 @@ __all__ = [
     "read_features",
     "read_labelled",
     "read_renamed",
+    "read_segmented",
     "read_windows",
     "sample_seed",
     "save_labelled",
+    "save_segmented",
     "side_car",
     "left_right_classes",
     "unite_classes",

@@ -9,6 +9,7 @@
       ema.safetensors        the moving average, where the run keeps one       |
       training.json          step, loss scale, state of the stage              |
     checkpoints/last -> step-120
+    checkpoints/best -> step-80                 where the run keeps its best
 
 A folder is written beside its place and renamed, and `last` is replaced in one operation, so a cut
 (a kill, a full disk) leaves the previous checkpoint as it was. Every random choice of a step is a
@@ -101,8 +102,12 @@ def restore_optimiser(
     )
 
 
-def save(checkpoint: Checkpoint, folder: Path, *, step: int, keep: int) -> Path:
+def save(
+    checkpoint: Checkpoint, folder: Path, *, step: int, keep: int, is_best: bool = False
+) -> Path:
     """Write `folder/step-<step>`, point `folder/last` to it, and delete all but `keep` older ones.
+
+    With `is_best`, `folder/best` points to it too; what that points to is never deleted.
 
     Raises:
         TrainingError: If the disk is full or the folder cannot be written; what was there remains.
@@ -127,6 +132,8 @@ def save(checkpoint: Checkpoint, folder: Path, *, step: int, keep: int) -> Path:
         beside.rename(target)
         shutil.rmtree(replaced, ignore_errors=True)
         _point(folder / "last", target.name)
+        if is_best:
+            _point(folder / "best", target.name)
         _flush(folder)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(beside, ignore_errors=True)
@@ -255,7 +262,7 @@ def _flush(path: Path) -> None:
 
 def _delete_older(folder: Path, *, keep: int) -> None:
     steps = _steps(folder)
-    newest = (folder / "last").resolve().name
+    pointed_to = {(folder / name).resolve().name for name in ("last", "best")}
     for path in steps[:-keep]:
-        if path.name != newest:
+        if path.name not in pointed_to:
             shutil.rmtree(path)

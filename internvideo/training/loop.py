@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from internvideo.errors import ConfigError, NotFiniteError, TrainingError
+from internvideo.errors import ConfigError, NotFiniteError, TrainingError, unknown_name
 from internvideo.processes import sole_use
 from internvideo.training import checkpoint as checkpoints
 from internvideo.training.ema import MovingAverage
@@ -46,7 +46,11 @@ _BASELINE_SHARE = 0.98
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingConfig:
-    """How a run is trained; `batch_size` counts clips of one optimiser step over all ranks."""
+    """How a run is trained; `batch_size` counts clips of one optimiser step over all ranks.
+
+    With `keep_best`, the name of a score of which more is better, the checkpoint with the highest
+    one is kept besides the newest, as `checkpoints/best`.
+    """
 
     num_steps: int
     batch_size: int
@@ -62,6 +66,7 @@ class TrainingConfig:
     evaluate_every: int | None = None
     checkpoint_every: int = 500
     keep_checkpoints: int = 2
+    keep_best: str | None = None
     tensorboard: bool = False
 
     def __post_init__(self) -> None:
@@ -250,6 +255,7 @@ class _Loop:
         self.ema = MovingAverage(stage.model, config.ema_decay) if config.ema_decay else None
         self.step = 0
         self.scores: dict[str, float] = {}
+        self.best: float | None = None
         self.window = Window()
         self.has_warned = False
 
@@ -281,14 +287,17 @@ class _Loop:
                 values = self._log(journal, throughput) if logged else None
                 stopping = self._stopping(requested, logged)
                 due = config.evaluate_every and self.step % config.evaluate_every == 0
+                is_best = False
                 if due or self.step == config.num_steps:
                     self._evaluate(journal)
+                    is_best = self._is_best()
                 if (
                     stopping
+                    or is_best
                     or self.step % config.checkpoint_every == 0
                     or self.step == config.num_steps
                 ):
-                    self.save()
+                    self.save(is_best=is_best)
                 on_progress(Progress(step=self.step, num_steps=config.num_steps, values=values))
                 if stopping:
                     logger.warning("stopped by a signal; step %d is saved", self.step)
@@ -402,6 +411,19 @@ class _Loop:
             text = "  ".join(f"{name} {value:.4g}" for name, value in self.scores.items())
             logger.info("step %d  evaluation  %s", self.step, text)
 
+    def _is_best(self) -> bool:
+        """Whether this evaluation is the best so far of a run that keeps the best."""
+        name = self.config.keep_best
+        if name is None:
+            return False
+        if name not in self.scores:
+            raise unknown_name("score in keep_best", name, self.scores)
+        value = self.scores[name]
+        if not math.isfinite(value) or (self.best is not None and value <= self.best):
+            return False
+        self.best = value
+        return True
+
     def _stopping(self, requested: Callable[[], bool], logged: bool) -> bool:
         if self.process.share.count == 1:
             return requested()
@@ -409,7 +431,7 @@ class _Loop:
         asks = logged or self.process.device.type == "cpu"
         return asks and any_rank(requested(), self.process.device)
 
-    def save(self) -> None:
+    def save(self, *, is_best: bool = False) -> None:
         """Write a checkpoint; collective, the first rank writes. Raises where it is not finite."""
         window = self.window.state(self.process)
         model = checkpoints.model_state(self.stage.model)
@@ -420,6 +442,7 @@ class _Loop:
             "step": self.step,
             "scaler": self.scaler.state_dict(),
             "scores": self.scores,
+            "best": self.best,
             "window": window,
             "stage": self.stage.state(),
         }
@@ -441,6 +464,7 @@ class _Loop:
                 self.folder / "checkpoints",
                 step=self.step,
                 keep=self.config.keep_checkpoints,
+                is_best=is_best,
             )
             logger.info("saved %s", path)
 
@@ -481,6 +505,7 @@ class _Loop:
         if self.ema is not None and loaded.ema is not None:
             self.ema.restore(loaded.ema)
         self.step, self.scores = training["step"], training["scores"]
+        self.best = training.get("best")
         self.scaler.load_state_dict(training["scaler"])
         self.window = Window.of_state(training["window"])
         self.stage.restore(training["stage"])

@@ -13,8 +13,8 @@ from internvideo.errors import TrainingError
 _FREE = frozenset(
     (
         *("cache_mb", "checkpoint_every", "compile", "cpu_processes", "evaluate_every"),
-        *("keep_checkpoints", "log_every", "max_broken_share", "num_workers", "parallel", "root"),
-        "tensorboard",
+        *("keep_best", "keep_checkpoints", "log_every", "max_broken_share", "num_workers"),
+        *("parallel", "root", "tensorboard"),
     )
 )
 _MISSING = object()

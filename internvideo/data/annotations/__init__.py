@@ -22,6 +22,7 @@ from internvideo.data.annotations.localization import (
     read_localization,
     read_segment_csv,
     read_video_scores,
+    write_segment_csv,
 )
 from internvideo.data.annotations.manifest import (
     manifest_from_folder,
@@ -131,4 +132,5 @@ __all__ = [
     "read_videos",
     "read_webvid",
     "write_manifest",
+    "write_segment_csv",
 ]

@@ -9,6 +9,8 @@ them; how many these are, and what is left out, is logged in one line each with 
 
 from __future__ import annotations
 
+import csv
+import io
 import logging
 import math
 from collections import Counter, defaultdict
@@ -29,6 +31,7 @@ from internvideo.data.annotations.untrimmed import (
 )
 from internvideo.errors import AnnotationError, unknown_name
 from internvideo.values import Annotations, Record, Segment
+from internvideo.writing import replace_text
 
 # Instances of one class whose boundaries differ by no more are the same one (ActionFormer).
 _SAME_S = 1e-3
@@ -169,6 +172,30 @@ def read_segment_csv(
             )
         )
     return Annotations(records=tuple(records), classes=names)
+
+
+def write_segment_csv(annotations: Annotations, path: str | Path) -> None:
+    """Write what `read_segment_csv` reads; the old file stays whole until the new one is.
+
+    Paths inside the csv's folder are relative to it, others absolute.
+    """
+    path = Path(path)
+    home = path.parent.resolve()
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("path", "start_s", "end_s", "label", "split", "duration_s"))
+    for record in annotations.records:
+        video = record.video.absolute()
+        name = video.relative_to(home).as_posix() if video.is_relative_to(home) else str(video)
+        last = (record.split or "", "" if record.duration_s is None else record.duration_s)
+        labelled = [s for s in record.segments if s.label is not None]
+        writer.writerows(
+            (name, one.start_s, one.end_s, annotations.classes[one.label or 0], *last)
+            for one in labelled
+        )
+        if not labelled:
+            writer.writerow((name, "", "", "", *last))
+    replace_text(path, text.getvalue())
 
 
 def read_video_scores(path: str | Path) -> dict[str, np.ndarray]:

@@ -47,7 +47,7 @@ from internvideo.models import (
     Viclip,
     place_tokens,
 )
-from internvideo.tasks.shared.task import FailedVideo, Progress
+from internvideo.tasks.shared.task import FailedVideo, Pretrained, Progress
 from internvideo.training.journal import code_revision, versions
 from internvideo.values import IMAGENET_MEAN, IMAGENET_STD
 from internvideo.video import OpenVideo, open_video
@@ -121,6 +121,24 @@ class FeatureEncoder:
         self.model, self.readouts = model.eval(), readouts(model)
         self.num_frames, self.side_px, self.crop = num_frames, side_px, crop
         self.mean, self.std, self.name = mean, std, name
+
+    @classmethod
+    def of(cls, pretrained: Pretrained, *, name: str = "") -> FeatureEncoder:
+        """Take up a model as it was read from its files.
+
+        Raises:
+            ConfigError: It is no encoder of videos.
+        """
+        seen = pretrained.preprocessing
+        return cls(
+            pretrained.model,
+            num_frames=seen.num_frames,
+            side_px=seen.side_px,
+            crop=seen.crop,
+            mean=seen.mean,
+            std=seen.std,
+            name=name,
+        )
 
     @property
     def usual_pooling(self) -> str:

@@ -1,5 +1,6 @@
 """Temporal localization: its protocol, the detector, and how it is trained on features."""
 
+from internvideo.tasks.temporal_localization.data import LocalizationData, LocalizationVideos
 from internvideo.tasks.temporal_localization.detector import (
     TemporalDetector,
     TemporalDetectorConfig,
@@ -11,9 +12,7 @@ from internvideo.tasks.temporal_localization.result import (
     TemporalLocalizationResult,
 )
 from internvideo.tasks.temporal_localization.task import (
-    LocalizationData,
     LocalizationRequest,
-    LocalizationVideos,
     TemporalLocalization,
 )
 from internvideo.tasks.temporal_localization.training import TemporalLocalizationTraining

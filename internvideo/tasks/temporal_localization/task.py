@@ -12,20 +12,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
 import torch
 
-from internvideo.data import VideoData
-from internvideo.data.annotations import read_video_scores
 from internvideo.errors import ConfigError, DecodeError, TrainingError, unknown_name
 from internvideo.models.actionformer import SegmentPredictions
 from internvideo.report import Page, Span, is_page, timeline_chart
 from internvideo.tasks.shared.evaluation_data import EvaluationData
+from internvideo.tasks.shared.finetuning import FinetuningGuide
 from internvideo.tasks.shared.requests import RankingRequest
 from internvideo.tasks.shared.suppression import fuse_video_scores
 from internvideo.tasks.shared.task import FailedVideo, Progress, Task
+from internvideo.tasks.temporal_localization.data import LocalizationData, LocalizationVideos
 from internvideo.tasks.temporal_localization.detector import TemporalDetector
 from internvideo.tasks.temporal_localization.features import FeatureReader, video_id
+from internvideo.tasks.temporal_localization.finetuning import LocalizationGuide
 from internvideo.tasks.temporal_localization.result import (
     FoundSegments,
     TemporalLocalizationResult,
@@ -37,48 +37,6 @@ from internvideo.tasks.temporal_localization.training import TemporalLocalizatio
 from internvideo.values import Annotations
 
 _KEPT_SEGMENTS = 200  # of each video, for the page
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class LocalizationVideos:
-    """Annotated videos, the folders of their features, and class scores of whole videos."""
-
-    annotations: Annotations
-    features: tuple[str, ...] = ()
-    video_scores: dict[str, np.ndarray] | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class LocalizationData(EvaluationData):
-    """Annotated segments, and where the features of their videos are."""
-
-    format: str = "localization"
-    """Its format: localization, ego4d-moments or segment-csv (path,start_s,end_s,label)."""
-    features: tuple[str, ...] = ()
-    """Folder of features, as `internvideo extract` wrote it; once for each feature set that the
-    detector reads. Default where they were in training."""
-    video_scores: str | None = None
-    """JSON with class scores of whole videos, for a class-agnostic detector."""
-
-    def read(self) -> LocalizationVideos:
-        """Read the annotations of a split with segments: the one named, else test, else val."""
-        read = VideoData(
-            source=self.data, format=self.format, root=self.root, columns=self.columns
-        ).read(with_videos=False)
-        splits = sorted({record.split for record in read.records if record.split})
-        split = self.split
-        if split is not None and split not in splits:
-            raise unknown_name(f"split of {self.data}", split, splits or ["(none)"])
-        for usual in ("test", "val"):
-            parts = read.of_split(usual).records
-            if split is None and any(record.segments for record in parts):
-                split = usual
-        scores = None if self.video_scores is None else read_video_scores(self.video_scores)
-        return LocalizationVideos(
-            annotations=read if split is None else read.of_split(split),
-            features=self.features,
-            video_scores=scores,
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +79,7 @@ class TemporalLocalization(Task):
     data_type: ClassVar[type[EvaluationData]] = LocalizationData
     request_type = LocalizationRequest
     training = TemporalLocalizationTraining
+    finetuning: ClassVar[FinetuningGuide] = LocalizationGuide()
 
     def evaluate(
         self, model: TemporalDetector, data: LocalizationVideos, *, progress: Progress | None = None

@@ -365,3 +365,40 @@ def test_a_run_of_two_ranks_can_be_resumed_by_one(tmp_path, free_port):
 def test_impossible_settings_are_refused(changes, message):
     with pytest.raises(ConfigError, match=message):
         toy_config(**changes)
+
+
+def test_the_best_checkpoint_outlives_newer_ones_also_after_a_stop(tmp_path):
+    class Swinging(Toy):
+        """Its score rises to step 4 and falls from there on."""
+
+        step = 0
+
+        def prepare(self, batches):
+            self.step += 1
+            return batches
+
+        def evaluate(self):
+            return {"score": -abs(self.step - 4.0)}
+
+        def state(self):
+            return self.step
+
+        def restore(self, state):
+            self.step = state
+
+    config = toy_config(keep_best="score", evaluate_every=2, checkpoint_every=2, keep_checkpoints=1)
+    folder = tmp_path / "checkpoints"
+    with pytest.raises(Killed):
+        fit(tmp_path, config, stage=Swinging(config), on_progress=kill_at(6))
+    fit(tmp_path, config, stage=Swinging(config), resume=True)
+
+    assert (folder / "best").resolve().name == "step-4"
+    assert (folder / "last").resolve().name == f"step-{config.num_steps}"
+    assert len(list(folder.glob("step-*"))) == 2
+
+
+def test_a_score_that_nobody_measures_cannot_be_kept_best(tmp_path):
+    config = toy_config(keep_best="eror")
+
+    with pytest.raises(ConfigError, match="score in keep_best 'eror'; did you mean 'error'"):
+        fit(tmp_path, config)

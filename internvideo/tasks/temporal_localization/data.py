@@ -1,0 +1,55 @@
+"""What temporal localization is evaluated on: annotated segments and where features are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from internvideo.data import VideoData
+from internvideo.data.annotations import read_video_scores
+from internvideo.errors import unknown_name
+from internvideo.tasks.shared.evaluation_data import EvaluationData
+from internvideo.values import Annotations
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class LocalizationVideos:
+    """Annotated videos, the folders of their features, and class scores of whole videos."""
+
+    annotations: Annotations
+    features: tuple[str, ...] = ()
+    video_scores: dict[str, np.ndarray] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalizationData(EvaluationData):
+    """Annotated segments, and where the features of their videos are."""
+
+    format: str = "localization"
+    """Its format: localization, ego4d-moments or segment-csv (path,start_s,end_s,label)."""
+    features: tuple[str, ...] = ()
+    """Folder of features, as `internvideo extract` wrote it; once for each feature set that the
+    detector reads. Default where they were in training."""
+    video_scores: str | None = None
+    """JSON with class scores of whole videos, for a class-agnostic detector."""
+
+    def read(self) -> LocalizationVideos:
+        """Read the annotations of a split with segments: the one named, else test, else val."""
+        read = VideoData(
+            source=self.data, format=self.format, root=self.root, columns=self.columns
+        ).read(with_videos=False)
+        splits = sorted({record.split for record in read.records if record.split})
+        split = self.split
+        if split is not None and split not in splits:
+            raise unknown_name(f"split of {self.data}", split, splits or ["(none)"])
+        for usual in ("test", "val"):
+            parts = read.of_split(usual).records
+            if split is None and any(record.segments for record in parts):
+                split = usual
+        scores = None if self.video_scores is None else read_video_scores(self.video_scores)
+        return LocalizationVideos(
+            annotations=read if split is None else read.of_split(split),
+            features=self.features,
+            video_scores=scores,
+        )
