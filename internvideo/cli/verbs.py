@@ -19,7 +19,9 @@ from internvideo.cli.doctor import Doctor
 from internvideo.cli.export import Export, Push
 from internvideo.cli.extract import Extract
 from internvideo.cli.finetune import Finetune
+from internvideo.cli.index import Index
 from internvideo.cli.inspect import List, Show
+from internvideo.cli.search import Search
 from internvideo.cli.train import Train
 from internvideo.cli.weights import Import, ListReleases, ShowRelease
 
@@ -63,6 +65,8 @@ Verb = (
     | Annotated[_OfTasks, subcommand("evaluate", description=OF_TASKS["evaluate"])]
     | Annotated[_OfTasks, subcommand("predict", description=OF_TASKS["predict"])]
     | Annotated[Extract, subcommand("extract")]
+    | Annotated[Index, subcommand("index")]
+    | Annotated[Search, subcommand("search")]
     | Data
     | Weights
     | Annotated[List, subcommand("list")]

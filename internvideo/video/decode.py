@@ -156,6 +156,15 @@ class VideoReader:
 
     @cached_property
     @guarded
+    def key_frames(self) -> list[int]:
+        """Numbers of the frames that can be decoded alone, rising; empty where packets hide it."""
+        table = self._table
+        if table.order is None:
+            return []
+        return sorted(self._rank[packet] for packet in table.keys if self._rank[packet] >= 0)
+
+    @cached_property
+    @guarded
     def info(self) -> VideoInfo:
         """What there is to know about the file; decodes one frame to see whether it is rotated."""
         codec = self._codec

@@ -26,7 +26,7 @@ _SCIENCE = {
     *("video", "text", "objectives", "metrics", "models", "weights", "data", "heads", "training"),
 }
 _WORLDS = {"playground", "navigation", "tiny"}
-_SURFACE = {"stages", "tasks", "hub", "runs", "recipes", "report", "cli", "web"}
+_SURFACE = {"stages", "tasks", "hub", "runs", "recipes", "report", "search", "cli", "web"}
 _EVERYTHING = _SCIENCE | _WORLDS | _SURFACE
 
 ARROWS: dict[str, set[str]] = {
@@ -49,6 +49,7 @@ ARROWS: dict[str, set[str]] = {
     "tasks": _SCIENCE | {"tiny", "report"},
     "hub": _SCIENCE | {"tasks", "tiny"},
     "runs": _SCIENCE | {"stages", "tasks", "hub", "tiny"},
+    "search": _SCIENCE | {"tasks", "hub"},
     # Recipes name the configurations of whatever their runs are made of.
     "recipes": _SCIENCE | {"stages", "tasks", "runs", "playground", "tiny"},
     "api": _EVERYTHING,

@@ -1,0 +1,213 @@
+"""`internvideo index`: a folder of videos becomes searchable."""
+
+from __future__ import annotations
+
+import contextlib
+import json as json_module
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from tyro.conf import Positional
+
+from internvideo.errors import ConfigError
+
+if TYPE_CHECKING:
+    from internvideo.search import Advance, SearchModel, Update
+    from internvideo.search import Index as SearchIndex
+
+_LINE_EVERY_S = 5.0
+# While a folder is watched: between two looks, and how long a file must have rested.
+_WATCH_EVERY_S, _SETTLE_S = 5.0, 3.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Index:
+    """Index a folder of videos, to find moments in them with `internvideo search`.
+
+    Cuts each video at shots and into overlapping windows, and embeds them with a model that knows
+    words. Run again, it does only what is new, changed, renamed or removed; interrupt it whenever
+    you like. Broken files are named and left out.
+
+    Example: internvideo index videos/ --model runs/b
+    """
+
+    folder: Positional[Path]
+    """Folder of the videos (searched recursively)."""
+    model: str | None = None
+    """A run or saved model with a text tower, or a name from `weights list`; default that of the
+    index."""
+    out: Path | None = None
+    """Folder of the index; default FOLDER.internvideo beside FOLDER."""
+    window_s: float = 4.0
+    """Seconds of a window; for a new index."""
+    stride_s: float | None = None
+    """Seconds from one window to the next; default half a window."""
+    fps: float | None = None
+    """Frames looked at per second; default two clips' in a window, 1 for models of pictures."""
+    frames: Literal["auto", "all", "key"] = "auto"
+    """all at --fps; key frames alone (quick, coarse); auto takes those where they are dense."""
+    vectors: Literal["float16", "int8"] = "float16"
+    """How vectors are stored; int8 takes half the room, and the loss in recall is told."""
+    batch_size: int | None = None
+    """Clips or frames at a time; default 8 clips or 32 frames."""
+    watch: bool = False
+    """Keep following the folder until interrupted."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    json: bool = False
+    """Print what was done as JSON."""
+
+    def run(self) -> int:
+
+        if not self.folder.is_dir():
+            raise ConfigError(f"{self.folder}: no such folder; give the folder of the videos")
+        out = self.out or index_beside(self.folder)
+        there = (out / "index.sqlite").is_file()
+        model, index = self._open(out, there)
+        with index:
+            if index.root != Path(os.path.normpath(self.folder.absolute())):
+                raise ConfigError(
+                    f"{out}: is an index of {index.root}; give another --out for {self.folder}"
+                )
+            if not self.watch:
+                return self._update(index, model)
+            print(f"{out}: following {self.folder}; stop with Ctrl-C", file=sys.stderr)
+            with contextlib.suppress(KeyboardInterrupt):
+                while True:
+                    self._update(index, model, settle_s=_SETTLE_S, quiet=True)
+                    time.sleep(_WATCH_EVERY_S)
+            return 0
+
+    def _open(self, out: Path, there: bool) -> tuple[SearchModel, SearchIndex]:
+        from internvideo.search import Index as SearchIndex
+        from internvideo.search import IndexSettings, open_search_model
+
+        if there:
+            index = SearchIndex(out)
+            return open_search_model(self.model or index.settings.model, device=self.device), index
+        if self.model is None:
+            raise ConfigError("give a --model")
+        model = open_search_model(self.model, device=self.device)
+        settings = IndexSettings(
+            folder=_folder_for(out, self.folder),
+            model=_lasting_name(self.model),
+            model_sha256=model.sha256,
+            width=model.width,
+            trained_on_generated=model.trained_on_generated,
+            plan=self._plan(model),
+            vectors=self.vectors,
+        )
+        return model, SearchIndex.create(out, settings)
+
+    def _plan(self, model: SearchModel):
+        from internvideo.search import WindowPlan
+
+        usual_fps = 1.0 if model.num_frames == 1 else 2 * model.num_frames / self.window_s
+        return WindowPlan(
+            window_s=self.window_s,
+            stride_s=self.window_s / 2 if self.stride_s is None else self.stride_s,
+            rate_fps=usual_fps if self.fps is None else self.fps,
+            frames=self.frames,
+        )
+
+    def _update(
+        self,
+        index: SearchIndex,
+        model: SearchModel,
+        *,
+        settle_s: float = 0.0,
+        quiet: bool = False,
+    ) -> int:
+        from internvideo.search import Searcher, update_index
+
+        with advance_shown() as tell:
+            update = update_index(
+                index, model, batch_size=self.batch_size, settle_s=settle_s, progress=tell
+            )
+        if update.has_changed or index.meta("background_of_row") is None:
+            Searcher(index, lambda: model).calibrate()
+        if quiet and not update.has_changed:
+            return 0
+        if self.json:
+            print(json_module.dumps({"index": str(index.folder), **asdict(update)}, indent=2))
+        else:
+            print("\n".join(_lines(index, update)))
+        return 1 if update.failed else 0
+
+
+def index_beside(folder: Path) -> Path:
+    """Where the index of a folder lies unless told otherwise."""
+    from internvideo.search import SUFFIX
+
+    whole = Path(os.path.normpath(folder.absolute()))
+    return whole.with_name(f"{whole.name}{SUFFIX}")
+
+
+def _folder_for(out: Path, folder: Path) -> str:
+    """The folder as an index names it: relative where both lie together and may move so."""
+    whole, around = Path(os.path.normpath(folder.absolute())), out.absolute().parent
+    if whole.is_relative_to(around):
+        return os.path.join("..", whole.relative_to(around).as_posix())  # noqa: PTH118
+    return str(whole)
+
+
+def _lasting_name(model: str) -> str:
+    """A path that means the same from every folder; names of releases stay."""
+    return str(Path(model).absolute()) if Path(model).exists() else model
+
+
+def _lines(index: SearchIndex, update: Update) -> Iterator[str]:
+    yield from (f"left out  {one.reason}" for one in update.failed)
+    done = f"{update.num_new} new, {update.num_changed} changed, {update.num_renamed} renamed, "
+    yield (
+        f"{index.folder}: {done}{update.num_removed} removed, {update.num_unchanged} as before, "
+        f"{len(update.failed)} left out"
+    )
+    speed = ""
+    if update.hours:
+        speed = (
+            f"; {update.hours:.2g} hours of video in {update.elapsed_s:.0f} s, "
+            f"{update.hours * 3600 / update.elapsed_s:.3g} an hour"
+        )
+    yield (
+        f"{update.num_videos} videos, {update.num_windows} windows, "
+        f"{update.num_bytes / 1e6:.1f} MB{speed}"
+    )
+    if index.settings.trained_on_generated:
+        yield (
+            f"{index.settings.model} was trained on generated videos; of real ones it knows nothing"
+        )
+
+
+@contextlib.contextmanager
+def advance_shown() -> Iterator[Callable[[Advance], None]]:
+    """Show how far an update is, as a line that is written over or, in a file, now and then."""
+    from internvideo.cli.terminal import console
+
+    if console().is_terminal:
+        with console().status("looking at the folder") as status:
+            yield lambda advance: status.update(_said(advance))
+        return
+    last = time.monotonic()
+
+    def tell(advance: Advance) -> None:
+        nonlocal last
+        if advance.num_done == advance.num_total or time.monotonic() - last >= _LINE_EVERY_S:
+            last = time.monotonic()
+            print(f"indexing: {_said(advance)}", file=sys.stderr, flush=True)
+
+    yield tell
+
+
+def _said(advance: Advance) -> str:
+    left = round(advance.left_s)
+    return (
+        f"{advance.num_done}/{advance.num_total} videos, {advance.hours_done:.2g} hours, "
+        f"{advance.hours_per_hour:.3g} hours of video an hour, "
+        f"{left // 3600}:{left // 60 % 60:02}:{left % 60:02} left"
+    )

@@ -1,0 +1,54 @@
+"""Search: a folder of videos becomes an index, and questions become moments.
+
+    with Index("videos.internvideo") as index:
+        searcher = Searcher(index, lambda: open_search_model(index.settings.model))
+        answer = searcher.search(Query(text="a dog jumps into water"))
+
+`Index` is the folder with facts and vectors, `update_index` keeps it in step with the videos.
+"""
+
+from internvideo.search.index import (
+    SUFFIX,
+    Index,
+    IndexedVideo,
+    IndexSettings,
+    Name,
+    VectorType,
+    WindowTable,
+)
+from internvideo.search.indexing import Advance, Update, update_index
+from internvideo.search.model import EncoderSearch, SearchModel, open_search_model
+from internvideo.search.query import Answer, Filters, Moment, Query, moment_id, parse_moment
+from internvideo.search.searcher import Searcher, Timeline
+from internvideo.search.stores import ExactStore, VectorStore, recall
+from internvideo.search.windows import Frames, WindowPlan, cut_video
+
+__all__ = [
+    "Advance",
+    "Answer",
+    "EncoderSearch",
+    "ExactStore",
+    "Filters",
+    "Frames",
+    "Index",
+    "IndexSettings",
+    "IndexedVideo",
+    "Moment",
+    "Name",
+    "Query",
+    "SUFFIX",
+    "SearchModel",
+    "Searcher",
+    "Timeline",
+    "Update",
+    "VectorStore",
+    "VectorType",
+    "WindowPlan",
+    "WindowTable",
+    "cut_video",
+    "moment_id",
+    "open_search_model",
+    "parse_moment",
+    "recall",
+    "update_index",
+]

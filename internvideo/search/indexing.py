@@ -1,0 +1,451 @@
+"""Keeping an index in step with its folder: new, changed, renamed and removed videos.
+
+Videos are decoded in a thread while the model works; clips of several short videos share a batch.
+Videos that share batches are committed together, and the next batch starts with the next video, so
+that a run that was killed and started again computes the same batches as one that never stopped.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from internvideo.errors import ConfigError, DecodeError
+from internvideo.processes import sole_use
+from internvideo.search.index import Index, IndexedVideo, NewVideo
+from internvideo.search.model import SearchModel
+from internvideo.search.windows import CutWindow, cut_video, is_still, small_picture
+from internvideo.tasks import FailedVideo
+from internvideo.video import VideoReader, find_videos
+from internvideo.weights import sha256_of
+
+_log = logging.getLogger(__name__)
+
+_THUMBNAIL_PX = 180
+# Frames or clips that may wait for the model, decoded.
+_AHEAD = 64
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Advance:
+    """How far an update is: videos done of all, hours of video done of those known so far."""
+
+    num_done: int
+    num_total: int
+    hours_done: float
+    elapsed_s: float
+
+    @property
+    def hours_per_hour(self) -> float:
+        """Hours of video indexed in an hour."""
+        return self.hours_done * 3600 / max(self.elapsed_s, 1e-9)
+
+    @property
+    def left_s(self) -> float:
+        """Seconds left, if the other videos are like those done."""
+        if not self.num_done:
+            return float("inf")
+        return self.elapsed_s / self.num_done * (self.num_total - self.num_done)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Update:
+    """What an update did; `failed` holds all broken files of the folder, also those of before."""
+
+    num_new: int
+    num_changed: int
+    num_renamed: int
+    num_removed: int
+    num_unchanged: int
+    failed: tuple[FailedVideo, ...]
+    num_videos: int
+    num_windows: int
+    num_bytes: int
+    hours: float
+    elapsed_s: float
+
+    @property
+    def has_changed(self) -> bool:
+        return bool(self.num_new + self.num_changed + self.num_renamed + self.num_removed)
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    path: str
+    num_bytes: int
+    time_ns: int
+
+
+@dataclass(slots=True)
+class _Changes:
+    pending: list[_File] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    moves: list[tuple[str, str, int]] = field(default_factory=list)
+    num_changed: int = 0
+    num_unchanged: int = 0
+
+
+def update_index(
+    index: Index,
+    model: SearchModel,
+    *,
+    batch_size: int | None = None,
+    settle_s: float | int = 0.0,
+    progress: Callable[[Advance], None] | None = None,
+) -> Update:
+    """Bring an index in step with its folder; what is there and unchanged is not read again.
+
+    Args:
+        index: Of this model.
+        model: That the index was made with.
+        batch_size: Clips or frames at a time; default 8 clips or 32 frames.
+        settle_s: Leave files alone that changed within so many seconds: somebody still writes them.
+        progress: Called after every video.
+
+    Raises:
+        ConfigError: The model is another one, the folder is gone or empty, or a second process
+            is at work on this index.
+        CheckpointError: The index cannot be written.
+    """
+    if model.sha256 != index.settings.model_sha256:
+        raise ConfigError(
+            f"{index.folder}: was made with other weights ({index.settings.model}); give that "
+            "model, or another --out for a new index"
+        )
+    started_s = time.monotonic()
+    with sole_use(index.folder):
+        changes = _compare(index, settle_s)
+        if changes.moves:
+            index.relocate(changes.moves)
+        if changes.removed:
+            index.remove(changes.removed)
+        size = batch_size or (32 if model.num_frames == 1 else 8)
+        worker = _Worker(index, model, size, progress)
+        worker.run(changes.pending)
+        index.compact()
+    num_failed_now = worker.num_failed
+    windows = index.windows()
+    num_new = len(changes.pending) - changes.num_changed - num_failed_now
+    return Update(
+        num_new=max(0, num_new),
+        num_changed=changes.num_changed,
+        num_renamed=sum(old != new for old, new, _ in changes.moves),
+        num_removed=len(changes.removed),
+        num_unchanged=changes.num_unchanged,
+        failed=tuple(FailedVideo(path=path, reason=why) for path, why in index.failed()),
+        num_videos=len(index.videos()),
+        num_windows=len(windows),
+        num_bytes=sum(path.stat().st_size for path in index.folder.iterdir() if path.is_file()),
+        hours=worker.seconds / 3600,
+        elapsed_s=time.monotonic() - started_s,
+    )
+
+
+def _compare(index: Index, settle_s: float) -> _Changes:
+    """Compare the folder with the index; contents are read only where times or sizes differ."""
+    known = {video.path: video for video in index.videos()}
+    failed = {path: (size, at) for path, size, at in index.failed_files()}
+    files = _files(index, settle_s)
+    if not files and known:
+        raise ConfigError(
+            f"{index.root}: holds no video any more, but the index has {len(known)}; is the drive "
+            f"there? If they are gone for good, remove {index.folder}"
+        )
+    changes = _Changes()
+    missing = {path: video for path, video in known.items() if path not in files}
+    by_content: dict[str, list[IndexedVideo]] = {}
+    for video in missing.values():
+        by_content.setdefault(video.sha256, []).append(video)
+    sizes_of_missing = {video.num_bytes for video in missing.values()}
+    for path, file in files.items():
+        before = known.get(path)
+        stamp = (file.num_bytes, file.time_ns)
+        if (before is not None and (before.num_bytes, before.time_ns) == stamp) or (
+            before is None and failed.get(path) == stamp
+        ):
+            changes.num_unchanged += 1
+        elif (
+            before is not None
+            and before.num_bytes == file.num_bytes
+            and (_content(index, file) == before.sha256)
+        ):
+            changes.moves.append((path, path, file.time_ns))
+        elif file.num_bytes in sizes_of_missing and (
+            same := by_content.get(_content(index, file) or "")
+        ):
+            changes.moves.append((same.pop(0).path, path, file.time_ns))
+            if before is not None:
+                changes.num_changed += 1
+        else:
+            changes.pending.append(file)
+            changes.num_changed += before is not None
+    moved = {old for old, _, _ in changes.moves}
+    gone = [path for path in (*missing, *failed) if path not in files and path not in moved]
+    changes.removed = sorted(gone)
+    return changes
+
+
+def _files(index: Index, settle_s: float) -> dict[str, _File]:
+    if not index.root.is_dir():
+        raise ConfigError(f"{index.root}: the folder of this index is not there; is its drive?")
+    found, own = {}, index.folder.absolute()
+    newest_ns = time.time_ns() - int(settle_s * 1e9) if settle_s else None
+    for path in find_videos(index.root):
+        if path.absolute().is_relative_to(own):
+            continue
+        try:
+            status = path.stat()
+        except OSError as error:
+            _log.warning("%s: left out (%s)", path, error.strerror)
+            continue
+        if newest_ns is not None and status.st_mtime_ns > newest_ns:
+            continue
+        name = path.relative_to(index.root).as_posix()
+        found[name] = _File(name, status.st_size, status.st_mtime_ns)
+    return found
+
+
+def _content(index: Index, file: _File) -> str | None:
+    try:
+        return sha256_of(index.root / file.path)
+    except OSError:
+        return None  # it is named when it is to be decoded
+
+
+# What the decoding thread hands over: the beginning of a video, a clip or frame for the model, a
+# window of such, the end of a video, or why it has none.
+@dataclass(frozen=True, slots=True)
+class _Begin:
+    file: _File
+    sha256: str
+    facts: tuple[float, float, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Unit:
+    prepared: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    start_s: float
+    end_s: float
+    shot: int
+    thumbnail: bytes
+    units: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    file: _File
+    reason: str | None = None
+
+
+class _Worker:
+    """Embeds what the decoding thread gives and commits groups of videos."""
+
+    def __init__(
+        self,
+        index: Index,
+        model: SearchModel,
+        batch_size: int,
+        progress: Callable[[Advance], None] | None,
+    ) -> None:
+        if batch_size < 1:
+            raise ConfigError(f"batch_size is {batch_size}, expected 1 or more")
+        self._index, self._model, self._size = index, model, batch_size
+        self._progress = progress
+        self.num_failed, self.seconds = 0, 0.0
+        self._clear()
+
+    def _clear(self) -> None:
+        self._waiting: list[tuple[list[np.ndarray | None], int, Tensor]] = []
+        self._num_units = 0
+        self._done: list[tuple[_Begin, list[_Window], list[np.ndarray | None]]] = []
+        self._broken: list[tuple[str, int, int, str]] = []
+
+    def run(self, pending: Sequence[_File]) -> None:
+        started_s, num_done = time.monotonic(), 0
+        begin, windows, vectors = None, [], []
+        for event in _ahead(_decode(self._index, self._model, pending)):
+            match event:
+                case _Begin():
+                    begin, windows, vectors = event, [], []
+                case _Unit(prepared=prepared):
+                    vectors.append(None)
+                    self._waiting.append((vectors, len(vectors) - 1, prepared))
+                    self._num_units += 1
+                    if len(self._waiting) == self._size:
+                        self._embed()
+                case _Window():
+                    windows.append(event)
+                case _End(file=file, reason=reason):
+                    if reason is None and begin is not None:
+                        self._done.append((begin, windows, vectors))
+                        self.seconds += begin.facts[0]
+                    else:
+                        _log.warning("left out: %s", reason)
+                        self._broken.append((file.path, file.num_bytes, file.time_ns, str(reason)))
+                        self.num_failed += 1
+                    begin, num_done = None, num_done + 1
+                    if self._num_units >= self._size or num_done == len(pending):
+                        self._commit()
+                    if self._progress is not None:
+                        elapsed_s = time.monotonic() - started_s
+                        self._progress(
+                            Advance(
+                                num_done=num_done,
+                                num_total=len(pending),
+                                hours_done=self.seconds / 3600,
+                                elapsed_s=elapsed_s,
+                            )
+                        )
+
+    def _embed(self) -> None:
+        if not self._waiting:
+            return
+        rows = self._model.embed(torch.stack([unit for _, _, unit in self._waiting])).numpy()
+        for (vectors, place, _), row in zip(self._waiting, rows, strict=True):
+            vectors[place] = row
+        self._waiting.clear()
+
+    def _commit(self) -> None:
+        self._embed()
+        videos = []
+        for begin, windows, vectors in self._done:
+            rows = np.stack([_mean([vectors[i] for i in window.units]) for window in windows])
+            if not np.isfinite(rows).all():
+                reason = f"{begin.file.path}: its vectors are not finite; is the model damaged?"
+                file = begin.file
+                self._broken.append((file.path, file.num_bytes, file.time_ns, reason))
+                self.num_failed += 1
+                continue
+            duration_s, rate_fps, width, height = begin.facts
+            videos.append(
+                NewVideo(
+                    path=begin.file.path,
+                    sha256=begin.sha256,
+                    num_bytes=begin.file.num_bytes,
+                    time_ns=begin.file.time_ns,
+                    duration_s=duration_s,
+                    rate_fps=rate_fps,
+                    width=width,
+                    height=height,
+                    windows=[(w.start_s, w.end_s, w.shot, w.thumbnail) for w in windows],
+                    vectors=rows,
+                )
+            )
+        self._index.add(videos, self._broken)
+        self._clear()
+
+
+def _mean(vectors: list[Any]) -> np.ndarray:
+    """Mean of unit vectors, of length 1 again."""
+    mean = np.mean(vectors, axis=0, dtype=np.float64)
+    return (mean / max(float(np.linalg.norm(mean)), 1e-12)).astype(np.float32)
+
+
+def _decode(
+    index: Index, model: SearchModel, pending: Sequence[_File]
+) -> Iterator[_Begin | _Unit | _Window | _End]:
+    for file in pending:
+        path = index.root / file.path
+        try:
+            sha256 = sha256_of(path)
+            with VideoReader(path) as video:
+                info = video.info
+                facts = (info.duration_s, info.rate_fps, info.width, info.height)
+                yield _Begin(file, sha256, facts)
+                cut = cut_video(
+                    video,
+                    index.settings.plan,
+                    short_side_px=model.short_side_px,
+                    single_frames=model.num_frames == 1,
+                )
+                yield from _units(cut, model)
+        except (DecodeError, OSError) as error:
+            yield _End(file, str(error))
+        else:
+            yield _End(file)
+
+
+def _units(cut: Iterator[CutWindow], model: SearchModel) -> Iterator[_Unit | _Window]:
+    """Clips, or frames that several windows share; a still picture counts once."""
+    num_units, of_number = 0, {}
+    last: tuple[int, Tensor] | None = None
+    for window in cut:
+        if model.num_frames > 1:
+            yield _Unit(model.prepare(window.spread(model.num_frames)))
+            units: tuple[int, ...] = (num_units,)
+            num_units += 1
+        else:
+            for sample in window.samples:
+                if sample.number in of_number:
+                    continue
+                small = small_picture(sample.frame)
+                if last is None or not is_still(small, last[1]):
+                    yield _Unit(model.prepare(sample.frame[None]))
+                    last = (num_units, small)
+                    num_units += 1
+                of_number[sample.number] = last[0]
+            units = tuple(of_number[sample.number] for sample in window.samples)
+        thumbnail = jpeg(window.middle.frame)
+        yield _Window(window.start_s, window.end_s, window.shot, thumbnail, units)
+
+
+def jpeg(frame: Tensor, *, width_px: int = _THUMBNAIL_PX, quality: int = 70) -> bytes:
+    """A frame (h, w, 3) as a small JPEG."""
+    image = Image.fromarray(frame.contiguous().numpy())
+    height_px = max(1, round(image.height * width_px / image.width))
+    out = io.BytesIO()
+    image.resize((width_px, height_px), Image.Resampling.BILINEAR).save(
+        out, "JPEG", quality=quality
+    )
+    return out.getvalue()
+
+
+def _ahead(items: Iterator[Any]) -> Iterator[Any]:
+    """Take items from an iterator that runs in a thread of its own, a few ahead."""
+    waiting: queue.Queue[Any] = queue.Queue(_AHEAD)
+    stopped = threading.Event()
+    end = object()
+
+    def put(item: Any) -> bool:
+        while not stopped.is_set():
+            try:
+                waiting.put(item, timeout=0.1)
+            except queue.Full:
+                continue
+            return True
+        return False
+
+    def work() -> None:
+        try:
+            for item in items:
+                if not put(item):
+                    return
+            put(end)
+        except BaseException as error:  # raised again by the one who takes the items
+            put(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        while (item := waiting.get()) is not end:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stopped.set()
+        thread.join()
