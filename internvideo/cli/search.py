@@ -51,8 +51,8 @@ class Search:
     """Most moments to show."""
     per_video: int = 3
     """Most moments of one video."""
-    sure: float = 0.8
-    """Least confidence, 0 to 1; 0 shows whatever is nearest."""
+    sure: float | None = None
+    """Least confidence, 0 to 1; default 0.8 for words, 0 (whatever is nearest) for examples."""
     duplicates: float = 0.98
     """Cosine from which two moments count as one; above 1 shows all."""
     device: str = "auto"

@@ -66,8 +66,9 @@ class Query:
 
     `like` is the id of a moment or FILE@START-END, FILE relative to the indexed folder. `without`
     are words for what should not be there. With `track`, `text` is looked for among the names of
-    that track. `least_confidence` 0 shows whatever is best; `duplicates` is the cosine from which
-    two moments count as one, above 1 for none.
+    that track. `least_confidence` is by default 0.8 for words, and 0, which shows whatever is
+    nearest, for examples and moments; `duplicates` is the cosine from which two moments count as
+    one, above 1 for none.
     """
 
     text: str | None = None
@@ -78,7 +79,7 @@ class Query:
     filters: Filters = Filters()
     limit: int = 10
     per_video: int = 3
-    least_confidence: float | int = 0.8
+    least_confidence: float | int | None = None
     duplicates: float | int = 0.98
 
     def __post_init__(self) -> None:
@@ -94,10 +95,17 @@ class Query:
             raise ConfigError("one of the texts to leave out is empty; give it words")
         if min(self.limit, self.per_video) < 1:
             raise ConfigError(f"limit {self.limit} and per_video {self.per_video} must be positive")
-        if not 0 <= self.least_confidence <= 1:
+        if self.least_confidence is not None and not 0 <= self.least_confidence <= 1:
             raise ConfigError(f"least_confidence is {self.least_confidence}; it lies in 0..1")
         if self.track is not None and self.text is None:
             raise ConfigError("names of a track are searched by words; give a text")
+
+    @property
+    def threshold(self) -> float:
+        """Least confidence of an answer."""
+        if self.least_confidence is not None:
+            return float(self.least_confidence)
+        return 0.0 if self.text is None else 0.8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

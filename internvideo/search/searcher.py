@@ -117,7 +117,7 @@ class Searcher:
         level = self._level(asked)
         moments = self._moments(asked, query, level, allowed)
         folded = self._fold(moments, query)
-        sure = [m for m in folded if m.confidence >= query.least_confidence][: query.limit]
+        sure = [m for m in folded if m.confidence >= query.threshold][: query.limit]
         unsure = folded[0] if folded and not sure else None
         return self._answer(sure, unsure, searched, started_s)
 
