@@ -192,7 +192,8 @@ class Record:
     `num_frames` how many there are. `start_s`, `end_s` restrict the item to a part of the video.
     With `member` the bytes lie inside a shard and `video` is only their name. `duration_s` and
     `rate_fps` are those of the whole video, as the annotation states them. All `boxes` are those
-    of the key frame at `key_s`, where there is one.
+    of the key frame at `key_s`, where there is one. `question_kind` is what accuracy is told apart
+    by, such as "colour".
     """
 
     video: Path
@@ -210,6 +211,7 @@ class Record:
     boxes: tuple[Box, ...] = ()
     key_s: float | None = None
     question: str | None = None
+    question_kind: str | None = None
     answer: str | None = None
     candidates: tuple[str, ...] = ()
     split: str | None = None
@@ -219,6 +221,13 @@ class Record:
         """What two records share that show the same frames, however they describe them."""
         part = (self.start_s, self.end_s, self.first_frame, self.num_frames, self.key_s)
         return (self.video, self.member, self.frame_template, *part)
+
+    @property
+    def statements(self) -> tuple[str, ...]:
+        """The candidates as texts to compare with a clip: each behind the question, if any."""
+        if self.question is None:
+            return self.candidates
+        return tuple(f"{self.question} {candidate}" for candidate in self.candidates)
 
     @property
     def label(self) -> int | None:

@@ -53,7 +53,13 @@ from internvideo.data.segmented import (
 from internvideo.data.shard_writer import ShardSummary, write_shards
 from internvideo.data.shards import index_place, index_shards, is_index
 from internvideo.data.stateless_rng import sample_seed
-from internvideo.data.targets import MultiLabelTarget, Targets, label_target
+from internvideo.data.targets import (
+    MultiLabelTarget,
+    Targets,
+    label_target,
+    question_target,
+    texts_of,
+)
 from internvideo.data.views import ViewDataset, ViewPlan
 from internvideo.data.windows import (
     WindowConfig,
@@ -117,6 +123,7 @@ __all__ = [
     "label_target",
     "manifest_from_folder",
     "open_data",
+    "question_target",
     "read_class_maps",
     "read_detections",
     "read_features",
@@ -125,6 +132,7 @@ __all__ = [
     "read_segmented",
     "read_windows",
     "sample_seed",
+    "texts_of",
     "save_labelled",
     "save_segmented",
     "side_car",

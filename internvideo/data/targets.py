@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from internvideo.data.mirrored_text import mirror_text
 from internvideo.errors import ConfigError
 from internvideo.values import Record, View
 
@@ -86,6 +87,29 @@ class MultiLabelTarget:
         labels = torch.zeros(self.num_classes)
         labels[list(record.labels)] = 1.0
         return labels
+
+
+def question_target(record: Record, view: View) -> dict[str, Tensor]:
+    """Question and answer as bytes of UTF-8, for `texts_of`; both are ragged.
+
+    Left and right are swapped where the view is mirrored. Raises `ConfigError` without a question
+    or an answer.
+    """
+    if not record.question or record.answer is None:
+        lacks = "answer" if record.question else "question"
+        raise ConfigError(f"{record.video}: has no {lacks}; question answering needs both")
+    texts = {"question": record.question, "answer": record.answer}
+    if view.mirrored:
+        texts = {name: mirror_text(text) for name, text in texts.items()}
+    return {
+        name: torch.tensor(list(text.encode()), dtype=torch.uint8) for name, text in texts.items()
+    }
+
+
+def texts_of(targets: Mapping[str, Tensor], name: str) -> list[str]:
+    """Give back the texts of a batch that `question_target` turned into bytes."""
+    rows, padded = targets[name].cpu(), targets[f"{name}_padded"].cpu()
+    return [bytes(row[~empty].tolist()).decode() for row, empty in zip(rows, padded, strict=True)]
 
 
 def _padded(rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

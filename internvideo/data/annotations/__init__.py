@@ -31,6 +31,13 @@ from internvideo.data.annotations.manifest import (
     read_videos,
     write_manifest,
 )
+from internvideo.data.annotations.questions import (
+    question_kind,
+    read_msrvtt_qa,
+    read_msvd_qa,
+    read_nextqa,
+    read_tgif_qa,
+)
 from internvideo.data.annotations.recognition import (
     read_hmdb51,
     read_kinetics,
@@ -90,12 +97,17 @@ ANNOTATIONS: dict[str, Callable[..., Annotations]] = {
     "vatex": read_vatex,
     "msr-vtt-choice": read_msrvtt_choice,
     "lsmdc-choice": read_lsmdc_choice,
+    "msr-vtt-qa": read_msrvtt_qa,
+    "msvd-qa": read_msvd_qa,
+    "tgif-qa": read_tgif_qa,
+    "next-qa": read_nextqa,
     "shards": read_shards,
 }
 
 __all__ = [
     "ANNOTATIONS",
     "manifest_from_folder",
+    "question_kind",
     "read_activitynet",
     "read_ava",
     "read_coco_video",
@@ -120,12 +132,16 @@ __all__ = [
     "read_moments",
     "read_msrvtt",
     "read_msrvtt_choice",
+    "read_msrvtt_qa",
     "read_msvd",
+    "read_msvd_qa",
+    "read_nextqa",
     "read_pretraining_list",
     "read_segment_csv",
     "read_segment_list",
     "read_something",
     "read_something_v1",
+    "read_tgif_qa",
     "read_ucf101",
     "read_vatex",
     "read_video_scores",

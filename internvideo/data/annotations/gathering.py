@@ -1,4 +1,4 @@
-"""What readers of captions share: they gather items, and here videos are found and losses counted.
+"""What readers of captions and questions share: items are gathered, videos found, losses counted.
 
 An item names its video without knowing where it lies or how its file name ends; the folders it may
 lie in are listed once each. What is left out is counted by reason and logged in one line, with the
@@ -55,7 +55,7 @@ class Gathering:
                 texts.append(caption.strip())
             else:
                 self.leave_out("empty captions", where)
-        if not texts and not fields.get("candidates"):
+        if not texts and not (fields.get("candidates") or fields.get("question")):
             self.leave_out("items without a caption", where)
             return
         if not names[0].strip():
@@ -80,7 +80,7 @@ class Gathering:
                 "%s: left out %d %s, first %s", self.path, count, reason, self._first[reason]
             )
         if not self._names:
-            raise AnnotationError(f"{self.path}: holds no captioned video")
+            raise AnnotationError(f"{self.path}: holds no video with a caption or a question")
         videos = find_videos(self.root, self._names)
         return Annotations(
             records=tuple(

@@ -1,9 +1,10 @@
 """Our own manifest, a csv with a header, and folders of videos.
 
-A manifest has the column `path` and any of `label`, `caption`, `start_s`, `end_s`, `split`; paths
-are relative to the file. A label is a class name, or, when all are whole numbers, its id; with a
-`label_separator` a cell holds any number of them. Other columns are ignored, unless their name
-looks like a slip of one of these.
+A manifest has the column `path` and any of `label`, `caption`, `question`, `answer`, `kind` (of the
+question), `start_s`, `end_s`, `split`; paths are relative to the file. A label is a class name, or,
+when all are whole numbers, its id; with a `label_separator` a cell holds any number of them. A row
+is one question, where it has any. Other columns are ignored, unless their name looks like a slip of
+one of these.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from pathlib import Path
 
 from internvideo.data.annotations import files
 from internvideo.data.annotations.folders import splits_and_classes
+from internvideo.data.annotations.questions import question_kind
 from internvideo.errors import AnnotationError, unknown_name
 from internvideo.values import Annotations, Record
 from internvideo.video import VIDEO_SUFFIXES, find_videos
 from internvideo.writing import replace_text
 
-COLUMNS = ("path", "label", "caption", "start_s", "end_s", "split")
+COLUMNS = ("path", "label", "caption", "question", "answer", "kind", "start_s", "end_s", "split")
 
 
 def read_manifest(
@@ -52,8 +54,9 @@ def read_manifest(
         if len(row) != len(header):
             raise files.wrong(path, line, f"has {len(row)} fields, the header has {len(header)}")
         cell = {name: row[index] for name, index in place.items()}
-        if not cell["path"]:
-            raise files.wrong(path, line, f"{header[place['path']]} is empty")
+        for needed in ("path", "question"):
+            if needed in cell and not cell[needed]:
+                raise files.wrong(path, line, f"{header[place[needed]]} is empty")
         cells.append((line, cell))
     if not cells:
         raise AnnotationError(f"{path}: has a header and no record")
@@ -75,6 +78,7 @@ def read_manifest(
                 end_s=end_s,
                 labels=tuple(dict.fromkeys(labels)),
                 captions=(cell["caption"],) if cell.get("caption") else (),
+                **_question(cell),
                 split=cell.get("split") or None,
             )
         )
@@ -153,6 +157,9 @@ def write_manifest(annotations: Annotations, path: str | Path) -> None:
                 "path": video.relative_to(home).as_posix() if inside else str(video),
                 "label": label,
                 "caption": record.captions[0] if record.captions else None,
+                "question": record.question,
+                "answer": record.answer,
+                "kind": record.question_kind,
                 "start_s": record.start_s,
                 "end_s": record.end_s,
                 "split": record.split,
@@ -164,6 +171,18 @@ def write_manifest(annotations: Annotations, path: str | Path) -> None:
     writer.writeheader()
     writer.writerows(rows)
     replace_text(path, text.getvalue())
+
+
+def _question(cell: Mapping[str, str]) -> dict[str, str | None]:
+    """Fields of a record that has a question; its kind, where none is given, is the asking word."""
+    question = cell.get("question")
+    if not question:
+        return {}
+    return {
+        "question": question,
+        "question_kind": cell.get("kind") or question_kind(question),
+        "answer": cell.get("answer") or None,
+    }
 
 
 def _labels(cell: str, separator: str) -> list[str]:

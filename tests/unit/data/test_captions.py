@@ -100,7 +100,7 @@ def test_empty_captions_are_counted_and_named(write, caplog):
 
 
 def test_a_file_without_captions_is_refused(write):
-    with pytest.raises(AnnotationError, match=r"train\.csv: holds no captioned video"):
+    with pytest.raises(AnnotationError, match=r"train\.csv: holds no video with a caption"):
         read_webvid(write("train.csv", WEBVID + "7,u,1,a,\n"))
 
 
