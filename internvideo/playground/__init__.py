@@ -19,6 +19,7 @@ from internvideo.playground.language import (
 )
 from internvideo.playground.phrases import doing, slots
 from internvideo.playground.planted_features import plant_features
+from internvideo.playground.questions import QUESTION_KINDS, Question, questions
 from internvideo.playground.render import BACKGROUNDS, render
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "COLOURS",
     "NUM_VIDEOS",
     "PAIRS",
+    "QUESTION_KINDS",
     "RENAMED_CLASSES",
     "SHAPES",
     "SIZES",
@@ -40,6 +42,7 @@ __all__ = [
     "Event",
     "Facts",
     "Look",
+    "Question",
     "SingleFrameCheck",
     "Summary",
     "World",
@@ -58,6 +61,7 @@ __all__ = [
     "image_path",
     "negatives",
     "plant_features",
+    "questions",
     "read_facts",
     "render",
     "slots",

@@ -5,7 +5,7 @@ test list has no labels), the json files of Something-Something v2, the lists th
 (`path label`) and UniFormerV2 (`path,label`) read, and VideoMAE's for pretraining
 (`path start total`). Lists and the manifest lie at the root and name videos relative to it; in the
 folders of Kinetics, UCF101 and Something-Something names are relative to `videos/`. Files that
-hold sentences are written by `captioned`.
+hold sentences are written by `captioned`, those that hold questions by `questions`.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from internvideo.playground.class_sets import (
 )
 from internvideo.playground.facts import Facts, Look
 from internvideo.playground.language import caption
+from internvideo.playground.questions import QuestionFiles
 
 # What each published data set calls the three splits.
 _SOMETHING_SPLITS = {"train": "train", "val": "validation", "test": "test"}
@@ -47,9 +48,10 @@ def annotation_files(
     rows |= vintage_tables()
     for name in ("open_set_known.csv", "open_set_unknown.csv"):
         rows[name] = [["path", "label", "split"]]
-    captioned = CaptionedFiles()
+    captioned, questions = CaptionedFiles(), QuestionFiles()
     for one in facts:
         captioned.add(one)
+        questions.add(one)
         label = numbers[one.action]
         rows["manifest.csv"].append(_manifest_row(one))
         rows[f"kinetics/{one.split}.csv"].append(_kinetics_row(one))
@@ -88,6 +90,7 @@ def annotation_files(
     for name, listed in captioned.lines.items():
         yield name, jsonl(listed)
     yield "msrvtt/MSRVTT_data.json", json.dumps(captioned.msrvtt) + "\n"
+    yield from questions.files()
 
 
 _MANIFEST_HEADER: list[object] = [
