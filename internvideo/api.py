@@ -5,6 +5,7 @@
     model.encode_text(["a dog runs"])             # (1, e), in the same space
     model.classify("a.mp4", ["juggling", "diving"])
     model.caption("a.mp4")
+    model.answer("a.mp4", "which colour is the car?")
     model.features("a.mp4", window_s=2).rows      # (windows, d), with times
 
 Videos are paths, or clips in memory: frames (t, h, w, 3) uint8 of torch or numpy, taken as they
@@ -26,7 +27,7 @@ from torch import Tensor
 
 from internvideo.data import ClipDataset, centre_view, windows_in_seconds
 from internvideo.errors import ConfigError, DecodeError
-from internvideo.heads import CoordinatedClassifier, VideoClassifier
+from internvideo.heads import CoordinatedClassifier, QuestionAnswerer, VideoClassifier
 from internvideo.hub import Pretrained, load_pretrained
 from internvideo.metrics import prompt_probabilities
 from internvideo.models import MultimodalEncoder, Viclip
@@ -34,9 +35,11 @@ from internvideo.tasks import (
     ClipSampling,
     FeatureEncoder,
     FeatureExtraction,
+    QuestionAnsweringModel,
     RecognitionModel,
     VideoFeatures,
     VideoTextModel,
+    check_length,
     embed_sentences,
 )
 from internvideo.text import PROMPTS, fill, readable_name
@@ -99,6 +102,7 @@ class Model:
             "encode_text": has_text,
             "classify": has_text or bool(self.classes),
             "caption": has_text and has_captioner,
+            "answer": self._answers_questions and self.pretrained.tokenizer is not None,
             "features": True,
         }
         return tuple(name for name, does in can.items() if does)
@@ -159,6 +163,29 @@ class Model:
             )
         return model.caption(self._clips([video]), num_beams=num_beams)[0]
 
+    def answer(self, video: Video, question: str) -> list[tuple[str, float]]:
+        """Give each answer with its probability, the likeliest first; a decoder writes one.
+
+        Raises:
+            ConfigError: The model answers no questions, or the question is empty or too long.
+        """
+        if "answer" not in self.abilities:
+            raise ConfigError(
+                f"{self.name}: this model answers no questions; take the run of a training for "
+                f"question-answering; it can {', '.join(self.abilities)}"
+            )
+        if not question.strip():
+            raise ConfigError("the question is empty")
+        model = QuestionAnsweringModel.from_pretrained(self.pretrained, source=self.name)
+        check_length(model, question)
+        frames = self._clips([video])
+        if model.writes:
+            return model.write(frames, [[question]])[0]
+        shares = model.probabilities(frames, [[question]])[0][0]
+        answers = model.answers or tuple(map(str, range(len(shares))))
+        order = shares.argsort(descending=True).tolist()
+        return [(answers[i], float(shares[i])) for i in order if answers[i]]
+
     def features(
         self,
         video: str | Path,
@@ -193,6 +220,12 @@ class Model:
     def feature_encoder(self) -> FeatureEncoder:
         """The model as extraction uses it."""
         return FeatureEncoder.of(self.pretrained, name=self.name)
+
+    @property
+    def _answers_questions(self) -> bool:
+        model = self.pretrained.model
+        writes = isinstance(model, MultimodalEncoder) and model.captioner is not None
+        return writes or isinstance(model, QuestionAnswerer)
 
     @property
     def _reads_text(self) -> bool:

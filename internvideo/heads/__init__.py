@@ -18,7 +18,11 @@ from internvideo.heads.coordinated import (
     CoordinatedClassifierConfig,
     CoordinatedScores,
 )
-from internvideo.heads.question_answering import QuestionAnswerer, QuestionAnswererConfig
+from internvideo.heads.question_answering import (
+    QuestionAnswerer,
+    QuestionAnswererConfig,
+    VideoReading,
+)
 from internvideo.heads.retrieval import (
     TokenWeights,
     equal_weights,
@@ -40,6 +44,7 @@ __all__ = [
     "TokenWeights",
     "VideoClassifier",
     "VideoClassifierConfig",
+    "VideoReading",
     "equal_weights",
     "map_head_rows",
     "mean_frame_similarity",

@@ -37,6 +37,7 @@ from internvideo.metrics.open_set import (
 from internvideo.metrics.question_answering import (
     UNKNOWN_ANSWER,
     answer_labels,
+    chosen_accuracy,
     open_ended_accuracy,
 )
 from internvideo.metrics.retrieval import (
@@ -83,6 +84,7 @@ __all__ = [
     "best_rows_of_frames",
     "bleu",
     "choice_scores",
+    "chosen_accuracy",
     "cider_d",
     "confusion_matrix",
     "detection_map",

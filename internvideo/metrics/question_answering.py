@@ -24,7 +24,12 @@ def answer_labels(answers: Sequence[str], vocabulary: Mapping[str, int]) -> Int6
 def open_ended_accuracy(
     logits: Float[Tensor, "b y"], labels: Int64[Tensor, " b"]
 ) -> dict[str, float]:
-    """Accuracy over all questions, and the one that is released.
+    """Accuracy over all questions, and the one that is released; see `chosen_accuracy`."""
+    return chosen_accuracy(logits.argmax(1), labels)
+
+
+def chosen_accuracy(chosen: Int64[Tensor, " b"], labels: Int64[Tensor, " b"]) -> dict[str, float]:
+    """Accuracy of chosen answers, over all questions and as it is released.
 
     Returns:
         `accuracy`: answers outside the vocabulary count as wrong, as in the literature;
@@ -32,7 +37,7 @@ def open_ended_accuracy(
         `unknown_answer_rate`: their share.
     """
     known = labels != UNKNOWN_ANSWER
-    right = (logits.argmax(1) == labels) & known
+    right = (chosen == labels) & known
     return {
         "accuracy": float(right.double().mean()),
         "accuracy_in_vocabulary": float(right[known].double().mean()),

@@ -96,8 +96,13 @@ def generate(
     decoder: CaptionDecoder,
     video_tokens: Float[Tensor, "b m video"],
     config: GenerationConfig,
+    *,
+    prompt: Int64[Tensor, "b p"] | None = None,
 ) -> Captions:
-    """Write a caption for each video; put the networks into `eval` mode first."""
+    """Write a caption for each video; put the networks into `eval` mode first.
+
+    With a `prompt`, which begins with the start token, each goes on behind its own.
+    """
     if config.max_length > text_encoder.config.context_length:
         raise ConfigError(
             f"generation: max_length {config.max_length} exceeds the text encoder's context of "
@@ -105,7 +110,7 @@ def generate(
         )
     next_token = CaptionScores(text_encoder, decoder, video_tokens, config)
     search = greedy_search if config.num_beams == 1 else beam_search
-    return search(next_token, len(video_tokens), config, device=video_tokens.device)
+    return search(next_token, len(video_tokens), config, device=video_tokens.device, prompt=prompt)
 
 
 def greedy_search(
@@ -114,9 +119,10 @@ def greedy_search(
     config: GenerationConfig,
     *,
     device: torch.device | None = None,
+    prompt: Int64[Tensor, "b p"] | None = None,
 ) -> Captions:
     """Take the most likely token until the end token, or `max_length` ids."""
-    ids = torch.full((num_videos, 1), config.start_id, device=device)
+    ids = _beginning(prompt, num_videos, config, device)
     total = torch.zeros(num_videos, device=device)
     finished = torch.zeros(num_videos, dtype=torch.bool, device=device)
     while ids.shape[1] < config.max_length and not finished.all():
@@ -134,6 +140,7 @@ def beam_search(
     config: GenerationConfig,
     *,
     device: torch.device | None = None,
+    prompt: Int64[Tensor, "b p"] | None = None,
 ) -> Captions:
     """Keep the `num_beams` best beginnings of each video; return the best caption of each.
 
@@ -141,7 +148,7 @@ def beam_search(
     The search ends early where no unfinished one can still win.
     """
     beams = config.num_beams
-    ids = torch.full((num_videos * beams, 1), config.start_id, device=device)
+    ids = _beginning(prompt, num_videos, config, device).repeat_interleave(beams, dim=0)
     total = torch.full((num_videos, beams), float("-inf"), device=device)
     total[:, 0] = 0  # all beams of a video begin alike: let one of them go on
     length = torch.zeros(num_videos, beams, device=device)
@@ -164,6 +171,17 @@ def beam_search(
     best = (total / length**config.length_penalty).argmax(1)
     ids = ids.unflatten(0, (num_videos, beams))[torch.arange(num_videos, device=device), best]
     return Captions(ids=ids, log_probability=total.gather(1, best[:, None])[:, 0])
+
+
+def _beginning(
+    prompt: Int64[Tensor, "b p"] | None,
+    num_videos: int,
+    config: GenerationConfig,
+    device: torch.device | None,
+) -> Int64[Tensor, "b p"]:
+    if prompt is None:
+        return torch.full((num_videos, 1), config.start_id, device=device)
+    return prompt
 
 
 def _decided(total: Tensor, length: Tensor, finished: Tensor, config: GenerationConfig) -> bool:

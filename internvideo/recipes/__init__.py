@@ -17,6 +17,10 @@ from internvideo.recipes.multimodal_pretraining import (
     multimodal_large,
     multimodal_tiny_playground,
 )
+from internvideo.recipes.question_answering import (
+    QUESTION_ANSWERING,
+    question_answering_tiny_playground,
+)
 from internvideo.recipes.recognition import RECOGNITION_RECIPES
 from internvideo.recipes.temporal_localization import (
     TEMPORAL_LOCALIZATION,
@@ -45,6 +49,8 @@ RECIPES: dict[str, Callable[[], Run]] = {
     **RECOGNITION_RECIPES,
     "temporal_localization_tiny": temporal_localization_tiny,
     **TEMPORAL_LOCALIZATION,
+    "question_answering_tiny_playground": question_answering_tiny_playground,
+    **QUESTION_ANSWERING,
     "coordinate_tiny_playground": coordinate_tiny_playground,
     "coordinate_huge_k710": coordinate_huge_k710,
 }

@@ -13,6 +13,15 @@ from internvideo.tasks.action_recognition import (
 from internvideo.tasks.captioning import Captioning, CaptioningResult, slot_accuracy
 from internvideo.tasks.multiple_choice import MultipleChoice, MultipleChoiceResult
 from internvideo.tasks.open_set import OpenSetRecognition, OpenSetResult, OpenSetVideos
+from internvideo.tasks.question_answering import (
+    AskedVideos,
+    QuestionAnswering,
+    QuestionAnsweringModel,
+    QuestionAnsweringResult,
+    QuestionAnsweringTraining,
+    QuestionRequest,
+    check_length,
+)
 from internvideo.tasks.retrieval import Retrieval, RetrievalRequest, RetrievalResult
 from internvideo.tasks.shared import (
     Captioner,
@@ -58,6 +67,7 @@ TASKS: dict[str, type[Task]] = {
     "retrieval": Retrieval,
     "multiple-choice": MultipleChoice,
     "captioning": Captioning,
+    "question-answering": QuestionAnswering,
     "temporal-localization": TemporalLocalization,
 }
 
@@ -66,6 +76,7 @@ __all__ = [
     "ActionRecognition",
     "ActionRecognitionResult",
     "ActionRecognitionTraining",
+    "AskedVideos",
     "Captioner",
     "Captioning",
     "CaptioningResult",
@@ -89,6 +100,11 @@ __all__ = [
     "OpenSetRecognition",
     "OpenSetResult",
     "OpenSetVideos",
+    "QuestionAnswering",
+    "QuestionAnsweringModel",
+    "QuestionAnsweringResult",
+    "QuestionAnsweringTraining",
+    "QuestionRequest",
     "RankingRequest",
     "RecognitionModel",
     "RecognitionResult",
@@ -107,6 +123,7 @@ __all__ = [
     "VideoRequest",
     "VideoTextModel",
     "ZeroShotRecognition",
+    "check_length",
     "embed_sentences",
     "embed_videos",
     "ensemble",

@@ -51,14 +51,22 @@ class MultipleChoiceResult(Result):
 
 @dataclass(frozen=True, kw_only=True)
 class MultipleChoice(Task):
-    """Chooses among a record's `candidates`, of which one is its `answer`."""
+    """Chooses among a record's `candidates`, of which one is its `answer`.
+
+    Where the record has a question, it stands before each of them.
+    """
 
     name = "multiple-choice"
     summary = "which of several sentences describes a video"
     model_type = VideoTextModel
     metrics = ("accuracy", "chance")
-    datasets = ("MSR-VTT multiple choice", "LSMDC multiple choice")
-    formats = ("msr-vtt-choice", "lsmdc-choice")
+    datasets = (
+        "MSR-VTT multiple choice",
+        "LSMDC multiple choice",
+        "NExT-QA",
+        "TGIF-QA (action, transition)",
+    )
+    formats = ("msr-vtt-choice", "lsmdc-choice", "next-qa", "tgif-qa")
     request_type = TextRequest
 
     inference: Inference = field(default_factory=Inference)
@@ -76,7 +84,7 @@ class MultipleChoice(Task):
         answers = torch.tensor([_answer(record) for record in records], dtype=torch.int64)
         videos = embed_videos(model, records, self.inference, videos=videos, progress=progress)
         embeddings = videos.embeddings[videos.of_record]
-        scores = _scores(model, embeddings, [record.candidates for record in records])
+        scores = _scores(model, embeddings, [record.statements for record in records])
         guesses = [1 / len(record.candidates) for record in records]
         return MultipleChoiceResult(
             scores={

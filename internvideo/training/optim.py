@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import nn
@@ -34,7 +35,9 @@ _NEVER_DECAYED = re.compile(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OptimiserConfig:
-    """AdamW with linear warm-up and half a cosine; the defaults are masked pretraining's.
+    """AdamW with linear warm-up, then half a cosine or a line (`decay`) down to `final_lr`.
+
+    The defaults are masked pretraining's.
 
     With `muon` the matrices inside blocks and of a stem follow Muon (Jordan et al. 2024), whose
     steps are scaled to the size of AdamW's (arXiv:2502.16982), at that multiple of the rate; the
@@ -51,6 +54,7 @@ class OptimiserConfig:
     start_lr: float = 0.0
     reference_batch: int | None = None
     warmup_steps: int = 0
+    decay: Literal["cosine", "linear"] = "cosine"
     weight_decay: float = 0.05
     betas: tuple[float, float] = (0.9, 0.95)
     eps: float = 1e-8
@@ -85,7 +89,8 @@ class OptimiserConfig:
     def lr_at(self, step: int, *, num_steps: int, videos_per_step: int) -> float:
         """Learning rate of optimiser step `step`, counted from 0."""
         scale = videos_per_step / self.reference_batch if self.reference_batch else 1.0
-        return scale * cosine_schedule(
+        schedule = linear_schedule if self.decay == "linear" else cosine_schedule
+        return scale * schedule(
             step,
             base=self.lr,
             final=min(self.final_lr, self.lr),
@@ -93,6 +98,24 @@ class OptimiserConfig:
             warmup_steps=self.warmup_steps,
             start=self.start_lr,
         )
+
+
+def linear_schedule(
+    step: int,
+    *,
+    base: float,
+    final: float,
+    num_steps: int,
+    warmup_steps: int = 0,
+    start: float = 0.0,
+) -> float:
+    """Value at `step`: a line from `start` to `base`, then one to `final` at `num_steps`.
+
+    Source: `get_linear_schedule_with_warmup` of transformers, with a start and an end.
+    """
+    if step < warmup_steps:
+        return start + (base - start) * step / warmup_steps
+    return base + (final - base) * (step - warmup_steps) / max(1, num_steps - warmup_steps)
 
 
 def cosine_schedule(

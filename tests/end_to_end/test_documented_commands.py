@@ -82,6 +82,12 @@ def world(tmp_path_factory) -> Path:
             f"videos/{label}/{n}.mp4,{label}" for label in ("diving", "juggling") for n in range(6)
         ]
         (folder / "own.csv").write_text("\n".join(["file,class", *rows]) + "\n")
+        asked = [
+            f"videos/{label}/{n}.mp4,what is it doing?,{label}"
+            for label in ("diving", "juggling")
+            for n in range(6)
+        ]
+        (folder / "qa.csv").write_text("\n".join(["path,question,answer", *asked]) + "\n")
         (folder / "webvid.csv").write_text(
             "videoid,name,page_dir\n0,a dog runs,diving\n1,a cat sleeps,juggling\n"
         )
@@ -94,6 +100,8 @@ def world(tmp_path_factory) -> Path:
         assert main(smaller(["train", "temporal_localization_tiny", "--out", "runs/tal"])) == 0
         finetune = ["finetune", "--data", "videos", "--out", "runs/mine"]
         assert main([*finetune, *FINETUNE]) == 0
+        answers = ["finetune", "--task", "question-answering", "--data", "qa.csv"]
+        assert main([*answers, "--from", "runs/b", "--out", "runs/answers", *FINETUNE]) == 0
     return folder
 
 

@@ -38,9 +38,18 @@ class EvaluationData:
         self, source: str, *, split: str | None = None, usual_split: str = "test"
     ) -> Annotations:
         """Read annotations of this format: of the split named, else of the usual one, else all."""
-        read = VideoData(
+        return self.selected(self.read_all(source), source, split=split, usual_split=usual_split)
+
+    def read_all(self, source: str) -> Annotations:
+        """Read annotations of this format, of all splits."""
+        return VideoData(
             source=source, format=self.format, root=self.root, columns=self.columns
         ).read()
+
+    def selected(
+        self, read: Annotations, source: str, *, split: str | None, usual_split: str = "test"
+    ) -> Annotations:
+        """Keep the split named, else the usual one, else all."""
         splits = sorted({record.split for record in read.records if record.split})
         split = split or (usual_split if usual_split in splits else None)
         if split is None:

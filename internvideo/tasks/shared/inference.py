@@ -151,10 +151,37 @@ def predict_clips(
         TrainingError: If not a single clip can be decoded.
     """
     clips, of_record = different_clips(records)
-    plan = plan or ViewPlan()
+    values, failed = predict_each(
+        lambda frames, _: predict(frames),
+        clips,
+        model,
+        inference,
+        plan=plan or ViewPlan(),
+        progress=progress,
+    )
+    return Predictions(clips=clips, values=tuple(values), of_record=of_record, failed=failed)
+
+
+def predict_each(
+    predict: Callable[[UInt8[Tensor, "b t h w 3"], list[int]], Iterable[Prediction]],
+    clips: Sequence[Record],
+    model: VideoModel,
+    inference: Inference,
+    *,
+    plan: ViewPlan,
+    progress: Progress | None = None,
+) -> tuple[list[Prediction | None], tuple[FailedVideo, ...]]:
+    """Decode clips batch by batch and predict; `predict` is also told their places in `clips`.
+
+    Returns:
+        A prediction for each clip, None where it could not be decoded, and those that could not.
+
+    Raises:
+        TrainingError: If not a single clip can be decoded.
+    """
     sampling = inference.clip_sampling(model.clip_sampling)
     dataset = ViewDataset(
-        Annotations(records=clips),
+        Annotations(records=tuple(clips)),
         sampling.data(str(clips[0].video.parent), num_workers=inference.num_workers),
         plan,
         num_frames=model.num_frames,
@@ -170,10 +197,11 @@ def predict_clips(
     done = set()
     for batch in loader.once():
         frames = _shuffled(batch.frames, batch.seeds) if inference.shuffled else batch.frames
+        places = [place_of_seed[seed] for seed in batch.seeds[::views].tolist()]
         with torch.no_grad():
-            for seed, given in zip(batch.seeds[::views].tolist(), predict(frames), strict=True):
-                values[place_of_seed[seed]] = given
-                done.add(place_of_seed[seed])
+            for place, given in zip(places, predict(frames, places), strict=True):
+                values[place] = given
+        done.update(places)
         if progress is not None:
             progress(max(done) + 1, len(clips))
     reasons = {entry["path"]: entry["reason"] for entry in loader.broken.state()}
@@ -186,7 +214,7 @@ def predict_clips(
         raise TrainingError(
             f"none of {len(clips)} videos can be decoded; the first: {failed[0].reason}"
         )
-    return Predictions(clips=clips, values=tuple(values), of_record=of_record, failed=failed)
+    return values, failed
 
 
 def different_clips(
