@@ -1,9 +1,8 @@
-"""`internvideo data ...`: check, list, merge, pack or generate videos."""
+"""`internvideo data ...`: list, merge, pack or generate videos; videos.py has the rest."""
 
 from __future__ import annotations
 
 import os
-from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -12,53 +11,6 @@ from tyro.conf import Positional, arg
 
 from internvideo.cli.outputs import claim
 from internvideo.errors import ConfigError
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scan:
-    """Decode every video below a folder and say which are damaged, and why.
-
-    Example: internvideo data scan videos/ --out health.json --manifest good.csv
-    """
-
-    path: Positional[Path]
-    """A folder (searched through) or one file."""
-    out: Path | None = None
-    """Where to write the report, a JSON list with one object for each file."""
-    manifest: Path | None = None
-    """Where to write a csv of the files that decode entirely."""
-    workers: Annotated[int, arg(metavar="N")] = os.cpu_count() or 1
-    """Worker processes that decode."""
-    overwrite: bool = False
-    """Replace files that are there already."""
-    json: bool = False
-    """Print the report as JSON."""
-
-    def run(self) -> int:
-        from internvideo.cli.terminal import print_json, progress
-        from internvideo.video import scan, write_clean_manifest, write_health_report
-
-        for file in (self.out, self.manifest):
-            if file is not None:
-                claim(file, overwrite=self.overwrite)
-                file.parent.mkdir(parents=True, exist_ok=True)
-        with progress("scanning") as tell:
-            health = scan(self.path, num_workers=self.workers, on_progress=tell)
-        if self.out is not None:
-            write_health_report(health, self.out)
-        if self.manifest is not None:
-            write_clean_manifest(health, self.manifest)
-        if self.json:
-            from internvideo.video import health_document
-
-            print_json(health_document(health))
-            return 0
-        for file in health:
-            if file.status != "ok":
-                print(f"{file.status:<10}  {file.path}: {file.reason}")
-        counts = Counter(file.status for file in health)
-        print(", ".join(f"{counts[s]} {s}" for s in ("ok", "damaged", "unreadable")))
-        return 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,7 @@ UNWANTED = ("torchvision", "decord", "timm", "mmcv")
 # What an optional part is for, by the name of its extra.
 OPTIONAL = {
     "tensorboard": "curves in TensorBoard",
+    "ray": "files spread over a Ray cluster",
     "export": "weights export --to onnx",
     "hub": "downloads from and uploads to the Hugging Face hub",
 }

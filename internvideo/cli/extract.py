@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
+from internvideo.cli.bulk import BulkOptions, is_report, only_job, report_place
 from internvideo.cli.outputs import claim
-from internvideo.errors import ConfigError
 
 if TYPE_CHECKING:
-    from internvideo.tasks import Extracted, FeatureEncoder, FeatureExtraction
-    from internvideo.training import Process
+    from internvideo.jobs import Record, Unit
+    from internvideo.tasks import FeatureEncoder, FeatureExtraction
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,11 +29,11 @@ class Extract:
     Example: internvideo extract videos/ --model runs/b --out features/ --fps 8 --stride-s 1
     """
 
-    path: Positional[Path]
-    """A video, an image, or a folder (searched recursively)."""
+    path: Annotated[Positional[str], arg(metavar="PATH|URL")]
+    """A video, an image, a folder (searched recursively), or an address such as s3://bucket/a."""
     model: str
     """A saved model, a run or one of its checkpoints, or a name from `weights list`."""
-    out: Path
+    out: Annotated[str, arg(metavar="FOLDER|URL")]
     """Folder of the features; sub-folders are those of PATH."""
     fps: float | Literal["native"] | None = None
     """Frames sampled per second; native takes all. Default 8, or as --window-s implies."""
@@ -57,62 +59,66 @@ class Extract:
     """Take the moving average of the weights, where a run kept one."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
+    bulk: Annotated[BulkOptions, arg(name="")] = field(default_factory=BulkOptions)
     json: bool = False
     """Print the report as JSON."""
 
     def run(self) -> int:
-        from internvideo.api import load
-        from internvideo.data import windows_in_seconds
-        from internvideo.tasks import FeatureExtraction
-        from internvideo.training import joined
-        from internvideo.video import find_videos
+        from internvideo.cli.terminal import progress
+        from internvideo.jobs import Ledger, video_units
+        from internvideo.training import gather_objects, joined
 
-        files = find_videos(self.path)
-        if not files:
-            raise ConfigError(f"{self.path}: holds no video file")
-        self._claim(files)
+        units = video_units(self.path, self.out, f".{self.format}")
+        part = self.bulk.chosen_part()
+        self._claim(units)
         with joined(self.device) as process:
-            model = load(self.model, device=str(process.device), averaged=self.ema)
-            encoder = model.feature_encoder
-            windows = windows_in_seconds(
-                usual_frames=encoder.num_frames,
-                rate_fps=self.fps,
-                window_frames=self.window_frames,
-                window_s=self.window_s,
-                stride_frames=self.stride_frames,
-                stride_s=self.stride_s,
-            )
-            extraction = FeatureExtraction(
-                windows=windows,
-                pooling=self.pooling or encoder.usual_pooling,
-                batch_size=self.batch_size,
-                dtype=self.dtype,
-            )
-            return self._extract(extraction, encoder, files, process)
+            work = ExtractWork(options=self, device=str(process.device))
+            work.open()  # what does not fit is said once, before any worker starts
+            own = part.inside(process.share.index, process.share.count).of_units(units)
+            alone = process.is_first and part.count == 1  # jobs that do parts share the folder
+            with (
+                only_job(self.out) if alone else nullcontext(),
+                progress("extracting", plain_lines=process.is_first) as tell,
+            ):
+                done = self.bulk.engine().run(own, work, Ledger(out=self.out), tell)
+            records = [record for rank in gather_objects(done) for record in rank]
+            if not process.is_first:
+                return 0
+        return self._report(records)
 
-    def _extract(
-        self,
-        extraction: FeatureExtraction,
-        encoder: FeatureEncoder,
-        files: list[Path],
-        process: Process,
-    ) -> int:
-        from internvideo.cli.terminal import print_json, progress
-        from internvideo.training import gather_objects
+    def _claim(self, units: list[Unit]) -> None:
+        """See that nothing but features and reports of ours would be replaced."""
+        from internvideo.data import described, side_car
+        from internvideo.video.storage import is_url
 
-        encoder.check(pooling=extraction.pooling, num_frames=extraction.windows.num_frames)
-        part = files[process.share.index :: process.share.count]
-        with (
-            self._alone(process),
-            progress("extracting", plain_lines=process.is_first) as tell,
-        ):
-            done = extraction.extract(
-                encoder, part, [self._target(file) for file in part], progress=tell
-            )
-        report = _report(gather_objects(done))
-        if not process.is_first:
-            return 0
-        _write(self.out / "report.json", report)
+        if is_url(self.out):
+            return
+        report = Path(report_place(self.out, self.bulk.chosen_part()))
+        claim(report, overwrite=self.overwrite, is_own=is_report(report, "num_extracted"))
+        for unit in units:
+            target = Path(unit.target)
+            claim(side_car(target), overwrite=self.overwrite, is_own=described(target) is not None)
+
+    def _report(self, records: list[Record | None]) -> int:
+        from internvideo.cli.terminal import print_json
+        from internvideo.jobs import write_json
+
+        done = [record for record in records if record is not None]
+        report = {
+            "num_total": len(records),
+            "num_extracted": sum(record.status == "done" for record in done),
+            "num_skipped": sum(record.status == "there" for record in done),
+            "failed": sorted(
+                (
+                    {"path": record.source, "reason": record.reason}
+                    for record in done
+                    if record.status == "failed"
+                ),
+                key=lambda failed: str(failed["path"]),
+            ),
+        }
+        num_elsewhere = len(records) - len(done)
+        write_json(report_place(self.out, self.bulk.chosen_part()), report)
         if self.json:
             print_json(report)
         else:
@@ -121,52 +127,65 @@ class Extract:
             print(
                 f"{self.out}: {report['num_extracted']} extracted, {report['num_skipped']} there "
                 f"before, {len(report['failed'])} failed, of {report['num_total']}"
+                + (f"; {num_elsewhere} in the hands of another job" if num_elsewhere else "")
             )
         return 1 if report["failed"] else 0
 
-    def _claim(self, files: list[Path]) -> None:
-        """See that nothing but features and reports of ours would be replaced."""
-        from internvideo.data import described, side_car
 
-        report = self.out / "report.json"
-        claim(report, overwrite=self.overwrite, is_own=_is_report(report))
-        for file in files:
-            target = self._target(file)
-            claim(side_car(target), overwrite=self.overwrite, is_own=described(target) is not None)
+@dataclass(kw_only=True)
+class ExtractWork:
+    """Features of one video; the model is loaded once in each process, at its first unit."""
 
-    def _alone(self, process: Process) -> AbstractContextManager[None]:
-        """Keep a second extraction out of the folder; ranks of one work on it together."""
-        from internvideo.processes import sole_use
+    options: Extract
+    device: str
+    _opened: tuple[FeatureEncoder, FeatureExtraction] | None = None
 
-        return sole_use(self.out) if process.is_first else nullcontext()
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_opened": None}  # each process loads the model itself
 
-    def _target(self, file: Path) -> Path:
-        """The whole name of the video is kept, for others may differ in their suffix alone."""
-        below = file.name if self.path.is_file() else file.relative_to(self.path)
-        return (self.out / below).with_name(f"{file.name}.{self.format}")
+    def open(self) -> tuple[FeatureEncoder, FeatureExtraction]:
+        if self._opened is None:
+            self._opened = self._open()
+        return self._opened
 
+    def _open(self) -> tuple[FeatureEncoder, FeatureExtraction]:
+        from internvideo.api import load
+        from internvideo.data import windows_in_seconds
+        from internvideo.tasks import FeatureExtraction
 
-def _is_report(path: Path) -> bool:
-    try:
-        return "num_extracted" in json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError):
-        return False
+        asked = self.options
+        encoder = load(asked.model, device=self.device, averaged=asked.ema).feature_encoder
+        windows = windows_in_seconds(
+            usual_frames=encoder.num_frames,
+            rate_fps=asked.fps,
+            window_frames=asked.window_frames,
+            window_s=asked.window_s,
+            stride_frames=asked.stride_frames,
+            stride_s=asked.stride_s,
+        )
+        extraction = FeatureExtraction(
+            windows=windows,
+            pooling=asked.pooling or encoder.usual_pooling,
+            batch_size=asked.batch_size,
+            dtype=asked.dtype,
+        )
+        encoder.check(pooling=extraction.pooling, num_frames=windows.num_frames)
+        return encoder, extraction
 
+    def __call__(self, unit: Unit, before: Record | None) -> tuple[Mapping[str, Any], bool]:
+        from internvideo.jobs import exists, local_input, local_output
+        from internvideo.video.storage import is_url
 
-def _report(parts: list[Extracted]) -> dict:
-    """What all processes did, together."""
-    return {
-        "num_total": sum(part.num_total for part in parts),
-        "num_extracted": sum(part.num_extracted for part in parts),
-        "num_skipped": sum(part.num_skipped for part in parts),
-        "failed": sorted(
-            (asdict(failed) for part in parts for failed in part.failed), key=lambda f: f["path"]
-        ),
-    }
-
-
-def _write(path: Path, report: dict) -> None:
-    from internvideo.writing import replace_text
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    replace_text(path, json.dumps(report, indent=2, ensure_ascii=False) + "\n")
+        encoder, extraction = self.open()
+        with local_input(unit.source) as video:
+            wanted = extraction.wanted(encoder, video.path, video.time_ns)
+            digest = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()
+            facts = {"wanted": digest}
+            is_far = is_url(unit.target)
+            if is_far and before is not None and before.facts == facts and exists(unit.target):
+                return facts, True
+            with local_output(unit.target) as target:
+                was_made = extraction.extract_file(
+                    encoder, Path(video.path), target, source=unit.source, changed=video.time_ns
+                )
+        return facts, not was_made

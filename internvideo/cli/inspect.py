@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
 from tyro.conf import Positional, UseAppendAction, arg
-
-if TYPE_CHECKING:
-    from internvideo.runs import Run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +79,7 @@ class Show:
     def run(self) -> int:
         from internvideo.cli.terminal import print_json
         from internvideo.cli.train import named_run
+        from internvideo.planner import flops_per_step
         from internvideo.runs import override, to_document
 
         run = override(named_run(self.recipe), self.set)
@@ -97,20 +95,9 @@ class Show:
             f"\n{grid.time} x {grid.height} x {grid.width} = {grid.num_tokens} tokens, "
             f"{run.stage.num_parameters / 1e6:.1f} M parameters, "
             f"{flops / 1e9:.3g} GFLOP a clip in training, "
-            f"{_flops_per_step(run) * run.training.num_steps:.3g} FLOP the whole run"
+            f"{flops_per_step(run) * run.training.num_steps:.3g} FLOP the whole run"
         )
         return 0
-
-
-def _flops_per_step(run: Run) -> float:
-    """Average over the sources that take turns, each with clips and batches of its own."""
-    flops = [(1.0, run.stage.training_flops_per_clip * run.training.batch_size)]
-    for source in run.other_sources.values():
-        shorter = {"num_frames": source.num_frames} if source.num_frames else {}
-        batch_size = source.batch_size or run.training.batch_size
-        per_clip = replace(run.stage, **shorter).training_flops_per_clip
-        flops.append((source.weight, per_clip * batch_size))
-    return sum(share * count for share, count in flops) / sum(share for share, _ in flops)
 
 
 def _catalogue(what: str) -> list[tuple[str, str]]:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, get_args
 
 from tyro.conf import subcommand
 
-from internvideo.cli.data import Init, Kinetics710, PlantedFeatures, Playground, Scan, Shards
+from internvideo.cli.data import Init, Kinetics710, PlantedFeatures, Playground, Shards
 from internvideo.cli.demo import Demo
 from internvideo.cli.doctor import Doctor
 from internvideo.cli.export import Export, Push
@@ -21,12 +21,15 @@ from internvideo.cli.extract import Extract
 from internvideo.cli.finetune import Finetune
 from internvideo.cli.index import Index
 from internvideo.cli.inspect import List, Show
+from internvideo.cli.plan import PlanRun
 from internvideo.cli.search import Search
 from internvideo.cli.train import Train
+from internvideo.cli.videos import Scan, Transcode
 from internvideo.cli.weights import Import, ListReleases, ShowRelease
 
 Data = Annotated[
     Annotated[Scan, subcommand("scan")]
+    | Annotated[Transcode, subcommand("transcode")]
     | Annotated[Init, subcommand("init")]
     | Annotated[Shards, subcommand("shards")]
     | Annotated[Kinetics710, subcommand("kinetics710")]
@@ -71,6 +74,7 @@ Verb = (
     | Weights
     | Annotated[List, subcommand("list")]
     | Annotated[Show, subcommand("show")]
+    | Annotated[PlanRun, subcommand("plan")]
     | Annotated[Doctor, subcommand("doctor")]
 )
 

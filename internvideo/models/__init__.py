@@ -1,5 +1,6 @@
 """Networks: tensors to tensors. They know nothing of files, annotations, optimisers or ranks."""
 
+from internvideo.models.attention import fused_attention_only
 from internvideo.models.caption_decoder import (
     CaptionDecoder,
     CaptionDecoderConfig,
@@ -16,6 +17,7 @@ from internvideo.models.coordination import (
 )
 from internvideo.models.cost import (
     autoencoder_macs,
+    caption_macs,
     encoder_macs,
     text_macs,
     training_flops,
@@ -164,11 +166,13 @@ __all__ = [
     "VideoEmbedding",
     "attend_once",
     "autoencoder_macs",
+    "caption_macs",
     "beam_search",
     "caption_context",
     "coordinated_embedding",
     "encoder_macs",
     "enlarge_boxes",
+    "fused_attention_only",
     "gather_tokens",
     "generate",
     "greedy_search",

@@ -11,7 +11,9 @@ attention written out under autocast. benchmarks/masked_pretraining_step.py meas
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -21,6 +23,18 @@ from torch import Tensor
 
 _ROWS = 392  # queries of one sample at a time
 _SCORES = 392 * 1568  # and of several samples together, scores of one head
+
+_fused_only: ContextVar[bool] = ContextVar("fused_only", default=False)
+
+
+@contextlib.contextmanager
+def fused_attention_only() -> Iterator[None]:
+    """Take torch's fused attention on a processor as well, as to plan what a GPU would store."""
+    token = _fused_only.set(True)
+    try:
+        yield
+    finally:
+        _fused_only.reset(token)
 
 
 def attend(
@@ -43,6 +57,7 @@ def attend(
         and query.device.type == "cpu"
         and query.dtype == torch.bfloat16
         and not torch.compiler.is_compiling()
+        and not _fused_only.get()
     ):
         return _PlainAttention.apply(query, key, value)
     causal = causal and m == n

@@ -6,6 +6,7 @@ Papers of this field print MAC as "FLOPs"; one MAC is two FLOP, and training spe
 
 from __future__ import annotations
 
+from internvideo.models.caption_decoder import CaptionDecoderConfig
 from internvideo.models.layers import hidden_width
 from internvideo.models.masked_autoencoder import DecoderConfig
 from internvideo.models.masked_encoder import MaskedEncoderConfig
@@ -85,6 +86,26 @@ def text_macs(config: TextEncoderConfig, num_tokens: int | None = None) -> int:
     """Forward of the text tower on `num_tokens` tokens (its context, if None)."""
     count = config.context_length if num_tokens is None else num_tokens
     return config.depth * block_macs(count, config.width, config.mlp_ratio)
+
+
+def caption_macs(config: CaptionDecoderConfig, num_video_tokens: int, num_tokens: int = 77) -> int:
+    """Forward of the caption decoder on `num_tokens` text tokens, vocabulary included."""
+    text, width, read = num_tokens, config.width, num_video_tokens
+    inner, context = config.num_heads * config.head_width, config.context_width
+    hidden = config.ff_multiple * width
+    # Heads of the parallel kind share one key and one value.
+    pair = 2 * (config.head_width if config.kind == "parallel" else inner)
+    macs = text * width * (width + config.vocabulary_size)
+    if config.num_queries:
+        queries = config.num_queries
+        shared = read * context * 2 * config.head_width
+        macs += 2 * queries * width * inner + shared + 2 * queries * read * inner
+        read, context = queries, width
+    itself = text * width * (2 * inner + pair) + 2 * text**2 * inner
+    across = 2 * text * width * inner + read * context * pair + 2 * text * read * inner
+    # SwiGLU has three matrices, and the parallel kind a second feed-forward after the context.
+    matrices = 6 if config.kind == "parallel" else 2
+    return macs + config.depth * (itself + across + matrices * text * width * hidden)
 
 
 def training_flops(forward_macs: int, *, recompute: bool = False) -> int:

@@ -30,6 +30,7 @@ from internvideo.models import (
     MultimodalEncoderConfig,
     TextEmbedding,
     VideoEmbedding,
+    caption_macs,
     text_macs,
     training_flops,
 )
@@ -100,9 +101,14 @@ class MultimodalPretraining:
 
     @property
     def training_flops_per_clip(self) -> float:
-        """Both towers, on a full clip and one caption of full length, without heads."""
-        video = front_end_macs(self.encoder.video, self.front_end, self.num_frames)
-        return float(training_flops(video + text_macs(self.encoder.text)))
+        """Both towers and the caption decoder, on a full clip and one caption of full length."""
+        text = self.encoder.text
+        macs = front_end_macs(self.encoder.video, self.front_end, self.num_frames)
+        if self.encoder.captioner is not None and self.captioning_weight:
+            num_tokens = self.grid.num_tokens + self.grid.time  # a class token each slot
+            macs += caption_macs(self.encoder.captioner, num_tokens, text.context_length - 1)
+        frozen = 2.0 if self.freeze_text else 6.0
+        return float(training_flops(macs)) + frozen * text_macs(text)
 
     @property
     def model_kind(self) -> str:

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from internvideo.errors import ConfigError, NotFiniteError, TrainingError, unknown_name
 from internvideo.processes import sole_use
 from internvideo.training import checkpoint as checkpoints
+from internvideo.training.devices import peak_flops
 from internvideo.training.ema import MovingAverage
 from internvideo.training.journal import Journal, code_revision
 from internvideo.training.optim import OptimiserConfig, build_optimisers, set_lr
@@ -35,7 +36,7 @@ from internvideo.training.parallel import (
 )
 from internvideo.training.precision import Precision, autocast, loss_scaler, resolve_precision
 from internvideo.training.resuming import check_same_run
-from internvideo.training.throughput import Throughput, peak_flops
+from internvideo.training.throughput import Throughput
 from internvideo.training.window import Window
 
 logger = logging.getLogger(__name__)

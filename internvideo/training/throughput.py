@@ -1,7 +1,7 @@
 """How fast a run goes: clips per second, the share of time spent waiting for data, and MFU.
 
 MFU is model FLOPs (6 x forward multiply-adds a clip, no recomputation counted) per second over the
-device's dense peak; it is given on CUDA for devices in the table below only.
+device's dense peak; it is given on CUDA for the devices of devices.py only.
 """
 
 from __future__ import annotations
@@ -10,28 +10,7 @@ import time
 from collections.abc import Iterator
 from typing import TypeVar
 
-import torch
-
 Item = TypeVar("Item")
-
-# Dense peak FLOP/s by precision, from the makers' data sheets (tf32 off: fp32 is the plain rate).
-PEAK_FLOPS = {
-    "V100": {"fp32": 15.7e12, "fp16": 125e12},
-    "T4": {"fp32": 8.1e12, "fp16": 65e12},
-    "A100": {"fp32": 19.5e12, "fp16": 312e12, "bf16": 312e12},
-    "L4": {"fp32": 30.3e12, "fp16": 121e12, "bf16": 121e12},
-    "H100": {"fp32": 67e12, "fp16": 989e12, "bf16": 989e12},
-    "H200": {"fp32": 67e12, "fp16": 989e12, "bf16": 989e12},
-}
-
-
-def peak_flops(device: torch.device, precision: str) -> float | None:
-    """Dense peak of a CUDA device in this precision, or None where it is not known."""
-    if device.type != "cuda":
-        return None
-    name = torch.cuda.get_device_name(device)
-    rows = [rates for key, rates in PEAK_FLOPS.items() if key in name.replace("-", " ").split()]
-    return rows[0].get(precision) if rows else None
 
 
 class Throughput:

@@ -7,6 +7,7 @@ from internvideo.video.finding import VIDEO_SUFFIXES, find_videos
 from internvideo.video.folder import FrameFolder
 from internvideo.video.health import (
     Health,
+    examine,
     health_document,
     scan,
     scan_files,
@@ -16,6 +17,7 @@ from internvideo.video.health import (
 from internvideo.video.info import VideoInfo
 from internvideo.video.picture import IMAGE_SUFFIXES, ImageFile
 from internvideo.video.sources import OpenVideo, check_moment, open_video, read_clip
+from internvideo.video.transcode import TranscodeConfig, transcode
 
 __all__ = [
     "FrameFolder",
@@ -23,10 +25,12 @@ __all__ = [
     "IMAGE_SUFFIXES",
     "ImageFile",
     "OpenVideo",
+    "TranscodeConfig",
     "VIDEO_SUFFIXES",
     "VideoInfo",
     "VideoReader",
     "check_moment",
+    "examine",
     "find_videos",
     "health_document",
     "open_video",
@@ -35,6 +39,7 @@ __all__ = [
     "scan",
     "scan_files",
     "storage",
+    "transcode",
     "transforms",
     "write_clean_manifest",
     "write_health_report",

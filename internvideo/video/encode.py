@@ -6,7 +6,7 @@ Source: libx264 through PyAV. Shapes: frames (t, h, w, 3) uint8, RGB.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,6 +16,8 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from internvideo.errors import ConfigError
+
+_TICK = Fraction(1, 90_000)
 
 
 def write_video(
@@ -27,6 +29,7 @@ def write_video(
     gop: int = 12,
     preset: str = "veryfast",
     num_threads: int = 1,
+    times_s: Sequence[float] | None = None,
 ) -> Path:
     """Write frames as an mp4 that appears under its name only when it is complete.
 
@@ -43,6 +46,7 @@ def write_video(
         preset: x264's choice between speed and size, ultrafast to veryslow.
         num_threads: Threads of the encoder. Bytes repeat from preset superfast on; slower ones
             look ahead in a way that x264 does not repeat.
+        times_s: When each frame is shown, where not at `rate_fps`; kept to 1/90000 s.
 
     Raises:
         ConfigError: If a setting is impossible or there is no frame.
@@ -58,9 +62,8 @@ def write_video(
     options = {"preset": preset, "crf": str(crf)}
     arrays = frames.numpy() if isinstance(frames, Tensor) else frames
     try:
-        _write(
-            beside, arrays, Fraction(rate_fps).limit_denominator(100_000), gop, options, num_threads
-        )
+        rate = Fraction(rate_fps).limit_denominator(100_000)
+        _write(beside, arrays, rate, gop, options, num_threads, times_s)
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
@@ -74,6 +77,7 @@ def _write(
     gop: int,
     options: dict[str, str],
     num_threads: int,
+    times_s: Sequence[float] | None,
 ) -> None:
     with av.open(str(path), "w", format="mp4") as container:
         stream = None
@@ -85,10 +89,15 @@ def _write(
                 stream.pix_fmt = "yuv420p"
                 stream.codec_context.gop_size = gop
                 stream.codec_context.thread_count = num_threads
+                if times_s is not None:
+                    stream.codec_context.time_base = _TICK
             if height % 2 or width % 2:
                 pixels = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
-            frame.pts, frame.time_base = index, 1 / rate
+            if times_s is None:
+                frame.pts, frame.time_base = index, 1 / rate
+            else:
+                frame.pts, frame.time_base = round(times_s[index] / _TICK), _TICK
             container.mux(stream.encode(frame))
         if stream is None:
             raise ConfigError(f"cannot write {path}: there is no frame")

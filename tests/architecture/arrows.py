@@ -25,8 +25,10 @@ FOUNDATIONS = {
 _SCIENCE = {
     *("video", "text", "objectives", "metrics", "models", "weights", "data", "heads", "training"),
 }
-_WORLDS = {"playground", "navigation", "tiny"}
-_SURFACE = {"stages", "tasks", "hub", "runs", "recipes", "report", "search", "cli", "web"}
+_WORLDS = {"playground", "navigation", "tiny", "jobs"}
+_SURFACE = {
+    *("stages", "tasks", "hub", "runs", "recipes", "planner", "report", "search", "cli", "web"),
+}
 _EVERYTHING = _SCIENCE | _WORLDS | _SURFACE
 
 ARROWS: dict[str, set[str]] = {
@@ -37,6 +39,7 @@ ARROWS: dict[str, set[str]] = {
     "models": set(),
     "weights": {"models"},
     "data": {"video", "text"},
+    "jobs": {"video"},
     "playground": {"video"},
     "navigation": {"metrics"},
     # Front ends of small networks, handed in to the published models, which never import them.
@@ -52,6 +55,7 @@ ARROWS: dict[str, set[str]] = {
     "search": _SCIENCE | {"tasks", "hub"},
     # Recipes name the configurations of whatever their runs are made of.
     "recipes": _SCIENCE | {"stages", "tasks", "runs", "playground", "tiny"},
+    "planner": _SCIENCE | {"stages", "tasks", "runs", "tiny"},
     "api": _EVERYTHING,
     "cli": _EVERYTHING | {"api"},
     "web": _EVERYTHING | {"api"},

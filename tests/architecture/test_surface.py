@@ -21,6 +21,7 @@ OPTIONAL = (
     "huggingface_hub",
     "tensorboard",
     "tyro",
+    "ray",
     "fastapi",
     "matplotlib",
     "pytest",

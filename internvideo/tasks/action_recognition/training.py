@@ -195,6 +195,16 @@ class ActionRecognitionTraining:
         """Check the labels, and make the classifier and its loss."""
         return RecognitionObjective(self, data, initial, context.device)
 
+    def freeze(self, model: VideoClassifier) -> None:
+        """Let only the wanted part of the encoder ask for gradients."""
+        if self.trained == "all":
+            return
+        depth = self.model.encoder.depth
+        first = depth + 2 if self.trained == "head" else depth + 1 - self.num_trained_blocks
+        for name, parameter in model.encoder.named_parameters():
+            if layer_index(name, num_layers=depth) < first:
+                parameter.requires_grad_(False)
+
     @property
     def num_parameters(self) -> int:
         with torch.device("meta"):
@@ -225,7 +235,7 @@ class RecognitionObjective:
                 "new": report.new,
                 "unused": report.unused,
             }
-        _freeze(self.model, config)
+        config.freeze(self.model)
         self.model.to(device)
         self._class_weights = None
         if config.balanced_classes:
@@ -374,14 +384,3 @@ def _check_labels(config: ActionRecognitionTraining, data: OpenedData) -> None:
 
 def _count_labels(labels: Int64[Tensor, " n"], num_classes: int) -> Float[Tensor, " y"]:
     return torch.bincount(labels, minlength=num_classes).double()
-
-
-def _freeze(model: VideoClassifier, config: ActionRecognitionTraining) -> None:
-    """Let only the wanted part of the encoder ask for gradients."""
-    if config.trained == "all":
-        return
-    depth = config.model.encoder.depth
-    first = depth + 2 if config.trained == "head" else depth + 1 - config.num_trained_blocks
-    for name, parameter in model.encoder.named_parameters():
-        if layer_index(name, num_layers=depth) < first:
-            parameter.requires_grad_(False)

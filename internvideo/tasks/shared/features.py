@@ -11,9 +11,9 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +181,12 @@ class FeatureEncoder:
         return self.readouts[pooling](clip).float()
 
 
+@cache
+def _code() -> dict[str, Any]:
+    """What computed the features."""
+    return {"revision": code_revision(), "versions": versions()}
+
+
 def _only_frames(model: nn.Module) -> int | None:
     """How many frames a model's clips must have; None where any number will do."""
     for inside in ("masked", "encoder", "video"):
@@ -222,14 +228,11 @@ class FeatureExtraction:
 
         A file that cannot be decoded from end to end has no features and is named in the result.
         """
-        # It reads torch.distributed, which takes seconds and which evaluation can do without.
-
         encoder.check(pooling=self.pooling, num_frames=self.windows.num_frames)
-        code = {"revision": code_revision(), "versions": versions()}
         num_extracted, failed = 0, []
         for done, (file, target) in enumerate(zip(files, targets, strict=True), 1):
             try:
-                num_extracted += self._extract(encoder, file, target, code)
+                num_extracted += self.extract_file(encoder, file, target)
             except DecodeError as error:
                 _log.warning("no features: %s", error)
                 failed.append(FailedVideo(path=str(file), reason=str(error)))
@@ -242,12 +245,29 @@ class FeatureExtraction:
             failed=tuple(failed),
         )
 
-    def _extract(
-        self, encoder: FeatureEncoder, file: Path, target: Path, code: Mapping[str, Any]
+    def extract_file(
+        self,
+        encoder: FeatureEncoder,
+        file: Path,
+        target: Path,
+        *,
+        source: str | None = None,
+        changed: int | str | None = None,
     ) -> bool:
-        """Write the features of one file; False where they are there."""
+        """Write the features of one file to its target; False where they are there already.
 
-        wanted = self._wanted(encoder, file)
+        Args:
+            encoder: What reads the windows.
+            file: The video.
+            target: The array; a JSON file of its stem comes beside it.
+            source: Where the video came from, where `file` is a copy.
+            changed: What tells that the source changed, in place of the time of `file`.
+
+        Raises:
+            DecodeError: If it cannot be decoded from end to end; it then has no features.
+        """
+        encoder.check(pooling=self.pooling, num_frames=self.windows.num_frames)
+        wanted = self.wanted(encoder, file, changed)
         there = described(target)
         if there is not None and is_complete(target, there) and wanted.items() <= there.items():
             return False
@@ -267,25 +287,28 @@ class FeatureExtraction:
             "num_bytes": target.stat().st_size,
         }
         document = {
-            "source": str(file),
+            "source": source or str(file),
             "model_name": encoder.name,
             **wanted,
             "features": features,
             "video": info,
-            **code,
+            **_code(),
             "rows": [{"start_s": a, "centre_s": (a + b) / 2, "end_s": b} for a, b in times],
         }
         replace_text(side_car(target), json.dumps(document, indent=1, ensure_ascii=False) + "\n")
         return True
 
-    def _wanted(self, encoder: FeatureEncoder, file: Path) -> dict[str, Any]:
+    def wanted(
+        self, encoder: FeatureEncoder, file: Path, changed: int | str | None = None
+    ) -> dict[str, Any]:
         """All that decides a file's features, as a JSON object."""
         try:
             status = file.stat()
         except OSError as error:
             raise DecodeError(f"{file}: {error.strerror}; check the path") from error
+        time = status.st_mtime_ns if changed is None else changed
         wanted = {
-            "file": {"size_bytes": status.st_size, "time_ns": status.st_mtime_ns},
+            "file": {"size_bytes": status.st_size, "time_ns": time},
             "model": {"type": type(encoder.model).__name__, "sha256": encoder.sha256},
             "request": asdict(self),
             "preprocessing": encoder.preprocessing,
