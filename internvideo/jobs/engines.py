@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from internvideo.errors import ConfigError, DecodeError
 from internvideo.jobs.ledger import Ledger
@@ -23,6 +23,7 @@ _log = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
 
 
+@runtime_checkable
 class Work(Protocol):
     """What is done with a unit; picklable, and opens what it needs at its first call."""
 
