@@ -17,6 +17,10 @@ from torch import Tensor
 
 from internvideo.errors import ConfigError
 
+# How frames are taken: a window of frames a stride apart; one of each of equal segments; or one a
+# second, with grey frames after a video that is shorter than the clip.
+Sampling = Literal["dense", "segments", "seconds"]
+
 # Mean and standard deviation of pixels in [0, 1], red first: what the VideoMAE family subtracts.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -103,7 +107,7 @@ class Preprocessing:
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     crop: float = 1.0
-    sampling: Literal["dense", "segments"] = "dense"
+    sampling: Sampling = "dense"
     stride_frames: int = 4
     rate_fps: float | None = None
 

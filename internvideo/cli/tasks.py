@@ -18,7 +18,15 @@ from internvideo.cli.outputs import claim
 from internvideo.cli.terminal import print_json, progress
 from internvideo.errors import ConfigError, unknown_name
 from internvideo.report import Page, is_page
-from internvideo.tasks import TASKS, EvaluationData, Task, TemporalDetector, VideoRequest
+from internvideo.tasks import (
+    TASKS,
+    EvaluationData,
+    RecognitionModel,
+    Task,
+    TemporalDetector,
+    VideoRequest,
+    VideoTextModel,
+)
 
 TaskT = TypeVar("TaskT", bound=Task)
 DataT = TypeVar("DataT", bound=EvaluationData)
@@ -116,6 +124,16 @@ def _subcommand(parsed: Any, name: str, about: str) -> Any:
     return Annotated[parsed, subcommand(name, description=about)]
 
 
+def _recogniser(name: str, *, device: str) -> RecognitionModel:
+    """Open a classifier on a device."""
+    from internvideo.hub import load_recogniser
+    from internvideo.training import choose_device
+
+    found = load_recogniser(name)
+    found.model.to(choose_device(device))
+    return found
+
+
 def task_first(arguments: list[str]) -> list[str]:
     """Bring `evaluate CHECKPOINT --task TASK` into the form `evaluate TASK CHECKPOINT`.
 
@@ -150,4 +168,6 @@ def _model(task: Task, checkpoint: Path, *, device: str, ema: bool) -> Any:
     model = task.model_type.from_pretrained(pretrained, source=str(checkpoint))
     if isinstance(model, TemporalDetector):
         model.open_encoder = lambda name: load(name, device=device).feature_encoder
+    if isinstance(model, VideoTextModel):
+        model.open_recogniser = lambda name: _recogniser(name, device=device)
     return model

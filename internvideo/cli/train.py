@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import Positional, UseAppendAction, arg
 
 if TYPE_CHECKING:
+    import torch
+
     from internvideo.report import Page, Section
     from internvideo.runs import Run
     from internvideo.stages import CoordinationStage, MultimodalPretrainingStage, RebuiltClip
@@ -124,6 +126,8 @@ def _train_and_report(
             sections = _found_and_described(stage)
         elif isinstance(stage, CoordinationStage):
             sections = _coordinated(stage, out)
+        elif not outcome.interrupted:
+            sections = _tested(run, out, process.device)
         write_run_report(out, sections=sections)
         return outcome, []
 
@@ -156,6 +160,28 @@ def _found_and_described(stage: MultimodalPretrainingStage) -> list[Section]:
 
         sections.append(add_described)
     return sections
+
+
+def _tested(run: Run, out: Path, device: torch.device) -> list[Section]:
+    """What the checkpoint that was chosen scores on the test split, where there is one."""
+    from internvideo.cli.terminal import progress
+    from internvideo.runs import final_test
+
+    with progress("testing", plain_lines=False) as tell:
+        tested = final_test(run, out, device=device, progress=tell)
+    if tested is None or tested.result is None:
+        return []
+    result, scores = tested.result, tested.scores
+
+    def add_test(page: Page) -> None:
+        page.section("Tested once")
+        page.text(
+            f"The checkpoint of step {scores['step']}, chosen on other videos, on "
+            f"{result.num_evaluated} of {result.num_total} to test on."
+        )
+        result.add_to(page)
+
+    return [add_test]
 
 
 def _coordinated(stage: CoordinationStage, out: Path) -> list[Section]:

@@ -11,7 +11,7 @@ from internvideo.data.class_maps import (
     read_renamed,
     unite_classes,
 )
-from internvideo.data.datasets import ClipDataset, Sample, VideoData
+from internvideo.data.datasets import ClipDataset, Sample, VideoData, held_back_videos
 from internvideo.data.detections import FoundBoxes, read_detections
 from internvideo.data.feature_files import (
     FeatureFormat,
@@ -116,6 +116,7 @@ __all__ = [
     "described",
     "find_vintage",
     "index_place",
+    "held_back_videos",
     "index_shards",
     "is_index",
     "is_complete",

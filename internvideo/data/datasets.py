@@ -29,10 +29,15 @@ from internvideo.data.mirrored_text import left_right_classes, mirror_text
 from internvideo.data.stateless_rng import Purpose, draw, generator, sample_seed
 from internvideo.data.targets import Targets
 from internvideo.errors import ConfigError, DecodeError, TrainingError, unknown_name
-from internvideo.values import Annotations, ClipBatch, Preprocessing, Record, View
+from internvideo.values import Annotations, ClipBatch, Preprocessing, Record, Sampling, View
 from internvideo.video import open_video, storage
 from internvideo.video.augment import AugmentConfig, distort, erase
-from internvideo.video.sampling import pretraining_window, uniform_test, uniform_training
+from internvideo.video.sampling import (
+    one_a_second,
+    pretraining_window,
+    uniform_test,
+    uniform_training,
+)
 from internvideo.video.transforms import (
     Crop,
     centre_crop,
@@ -47,6 +52,7 @@ logger = logging.getLogger(__name__)
 
 # Enough that a set at its limit of broken files is never given up by chance: 0.9 ** 200 < 1e-9.
 _NUM_CANDIDATES = 200
+_GREY = (123, 117, 104)
 # Smallest crop as a part of the decoded short side, so that no crop is enlarged: the smallest
 # scale of multi-scale cropping; 224 of 256 for the random crop, and for the random-resized one,
 # whose own limit (0.08 of the area) would need frames 3.5 times as wide as the crop.
@@ -77,6 +83,8 @@ class VideoData:
     equal segments of the whole video ("segments"): drawn in training, the middle in evaluation.
     Of a record with a key frame the clip lies about that, its frames counted at `clip_rate_fps`
     (`data/key_frames.py`).
+    With "seconds" it is a frame of each second, evenly fewer where there are too many; after a
+    video with too few stand frames of one grey, as in the released code of retrieval.
     Evaluation sees the middle `eval_crop` of the short side (officially 224/256 for zero-shot).
     With a `stride_range` training draws the stride of each dense window from it, both ends
     included. `augment` changes each training view further, by a draw of its own. `shuffled` puts
@@ -95,7 +103,7 @@ class VideoData:
     train_split: str | None = "train"
     eval_split: str | None = "val"
     held_back_share: float = 0.1
-    sampling: Literal["dense", "segments"] = "dense"
+    sampling: Sampling = "dense"
     stride_frames: int = 4
     clip_rate_fps: float = 25.0
     stride_range: tuple[int, int] | None = None
@@ -206,7 +214,9 @@ class VideoData:
         if split is None:
             return annotations
         if not splits:
-            held_back = _held_back(annotations.records, self.source_path, self.held_back_share)
+            held_back = held_back_videos(
+                annotations.records, self.source_path, self.held_back_share
+            )
             kept = tuple(r for r in annotations.records if (r.video in held_back) != training)
             return replace(annotations, records=kept)
         if split not in splits:
@@ -294,7 +304,7 @@ class ClipDataset:
                 broken.append((str(record.video), str(error)))
                 continue
             made = [self._view(frames, rng) for rng in self._draws(epoch, index)]
-            views = torch.stack([pixels for pixels, *_ in made])
+            views = padded_clips(torch.stack([pixels for pixels, *_ in made]), self.num_frames)
             cuts = [
                 View(timestamps_s=times, crop_xyxy=crop, mirrored=is_mirrored or is_flipped)
                 for _, crop, is_flipped in made
@@ -363,17 +373,22 @@ class ClipDataset:
         """Decode, or take from the cache, the frames of one window, and when each is shown."""
         cached = None if self.cache is None else self.cache.frames(index)
         if self.cache is not None and cached is not None:
-            order = self._frame_order(len(cached), rng)
-            return cached[order], torch.from_numpy(self.cache.timestamps_s(index)[order])
+            times = self.cache.timestamps_s(index)
+            order = self._frame_order(times, rng)
+            return cached[order], torch.from_numpy(times[order])
         record = self.records[index]
         with open_video(record) as video:
             part = frames_of(record, video)
-            numbers = [part[i] for i in self._frame_order(len(part), rng)]
+            times = video.timestamps_s[part.start : part.stop]
+            numbers = [part[i] for i in self._frame_order(times, rng)]
             clip = video.frames(numbers, short_side_px=self.short_side_px)
             return clip.frames, torch.from_numpy(video.timestamps_s[numbers])
 
-    def _frame_order(self, available: int, rng: np.random.Generator) -> list[int]:
-        numbers = self._frame_numbers(available, rng)
+    def _frame_order(self, times: NDArray[np.float64], rng: np.random.Generator) -> list[int]:
+        if self.config.sampling == "seconds":
+            numbers = one_a_second(times, clip_frames=self.num_frames).tolist()
+        else:
+            numbers = self._frame_numbers(len(times), rng)
         return rng.permutation(numbers).tolist() if self.config.shuffled else numbers
 
     def _frame_numbers(self, available: int, rng: np.random.Generator) -> list[int]:
@@ -432,6 +447,18 @@ class ClipDataset:
         return random_multi_scale_crop(height, width, self.side_px, rng)
 
 
+def padded_clips(clips: UInt8[Tensor, "v t h w 3"], num_frames: int) -> UInt8[Tensor, "v n h w 3"]:
+    """Put frames of one grey, CLIP's mean, after clips of fewer frames.
+
+    The released code puts zeros there after normalising; this is within 0.004 of them.
+    """
+    missing = num_frames - clips.shape[1]
+    if not missing:
+        return clips
+    grey = torch.tensor(_GREY, dtype=torch.uint8)
+    return torch.cat([clips, grey.expand(len(clips), missing, *clips.shape[2:])], dim=1)
+
+
 def _sentences(record: Record) -> tuple[str, ...]:
     """True sentences on a record: its captions, or the right one of its candidates."""
     if record.candidates and record.answer is not None:
@@ -451,7 +478,7 @@ def _warn_of_left_right(classes: tuple[str, ...]) -> None:
         )
 
 
-def _held_back(records: tuple[Record, ...], source: Path, share: float) -> set[Path]:
+def held_back_videos(records: tuple[Record, ...], source: Path, share: float) -> set[Path]:
     """Choose a fixed share of the videos by their paths below the source, whatever their order."""
     home = source if source.is_dir() else source.parent
 

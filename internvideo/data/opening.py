@@ -6,7 +6,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,8 @@ class ClipRequest:
     """What a stage asks of its data: which videos, clips for which model, how many, with what.
 
     `batch_size` counts clips of one optimiser step over all ranks; each view of a training clip
-    costs what one evaluation clip costs.
+    costs what one evaluation clip costs. `arrange` makes of the annotations as they were read those
+    to use, of all splits.
     """
 
     videos: VideoData
@@ -61,6 +62,7 @@ class ClipRequest:
     batch_size: int
     accumulation: int = 1
     targets: Targets | None = None
+    arrange: Callable[[Annotations], Annotations] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -140,6 +142,8 @@ def open_data(request: ClipRequest, context: RunContext) -> OpenedData:
         )
 
     annotations = config.read()
+    if request.arrange is not None:
+        annotations = request.arrange(annotations)
     held_out = config.select(annotations, training=False)
     train = {FIRST: loader(first, config.select(annotations, training=True), training=True)}
     for name, source in context.others.items():

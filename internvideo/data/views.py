@@ -18,7 +18,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from internvideo.data.cache import frames_of
-from internvideo.data.datasets import ClipDataset, Sample, VideoData
+from internvideo.data.datasets import ClipDataset, Sample, VideoData, padded_clips
 from internvideo.data.stateless_rng import sample_seed
 from internvideo.errors import ConfigError, DecodeError
 from internvideo.values import Annotations, Record
@@ -27,6 +27,7 @@ from internvideo.video.sampling import (
     Views,
     dense_test,
     dense_view,
+    one_a_second,
     pretraining_window,
     sparse_test,
     uniform_test,
@@ -134,12 +135,16 @@ class ViewDataset(ClipDataset):
         config, plan = self.config, self.plan
         with open_video(record) as video:
             part = frames_of(record, video)
-            clips = plan.frame_numbers(
-                len(part),
-                clip_frames=self.num_frames,
-                sampling=config.sampling,
-                stride_frames=config.stride_frames,
-            )
+            if config.sampling == "seconds":
+                times = video.timestamps_s[part.start : part.stop]
+                clips = one_a_second(times, clip_frames=self.num_frames)[None]
+            else:
+                clips = plan.frame_numbers(
+                    len(part),
+                    clip_frames=self.num_frames,
+                    sampling=config.sampling,
+                    stride_frames=config.stride_frames,
+                )
             # Clips share frames; each is decoded and resized once.
             needed, place = np.unique(clips, return_inverse=True)
             numbers = [part[i] for i in needed]
@@ -147,4 +152,5 @@ class ViewDataset(ClipDataset):
         crops = plan.crops(*frames.shape[1:3], share=config.eval_crop)
         seen = [resize(crop.of(frames), self.side_px, self.side_px) for crop in crops]
         order = torch.from_numpy(place.reshape(clips.shape))
-        return torch.stack([crop[clip] for clip in order for crop in seen])
+        views = torch.stack([crop[clip] for clip in order for crop in seen])
+        return padded_clips(views, self.num_frames)

@@ -29,6 +29,7 @@ from internvideo.heads.retrieval import (
     mean_frame_similarity,
     token_similarity,
 )
+from internvideo.heads.retriever import Retriever, RetrieverConfig, Similarity
 
 __all__ = [
     "ActionDetector",
@@ -41,6 +42,9 @@ __all__ = [
     "CoordinatedScores",
     "QuestionAnswerer",
     "QuestionAnswererConfig",
+    "Retriever",
+    "RetrieverConfig",
+    "Similarity",
     "TokenWeights",
     "VideoClassifier",
     "VideoClassifierConfig",

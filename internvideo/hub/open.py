@@ -25,8 +25,9 @@ def load_pretrained(source: str | Path, *, averaged: bool = False) -> Pretrained
     """Open a model, ready for evaluation.
 
     Args:
-        source: A folder of `save_pretrained`, a run or one of its checkpoints; the name of a
-            release; or a file of released weights, which is imported in passing.
+        source: A folder of `save_pretrained`, a run (its best checkpoint where it chose one, else
+            its last) or one of its checkpoints; the name of a release; or a file of released
+            weights, which is imported in passing.
         averaged: Take the moving average of the weights, where a run kept one.
 
     Raises:
@@ -38,8 +39,8 @@ def load_pretrained(source: str | Path, *, averaged: bool = False) -> Pretrained
         return from_pretrained(str(source))
     if path.is_file() or _is_transformers_folder(path):
         return import_weights(path).pretrained
-    if (last := path / "checkpoints" / "last").exists():
-        path = last
+    kept = (path / "checkpoints" / name for name in ("best", "last"))
+    path = next((checkpoint for checkpoint in kept if checkpoint.exists()), path)
     return read_saved_model(path, averaged=averaged)
 
 

@@ -32,6 +32,8 @@ from internvideo.heads import (
     CoordinatedClassifierConfig,
     QuestionAnswerer,
     QuestionAnswererConfig,
+    Retriever,
+    RetrieverConfig,
     VideoClassifier,
     VideoClassifierConfig,
 )
@@ -69,6 +71,7 @@ ModelConfig = (
     | UniFormerConfig
     | MultimodalEncoderConfig
     | TinyMultimodalConfig
+    | RetrieverConfig
     | ViclipConfig
     | TemporalDetectorConfig
 )
@@ -93,6 +96,7 @@ KINDS: dict[str, tuple[type[ModelConfig], Callable[[Any], nn.Module]]] = {
         TinyMultimodalConfig,
         lambda config: build_multimodal(config.encoder, config.front_end),
     ),
+    "retriever": (RetrieverConfig, Retriever),
     "viclip": (ViclipConfig, Viclip),
     "temporal-detector": (TemporalDetectorConfig, lambda config: ActionFormer(config.network)),
 }

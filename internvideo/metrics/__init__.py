@@ -47,6 +47,7 @@ from internvideo.metrics.retrieval import (
     recall_and_ranks,
     retrieval_metrics,
     tied_ranks,
+    two_way_accuracy,
 )
 from internvideo.metrics.spatiotemporal_localization import (
     BoxRows,
@@ -114,6 +115,7 @@ __all__ = [
     "temporal_iou",
     "tied_ranks",
     "top_k_accuracy",
+    "two_way_accuracy",
     "without_duplicates",
     "words",
 ]

@@ -68,6 +68,11 @@ def recall_and_ranks(
     }
 
 
+def two_way_accuracy(true: Float[Tensor, " pairs"], false: Float[Tensor, " pairs"]) -> float:
+    """Share of pairs whose true sentence scores higher; a tie is half, a NaN is wrong."""
+    return float(((true > false) + 0.5 * (true == false)).double().mean())
+
+
 def dual_softmax(similarity: Float[Tensor, "l v"]) -> Float[Tensor, "l v"]:
     """Weigh each score by its share among all rows of its column; needs the whole test set.
 

@@ -13,6 +13,7 @@ from internvideo.objectives.contrastive import (
     MAX_LOGIT_SCALE,
     clamp_logit_scale,
     contrastive_loss,
+    contrastive_loss_of_scores,
     matched_contrastive_loss,
     queue_contrastive_loss,
     queue_logits,
@@ -27,6 +28,9 @@ from internvideo.objectives.evidential import (
     evidential_probabilities,
     evidential_terms,
     evidential_uncertainty,
+)
+from internvideo.objectives.hard_negatives import (
+    hard_negative_loss,
 )
 from internvideo.objectives.reconstruction import (
     mean_baseline_error,
@@ -59,6 +63,7 @@ __all__ = [
     "clamp_logit_scale",
     "classification_loss",
     "contrastive_loss",
+    "contrastive_loss_of_scores",
     "count_targets",
     "distance_iou_loss",
     "dual_softmax_loss",
@@ -66,6 +71,7 @@ __all__ = [
     "evidential_probabilities",
     "evidential_terms",
     "evidential_uncertainty",
+    "hard_negative_loss",
     "matched_contrastive_loss",
     "mean_baseline_error",
     "multi_label_loss",

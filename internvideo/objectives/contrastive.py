@@ -46,7 +46,20 @@ def contrastive_loss(
         rank_rows: The rows of this rank; the result is their mean.
     """
     to_text, to_video = _logits(video, text, logit_scale, rank_rows)
-    pairs = torch.arange(len(video), device=video.device)[rank_rows]
+    return contrastive_loss_of_scores(to_text, to_video, rank_rows=rank_rows)
+
+
+def contrastive_loss_of_scores(
+    to_text: Float[Tensor, "b g"], to_video: Float[Tensor, "b g"], *, rank_rows: slice = _ALL
+) -> Float[Tensor, ""]:
+    """The same from scaled similarities of any kind.
+
+    Args:
+        to_text: Of this rank's videos to all texts.
+        to_video: Of this rank's texts to all videos.
+        rank_rows: The rows of this rank.
+    """
+    pairs = torch.arange(to_text.shape[1], device=to_text.device)[rank_rows]
     return (F.cross_entropy(to_text, pairs) + F.cross_entropy(to_video, pairs)) / 2
 
 

@@ -24,6 +24,7 @@ from internvideo.playground.language import (
     caption,
     captions,
     changed,
+    denied,
     image_captions,
     meaning,
     meanings,
@@ -61,6 +62,7 @@ class CaptionedFiles:
             self.lines[f"multiple_choice/{facts.split}.jsonl"] += choices
             if facts.split == "train" and facts.shows_one_thing:
                 self.lines["multiple_choice/train_alone.jsonl"] += choices
+        self._add_time(facts, video)
         if facts.split == "test":
             self._add_questions(facts, video)
             if facts.has_unseen_combination and len(self._asked) < MOST_QUERIES:
@@ -90,6 +92,18 @@ class CaptionedFiles:
         pick = int(_rng(facts, 0).integers(len(reworded)))
         self.tables["msrvtt/MSRVTT_JSFUSION_test.csv"].append([video, said[0]])
         self.tables["msrvtt/MSRVTT_JSFUSION_test_reworded.csv"].append([video, reworded[pick]])
+
+    def _add_time(self, facts: Facts, video: str) -> None:
+        """Put the plain caption beside its opposite and its denial, of which only time tells."""
+        rng, false = _rng(facts, 9), denied(facts)
+        is_test = facts.split == "test"
+        kind = "negated" if is_test else f"time_{facts.split}"
+        options = [false] if is_test else [*changed(facts, "opposite", rng), false]
+        answer = int(rng.integers(len(options) + 1))
+        options.insert(answer, caption(facts))
+        self.lines[f"multiple_choice/{kind}.jsonl"].append(
+            {"clip_name": video, "options": options, "answer": answer}
+        )
 
     def _add_questions(self, facts: Facts, video: str) -> None:
         asked: tuple[tuple[Slot, int], ...] = (

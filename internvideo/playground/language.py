@@ -90,6 +90,15 @@ def caption(facts: Facts, number: int = 0) -> str:
     return ". ".join([told, *(details[place](facts, rng) for place in chosen)])
 
 
+def denied(facts: Facts) -> str:
+    """Deny what the plain caption says, which is false of the video."""
+    things = [_named(thing.look) for thing in _cast(facts)]
+    is_joint = facts.action in JOINT
+    who, does = (" and ".join(things), "do") if is_joint else (things[0], "does")
+    phrase = conjugate(PHRASES[facts.action][0], "plain").replace(SECOND, things[-1])
+    return f"{who} {does} not {phrase}"
+
+
 def image_captions(facts: Facts) -> tuple[str, ...]:
     """Describe a single frame in which all actors show, without a word on motion."""
     ground, rng = _ground(facts), _rng(facts, NUM_CAPTIONS)

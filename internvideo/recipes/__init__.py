@@ -22,6 +22,7 @@ from internvideo.recipes.question_answering import (
     question_answering_tiny_playground,
 )
 from internvideo.recipes.recognition import RECOGNITION_RECIPES
+from internvideo.recipes.retrieval import RETRIEVAL_RECIPES, retrieval_tiny_playground
 from internvideo.recipes.temporal_localization import (
     TEMPORAL_LOCALIZATION,
     temporal_localization_tiny,
@@ -47,6 +48,8 @@ RECIPES: dict[str, Callable[[], Run]] = {
     "recognition_tiny_actions": recognition_tiny_actions,
     "recognition_tiny_actions_a": recognition_tiny_actions_a,
     **RECOGNITION_RECIPES,
+    "retrieval_tiny_playground": retrieval_tiny_playground,
+    **RETRIEVAL_RECIPES,
     "temporal_localization_tiny": temporal_localization_tiny,
     **TEMPORAL_LOCALIZATION,
     "question_answering_tiny_playground": question_answering_tiny_playground,

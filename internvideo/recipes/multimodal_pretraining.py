@@ -36,7 +36,7 @@ def multimodal_tiny_playground() -> Run:
     return Run(
         name="multimodal_tiny_playground",
         stage=MultimodalPretraining(
-            encoder=_tiny_encoder(),
+            encoder=tiny_multimodal_encoder(),
             front_end=UniFormerFrontEndConfig(num_salient_patches=20),
             vocabulary="own",
         ),
@@ -84,7 +84,8 @@ def multimodal_tiny_playground() -> Run:
     )
 
 
-def _tiny_encoder() -> MultimodalEncoderConfig:
+def tiny_multimodal_encoder() -> MultimodalEncoderConfig:
+    """The encoder B of the tiny recipes, with its caption decoder."""
     vocabulary = 1100
     return MultimodalEncoderConfig(
         video=UniFormerConfig(

@@ -10,13 +10,16 @@ from internvideo.runs.finetuning import (
     open_source,
 )
 from internvideo.runs.run import Run, from_document, override, read_run, to_document
+from internvideo.runs.testing import FinalScores, final_test
 
 __all__ = [
+    "FinalScores",
     "Run",
     "build_stage",
     "checkpoint_documents",
     "choose_preset",
     "execute",
+    "final_test",
     "finetuning_guide",
     "finetuning_run",
     "from_document",

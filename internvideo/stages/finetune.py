@@ -9,6 +9,7 @@ A batch arrives as bytes (b, t, h, w, 3) with the targets that the task asked fo
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -25,7 +26,7 @@ from internvideo.data import (
     open_data,
 )
 from internvideo.training import TrainingConfig, in_step
-from internvideo.values import ClipBatch, Preprocessing
+from internvideo.values import Annotations, ClipBatch, Preprocessing
 from internvideo.video.transforms import normalise
 
 # One evaluation batch: the network's input, the batch itself, and whether it counts. With several
@@ -96,6 +97,24 @@ class TaskTraining(Protocol):
         ...
 
 
+@runtime_checkable
+class StepObjective(TaskObjective, Protocol):
+    """An objective whose losses depend on all clips of a step."""
+
+    def prepare(self, parts: Sequence[tuple[Float[Tensor, "b c t h w"], ClipBatch]]) -> None:
+        """See the micro-batches of this rank before the losses of each are asked for."""
+        ...
+
+
+@runtime_checkable
+class ArrangingTraining(TaskTraining, Protocol):
+    """A task's training configuration that does not take annotations as they are."""
+
+    def arrange(self, annotations: Annotations, data: VideoData) -> Annotations:
+        """What to train and evaluate on, with their splits, of what was read."""
+        ...
+
+
 class FinetuneStage:
     """The stage as the training loop sees it; see `internvideo.training.Trainable`."""
 
@@ -119,6 +138,9 @@ class FinetuneStage:
                 batch_size=training.batch_size,
                 accumulation=training.accumulation,
                 targets=config.targets,
+                arrange=partial(config.arrange, data=data)
+                if isinstance(config, ArrangingTraining)
+                else None,
             ),
             context,
         )
@@ -135,6 +157,8 @@ class FinetuneStage:
 
     def prepare(self, batches: Sequence[ClipBatch]) -> Sequence[ClipBatch]:
         self._step += 1
+        if isinstance(self.objective, StepObjective):
+            self.objective.prepare([self.inputs(batch) for batch in batches])
         return batches
 
     def losses(self, batch: ClipBatch, generator: torch.Generator) -> dict[str, Tensor]:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,8 +41,12 @@ from internvideo.objectives import (
     contrastive_loss,
     count_targets,
 )
-from internvideo.stages.gradient_cache import MicroBatch, cache_gradients
-from internvideo.stages.retrieval_evaluation import EvaluatedClip, clip_scores, evaluated_clips
+from internvideo.stages.retrieval_evaluation import (
+    EvaluatedClip,
+    MicroBatch,
+    clip_scores,
+    evaluated_clips,
+)
 from internvideo.text import Tokenizer, load_clip_tokenizer, train_tokenizer
 from internvideo.tiny import (
     TinyMultimodalConfig,
@@ -51,6 +56,7 @@ from internvideo.tiny import (
 )
 from internvideo.training import (
     TrainingConfig,
+    cache_gradients,
     gather_objects,
     gather_rows,
     in_step,
@@ -197,13 +203,16 @@ class MultimodalPretrainingStage:
         clamp_logit_scale(self.model.logit_scale)
         if len(parts) > 1:
             scale = self.model.logit_scale
-            cache_gradients(parts, self._embed, self._contrastive, scale, self.device)
+            embed = [partial(self._embeddings, part) for part in parts]
+            cached = cache_gradients(embed, self._contrastive, scale, self.device)
+            for part, gradients in zip(parts, cached, strict=True):
+                part.cached = gradients
         return parts
 
     def losses(self, part: MicroBatch, generator: torch.Generator) -> dict[str, Tensor]:
         prefix = "image_" if part.batch.frames.shape[1] == 1 else ""
-        if part.random_state is not None:
-            part.random_state.restore(self.device)
+        if part.cached is not None:
+            part.cached.random_state.restore(self.device)
         video, text = self._embed(part)
         if part.cached is None:
             embeddings = [gather_rows(side) for side in (video.embedding, text.embedding)]
@@ -274,6 +283,10 @@ class MultimodalPretrainingStage:
         ids, row = part.ids.unique(dim=0, return_inverse=True)  # each sentence once
         text = self.model.encode_text(ids)
         return video, TextEmbedding(embedding=text.embedding[row], tokens=text.tokens[row])
+
+    def _embeddings(self, part: MicroBatch) -> tuple[Tensor, Tensor]:
+        video, text = self._embed(part)
+        return video.embedding, text.embedding
 
     def _contrastive(
         self, video: Float[Tensor, "g e"], text: Float[Tensor, "g e"], num_own: int

@@ -8,14 +8,26 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from internvideo.metrics import retrieval_metrics
 from internvideo.models import TextEmbedding, VideoEmbedding
-from internvideo.stages.gradient_cache import MicroBatch
+from internvideo.training import CachedGradients
+from internvideo.values import ClipBatch
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(kw_only=True, slots=True, eq=False)
+class MicroBatch:
+    """A micro-batch as the network gets it; what depends on the whole step is filled in later."""
+
+    batch: ClipBatch
+    ids: Int64[Tensor, "b l"]
+    padded: Bool[Tensor, "b l"]
+    num_targets: Tensor | None = None
+    cached: CachedGradients | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

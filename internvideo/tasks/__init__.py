@@ -11,7 +11,11 @@ from internvideo.tasks.action_recognition import (
     ensemble,
 )
 from internvideo.tasks.captioning import Captioning, CaptioningResult, slot_accuracy
-from internvideo.tasks.multiple_choice import MultipleChoice, MultipleChoiceResult
+from internvideo.tasks.multiple_choice import (
+    MultipleChoice,
+    MultipleChoiceResult,
+    MultipleChoiceTraining,
+)
 from internvideo.tasks.open_set import OpenSetRecognition, OpenSetResult, OpenSetVideos
 from internvideo.tasks.question_answering import (
     AskedVideos,
@@ -22,7 +26,12 @@ from internvideo.tasks.question_answering import (
     QuestionRequest,
     check_length,
 )
-from internvideo.tasks.retrieval import Retrieval, RetrievalRequest, RetrievalResult
+from internvideo.tasks.retrieval import (
+    Retrieval,
+    RetrievalRequest,
+    RetrievalResult,
+    RetrievalTraining,
+)
 from internvideo.tasks.shared import (
     Captioner,
     Classifier,
@@ -97,6 +106,7 @@ __all__ = [
     "LocalizationVideos",
     "MultipleChoice",
     "MultipleChoiceResult",
+    "MultipleChoiceTraining",
     "OpenSetRecognition",
     "OpenSetResult",
     "OpenSetVideos",
@@ -112,6 +122,7 @@ __all__ = [
     "Retrieval",
     "RetrievalRequest",
     "RetrievalResult",
+    "RetrievalTraining",
     "Task",
     "TemporalDetector",
     "TemporalDetectorConfig",

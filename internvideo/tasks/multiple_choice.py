@@ -1,4 +1,4 @@
-"""Zero-shot multiple choice: which of several sentences describes the video.
+"""Multiple choice, zero-shot or fine-tuned: which of several sentences describes the video.
 
 Source: `scripts/zs_choice_*.sh` and `compute_multiple_choice` of multi-modalities-downstream in the
 InternVideo release (the highest cosine; no dual softmax).
@@ -8,27 +8,28 @@ cannot be decoded counts as wrong.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
-import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from internvideo.errors import ConfigError
-from internvideo.metrics import choice_scores, top_k_accuracy
+from internvideo.metrics import top_k_accuracy
 from internvideo.report import Page, bar_chart
 from internvideo.tasks.shared.answers import RankedTexts
 from internvideo.tasks.shared.inference import (
     EmbeddedVideos,
     Embedder,
     Inference,
-    embed_sentences,
     embed_videos,
 )
+from internvideo.tasks.shared.matching import similarity_of
 from internvideo.tasks.shared.requests import TextRequest
 from internvideo.tasks.shared.task import Progress, Result, Task
-from internvideo.tasks.shared.video_text import VideoTextModel
+from internvideo.tasks.shared.video_text import RetrieverModel
+from internvideo.tasks.shared.video_text_scores import answer_of, option_scores
+from internvideo.tasks.shared.video_text_training import FalseSentences, VideoTextTraining
 from internvideo.values import Annotations, Record
 
 
@@ -50,6 +51,17 @@ class MultipleChoiceResult(Result):
 
 
 @dataclass(frozen=True, kw_only=True)
+class MultipleChoiceTraining(VideoTextTraining):
+    """Encoder B learns the right option of each question, beside the sentences of other clips.
+
+    Of records with captions and no options it learns retrieval, which is how MSR-VTT is trained.
+    """
+
+    kind: Literal["multiple-choice"] = "multiple-choice"
+    hard_negatives: tuple[FalseSentences, ...] = ("options",)
+
+
+@dataclass(frozen=True, kw_only=True)
 class MultipleChoice(Task):
     """Chooses among a record's `candidates`, of which one is its `answer`.
 
@@ -58,7 +70,8 @@ class MultipleChoice(Task):
 
     name = "multiple-choice"
     summary = "which of several sentences describes a video"
-    model_type = VideoTextModel
+    model_type = RetrieverModel
+    training = MultipleChoiceTraining
     metrics = ("accuracy", "chance")
     datasets = (
         "MSR-VTT multiple choice",
@@ -81,10 +94,10 @@ class MultipleChoice(Task):
     ) -> MultipleChoiceResult:
         """Answer every record; raises `ConfigError` where its answer is not among the options."""
         records = data.records
-        answers = torch.tensor([_answer(record) for record in records], dtype=torch.int64)
+        for record in records:
+            answer_of(record)  # fails before anything is decoded
         videos = embed_videos(model, records, self.inference, videos=videos, progress=progress)
-        embeddings = videos.embeddings[videos.of_record]
-        scores = _scores(model, embeddings, [record.statements for record in records])
+        scores, answers = option_scores(model, records, videos)
         guesses = [1 / len(record.candidates) for record in records]
         return MultipleChoiceResult(
             scores={
@@ -105,7 +118,7 @@ class MultipleChoice(Task):
         """Give the best options with their shares of the softmax over all of them."""
         records = [Record(video=request.video)]
         videos = embed_videos(model, records, self.inference, progress=progress)
-        shares = _scores(model, videos.embeddings, [request.text])[0].softmax(0)
+        shares = similarity_of(model, request.text, videos.embeddings)[:, 0].softmax(0)
         return RankedTexts.best(request.text, shares, top=request.top)
 
 
@@ -150,24 +163,3 @@ def _hardest(kind: str, result: MultipleChoiceResult, count: int) -> list[list[o
         chosen = "✓" if best == result.answers[place] else question.candidates[best]
         rows.append([*row, f"{own[place]:.2f}", chosen, f"{shares[place, best]:.2f}"])
     return rows
-
-
-def _answer(record: Record) -> int:
-    if record.answer is None or record.answer not in record.candidates:
-        raise ConfigError(
-            f"{record.video}: its answer {record.answer!r} is not one of its options "
-            f"{list(record.candidates)}"
-        )
-    return record.candidates.index(record.answer)
-
-
-def _scores(
-    model: Embedder, videos: Float[Tensor, "b e"], options: Sequence[tuple[str, ...]]
-) -> Float[Tensor, "b y"]:
-    sentences = embed_sentences(model, [option for group in options for option in group])
-    sizes = torch.tensor([len(group) for group in options])
-    given = torch.arange(int(sizes.max())) < sizes[:, None]
-    padded = sentences.new_zeros(*given.shape, sentences.shape[1])
-    padded[given] = sentences
-    scale = model.logit_scale.detach().float().cpu()
-    return choice_scores(videos, padded, scale).masked_fill(~given, -torch.inf)

@@ -119,6 +119,18 @@ class Tokenizer:
             rows[place, : len(ids)] = ids
         return torch.from_numpy(rows)
 
+    def batch(
+        self, texts: Sequence[str], *, context_length: int
+    ) -> tuple[Int64[Tensor, "b l"], Bool[Tensor, "b l"]]:
+        """Turn texts into ids as long as the longest, cut to the context, and say what is padding.
+
+        A text tower reads up to the end token, so the missing columns change nothing.
+        """
+        ids = self(texts, context_length=context_length, truncate=True)
+        padded = self.padding_mask(ids)
+        longest = int((~padded).sum(1).max())
+        return ids[:, :longest], padded[:, :longest]
+
     def encode(self, text: str) -> list[int]:
         """Turn one text into ids, without start and end.
 

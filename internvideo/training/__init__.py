@@ -1,6 +1,7 @@
 """The one loop: it drives anything that offers `losses(batch, generator)` and `evaluate()`."""
 
 from internvideo.training.checkpoint import Checkpoint, last_checkpoint, load
+from internvideo.training.gradient_cache import CachedGradients, cache_gradients
 from internvideo.training.loop import Outcome, Progress, Trainable, TrainingConfig, train
 from internvideo.training.mixing import MixingConfig, mix
 from internvideo.training.optim import OptimiserConfig
@@ -18,6 +19,7 @@ from internvideo.training.random_state import RandomState
 from internvideo.training.ranks import sharing
 
 __all__ = [
+    "CachedGradients",
     "Checkpoint",
     "OverfitCheck",
     "MixingConfig",
@@ -28,6 +30,7 @@ __all__ = [
     "RandomState",
     "Trainable",
     "TrainingConfig",
+    "cache_gradients",
     "choose_device",
     "gather_objects",
     "gather_rows",

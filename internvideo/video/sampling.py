@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from jaxtyping import Float64, Int64
+from numpy.typing import NDArray
 
 from internvideo.errors import ConfigError
 
@@ -31,6 +32,22 @@ def pretraining_window(
         raise ConfigError(f"start {start} lies outside the video's {num_frames} frames")
     num_steps = max(0, (num_frames - 2 - start) // stride_frames)
     return start + np.minimum(np.arange(clip_frames), num_steps) * stride_frames
+
+
+def one_a_second(times_s: NDArray[np.float64], *, clip_frames: int) -> Indices:
+    """Take the first frame of every second, at most `clip_frames` of them, evenly; may be fewer.
+
+    Args:
+        times_s: When each frame is shown, rising.
+        clip_frames: The most frames.
+
+    Source: `dataloader_msrvtt_retrieval.py` of Video-Text-Retrieval in the InternVideo release.
+    """
+    seconds = np.arange(times_s[0], times_s[-1] + 1e-6)
+    found = np.unique(np.searchsorted(times_s, seconds - 1e-6))
+    if len(found) > clip_frames:
+        found = found[np.linspace(0, len(found) - 1, clip_frames).astype(int)]
+    return found
 
 
 def random_pretraining_window(

@@ -68,7 +68,6 @@ APART = {"stages", "tasks"}
 SHARED = {
     ("tasks", "shared"),
     ("stages", "retrieval_evaluation"),
-    ("stages", "gradient_cache"),
     ("stages", "kept_features"),
 }
 

@@ -131,9 +131,24 @@ def file_in_folder(listed: dict[str, dict[str, str]], root: Path, name: str) -> 
         listed[folder] = {bare_name(entry): entry for entry in entries} | dict(
             zip(entries, entries, strict=True)
         )
+        listed[folder] |= _called_alike(entries)
     known = listed[folder]
     match = known.get(file) or known.get(bare_name(file))
+    if match and "/" in match:
+        raise AnnotationError(
+            f"{root / folder}: {bare_name(file)!r} is the name of two videos, {match}; keep "
+            "one, or write the whole names into the annotations"
+        )
     return f"{folder}{slash}{match}" if match else None
+
+
+def _called_alike(entries: Sequence[str]) -> dict[str, str]:
+    """Names without ending that several videos have, and these, with the "/" that no name has."""
+    videos: dict[str, list[str]] = {}
+    for entry in entries:
+        if _ending(entry) in VIDEO_SUFFIXES:
+            videos.setdefault(bare_name(entry), []).append(entry)
+    return {name: " / ".join(sorted(of)) for name, of in videos.items() if len(of) > 1}
 
 
 def _ending(name: str) -> str:
@@ -166,13 +181,19 @@ def tables(path: Path, pattern: str) -> list[Path]:
 
 
 def ids_by_split(folder: Path) -> dict[str, str]:
-    """Read `train_list.txt`, `val_list.txt`, `test_list.txt`, where present: video to split."""
-    return {
-        bare_name(text): split
-        for split in ("train", "val", "test")
-        if (folder / f"{split}_list.txt").exists()
-        for _, text in files.lines(folder / f"{split}_list.txt")
-    }
+    """Read `train_list.txt`, `val_list.txt`, `test_list.txt`, where present: video to split.
+
+    Raises:
+        AnnotationError: A video is in two of them.
+    """
+    found: dict[str, str] = {}
+    for split in ("train", "val", "test"):
+        path = folder / f"{split}_list.txt"
+        for line, text in files.lines(path) if path.exists() else ():
+            name = bare_name(text)
+            if found.setdefault(name, split) != split:
+                raise files.wrong(path, line, f"{name!r} is in {found[name]}_list.txt already")
+    return found
 
 
 def rows_with(path: Path, *columns: str) -> Iterator[tuple[str, dict[str, str]]]:

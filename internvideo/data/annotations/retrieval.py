@@ -26,30 +26,38 @@ from internvideo.data.annotations.gathering import (
     tables,
     with_fields,
 )
-from internvideo.errors import AnnotationError, ConfigError
+from internvideo.errors import AnnotationError, ConfigError, unknown_name
 from internvideo.values import Annotations, Segment
 
 MSRVTT_FOLDERS = ("", "all/", "videos/", "TrainValVideo/", "TestVideo/")
-_MSRVTT_TRAIN = ("MSRVTT_train.9k.csv", "MSRVTT_train.csv", "MSRVTT_train.7k.csv")
+_MSRVTT_TRAIN = {
+    "9k": ("MSRVTT_train.9k.csv", "MSRVTT_train.csv", "MSRVTT_train.7k.csv"),
+    "7k": ("MSRVTT_train.7k.csv",),
+}
 _MSRVTT_TEST = "MSRVTT_JSFUSION_test.csv"
 _MSRVTT_DATA = "MSRVTT_data.json"
 _MSVD_CAPTIONS = ("raw-captions.pkl", "raw-captions.json", "captions_msvd.json")
 _DIDEMO_CHUNK_S = 5.0
 
 
-def read_msrvtt(path: str | Path, *, root: str | Path | None = None) -> Annotations:
+def read_msrvtt(
+    path: str | Path, *, root: str | Path | None = None, train: str = "9k"
+) -> Annotations:
     """Read MSR-VTT: its folder, `MSRVTT_data.json`, or one of the csv files.
 
     A folder gives the 9,000 / 1,000 split, as far as its files are there: videos of
     `MSRVTT_train.9k.csv` with all their sentences, those of `MSRVTT_JSFUSION_test.csv` with the one
     given there; without either of them, and for the json alone, the official split. A csv without
-    sentences takes them from the json beside it.
+    sentences takes them from the json beside it. With `train` "7k" a folder gives the videos of
+    `MSRVTT_train.7k.csv` instead.
     """
+    if train not in _MSRVTT_TRAIN:
+        raise unknown_name("part of MSR-VTT to train on", train, _MSRVTT_TRAIN)
     path = Path(path)
     gathering = Gathering(path, root)
     if path.is_dir():
-        train = [path / name for name in _MSRVTT_TRAIN if (path / name).exists()][:1]
-        found = [*train, *(t for t in [path / _MSRVTT_TEST] if t.exists())]
+        listed = [path / name for name in _MSRVTT_TRAIN[train] if (path / name).exists()][:1]
+        found = [*listed, *(t for t in [path / _MSRVTT_TEST] if t.exists())]
         found = found or [path / _MSRVTT_DATA]
     else:
         found = [path]
@@ -79,16 +87,20 @@ def _msrvtt_csv(table: Path) -> Iterator[_MsrvttItem]:
 def _msrvtt_json(path: Path) -> Iterator[_MsrvttItem]:
     data = with_fields(str(path), files.read_json(path), "videos", "sentences")
     said: dict[str, list[Any]] = {}
+    entries: dict[str, Any] = {}
     for place, video in enumerate(data["videos"]):
-        said[with_fields(f"{path}, video {place}", video, "video_id")["video_id"]] = []
+        where = f"{path}, video {place}"
+        name = with_fields(where, video, "video_id")["video_id"]
+        if entries.setdefault(name, video) != video:
+            raise AnnotationError(f"{where}: {name!r} is another video before; each needs its own")
+        said[name] = []
     for place, sentence in enumerate(data["sentences"]):
         where = f"{path}, sentence {place}"
         sentence = with_fields(where, sentence, "video_id", "caption")
         if sentence["video_id"] not in said:
             raise AnnotationError(f"{where}: is of {sentence['video_id']!r}, which is no video")
         said[sentence["video_id"]].append(sentence["caption"])
-    for place, video in enumerate(data["videos"]):
-        name = video["video_id"]
+    for place, (name, video) in enumerate(entries.items()):
         split = split_of(Path(str(video.get("split", ""))))
         yield f"{path}, video {place}", name, said[name], split
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 from einops import rearrange
@@ -26,7 +26,7 @@ from internvideo.tasks.shared.inference import (
     stack_predictions,
 )
 from internvideo.tasks.shared.task import FailedVideo, Pretrained, Progress
-from internvideo.values import IMAGENET_MEAN, IMAGENET_STD, Annotations, Record
+from internvideo.values import IMAGENET_MEAN, IMAGENET_STD, Annotations, Record, Sampling
 from internvideo.video.transforms import normalise
 
 
@@ -57,14 +57,14 @@ class RecognitionModel:
         side_px: int,
         mean: tuple[float, float, float] = IMAGENET_MEAN,
         std: tuple[float, float, float] = IMAGENET_STD,
-        sampling: Literal["dense", "segments"] = "dense",
+        sampling: Sampling = "dense",
         stride_frames: int = 4,
         crop: float = 1.0,
     ) -> None:
         self.model, self.classes = model.eval(), tuple(classes)
         self.num_frames, self.side_px = num_frames, side_px
         self.mean, self.std = mean, std
-        self.sampling: Literal["dense", "segments"] = sampling
+        self.sampling: Sampling = sampling
         self.stride_frames, self.crop = stride_frames, crop
 
     @classmethod

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Generic, Literal, Protocol, TypeVar, runtime_checkable
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int64, UInt8
@@ -20,7 +20,7 @@ from torch import Tensor
 from internvideo.data import ClipLoader, VideoData, ViewDataset, ViewPlan, sample_seed
 from internvideo.errors import ConfigError, TrainingError
 from internvideo.tasks.shared.task import FailedVideo, Progress
-from internvideo.values import Annotations, Record
+from internvideo.values import Annotations, Record, Sampling
 
 Prediction = TypeVar("Prediction")
 
@@ -32,7 +32,7 @@ class ClipSampling:
     `crop` is the centre's share of the short side.
     """
 
-    sampling: Literal["dense", "segments"] = "segments"
+    sampling: Sampling = "segments"
     stride_frames: int = 4
     crop: float = 224 / 256
 
@@ -86,8 +86,9 @@ class Captioner(VideoModel, Protocol):
 class Inference:
     """How a model is run over videos; what is None is as the model was evaluated in training."""
 
-    sampling: Literal["dense", "segments"] | None = None
-    """Frames at a fixed stride (dense), or one per equal segment; default as in training."""
+    sampling: Sampling | None = None
+    """Frames at a fixed stride (dense), one per equal segment (segments), or one a second, padded
+    (seconds); default as in training."""
     stride_frames: int | None = None
     """Frame stride of dense clips; default as in training."""
     crop: float | None = None

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from torch import nn
 
@@ -18,6 +18,7 @@ from internvideo.report import Page
 from internvideo.tasks.shared.evaluation_data import EvaluationData
 from internvideo.tasks.shared.requests import VideoRequest
 from internvideo.text import Tokenizer
+from internvideo.values import Sampling
 
 Progress = Callable[[int, int], None]  # how many clips are done, and of how many
 
@@ -92,7 +93,7 @@ class Preprocessing(Protocol):
     @property
     def crop(self) -> float: ...
     @property
-    def sampling(self) -> Literal["dense", "segments"]: ...
+    def sampling(self) -> Sampling: ...
     @property
     def stride_frames(self) -> int: ...
 

@@ -5,15 +5,15 @@ Shapes: frames (b, t, h, w, 3) uint8 -> embeddings (b, e) of length 1.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from internvideo.errors import CheckpointError, ConfigError
-from internvideo.heads import CoordinatedClassifier
+from internvideo.heads import CoordinatedClassifier, Retriever
 from internvideo.models import (
     GenerationConfig,
     MultimodalEncoder,
@@ -22,9 +22,11 @@ from internvideo.models import (
     coordinated_embedding,
     generate,
 )
+from internvideo.tasks.shared.classification import RecognitionModel
 from internvideo.tasks.shared.inference import ClipSampling
 from internvideo.tasks.shared.task import Pretrained
 from internvideo.text import Tokenizer
+from internvideo.values import Sampling
 from internvideo.video.transforms import CLIP_MEAN, CLIP_STD, normalise
 
 
@@ -32,7 +34,7 @@ class VideoTextModel:
     """An `Embedder`, and a `Captioner` where the encoder has a caption decoder.
 
     `crop` is the share of a video's short side that it is used to see. Sentences longer than the
-    text tower's context are cut.
+    text tower's context are cut. `open_recogniser` opens a run, for the coordinated pair.
     """
 
     kind: ClassVar[str] = "video-text"
@@ -44,12 +46,14 @@ class VideoTextModel:
         *,
         num_frames: int,
         crop: float = 224 / 256,
+        sampling: Sampling = "segments",
         mean: tuple[float, float, float] = CLIP_MEAN,
         std: tuple[float, float, float] = CLIP_STD,
     ) -> None:
         self.model, self.tokenizer = model.eval(), tokenizer
-        self.num_frames, self.crop = num_frames, crop
+        self.num_frames, self.crop, self.sampling = num_frames, crop, sampling
         self.mean, self.std = mean, std
+        self.open_recogniser: Callable[[str], RecognitionModel] | None = None
 
     @classmethod
     def from_pretrained(cls, pretrained: Pretrained, *, source: str) -> VideoTextModel:
@@ -71,6 +75,7 @@ class VideoTextModel:
             pretrained.tokenizer,
             num_frames=seen.num_frames,
             crop=seen.crop,
+            sampling="seconds" if seen.sampling == "seconds" else "segments",
             mean=seen.mean,
             std=seen.std,
         )
@@ -81,8 +86,8 @@ class VideoTextModel:
 
     @property
     def clip_sampling(self) -> ClipSampling:
-        """How clips are taken for it: a frame of each segment."""
-        return ClipSampling(crop=self.crop)
+        """How clips are taken for it: a frame of each segment, or of each second."""
+        return ClipSampling(sampling=self.sampling, crop=self.crop)
 
     @property
     def device(self) -> torch.device:
@@ -99,9 +104,8 @@ class VideoTextModel:
     @torch.no_grad()
     def embed_texts(self, sentences: Sequence[str]) -> Float[Tensor, "b e"]:
         length = self.model.config.text.context_length
-        ids = self.tokenizer(sentences, context_length=length, truncate=True)
-        longest = int((~self.tokenizer.padding_mask(ids)).sum(1).max())
-        return self.model.encode_text(ids[:, :longest].to(self.device)).embedding
+        ids, _ = self.tokenizer.batch(sentences, context_length=length)
+        return self.model.encode_text(ids.to(self.device)).embedding
 
     @torch.no_grad()
     def caption(self, frames: UInt8[Tensor, "b t h w 3"], *, num_beams: int = 1) -> list[str]:
@@ -125,8 +129,70 @@ class VideoTextModel:
         written = generate(model.text, model.captioner, caption_context(video.tokens), config)
         return [tokenizer.decode(ids) for ids in written.ids]
 
+    def coordinated_with(self, run: str) -> CoordinatedTextModel:
+        """The same sentences beside the clips of a coordinated pair.
+
+        Raises:
+            CheckpointError: The run is no coordinated pair, or of another encoder B.
+        """
+        if self.open_recogniser is None:
+            raise ConfigError(f"{run}: there is no way to open it; set `open_recogniser`")
+        pair = self.open_recogniser(run)
+        if not isinstance(pair.model, CoordinatedClassifier):
+            raise CheckpointError(f"{run}: is no run of coordination")
+        return CoordinatedTextModel(pair.model, self, clip_sampling=pair.clip_sampling)
+
     def _clip(self, frames: UInt8[Tensor, "b t h w 3"]) -> Float[Tensor, "b 3 t h w"]:
         return normalise(frames.to(self.device), mean=self.mean, std=self.std)
+
+
+class RetrieverModel(VideoTextModel):
+    """Encoder B fine-tuned for retrieval; its rows may hold the vectors of frames and tokens."""
+
+    def __init__(self, retriever: Retriever, tokenizer: Tokenizer, **options: Any) -> None:
+        super().__init__(retriever.encoder, tokenizer, **options)
+        self.retriever = retriever
+
+    @classmethod
+    def from_pretrained(cls, pretrained: Pretrained, *, source: str) -> VideoTextModel:
+        """Take up a retriever; an encoder B or a ViCLIP compares whole clips, as everywhere.
+
+        Raises:
+            CheckpointError: As `VideoTextModel`.
+        """
+        if not isinstance(pretrained.model, Retriever):
+            return VideoTextModel.from_pretrained(pretrained, source=source)
+        if pretrained.tokenizer is None:
+            raise CheckpointError(f"{source}: no tokenizer.json, without which texts mean nothing")
+        seen = pretrained.preprocessing
+        return cls(
+            pretrained.model.eval(),
+            pretrained.tokenizer,
+            num_frames=seen.num_frames,
+            crop=seen.crop,
+            mean=seen.mean,
+            std=seen.std,
+        )
+
+    @torch.no_grad()
+    def embed_clips(self, frames: UInt8[Tensor, "b t h w 3"]) -> Float[Tensor, "b e"]:
+        return self.retriever.embed_video(self._clip(frames)).flatten(1)
+
+    @torch.no_grad()
+    def embed_texts(self, sentences: Sequence[str]) -> Float[Tensor, "b e"]:
+        length = self.model.config.text.context_length
+        ids, padded = self.tokenizer.batch(sentences, context_length=length)
+        return self.retriever.embed_text(ids.to(self.device), padded.to(self.device)).flatten(1)
+
+    @torch.no_grad()
+    def match(
+        self, texts: Float[Tensor, "l d"], videos: Float[Tensor, "v e"]
+    ) -> Float[Tensor, "l v"]:
+        """Compare rows as in training."""
+        if self.retriever.config.similarity == "tokens":
+            width = self.model.config.embed_dim + 1
+            texts, videos = (rows.unflatten(1, (-1, width)) for rows in (texts, videos))
+        return self.retriever.similarity(texts, videos)
 
 
 class CoordinatedTextModel:
