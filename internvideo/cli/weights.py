@@ -105,7 +105,8 @@ class Import:
     side_px: int | None = None
     """Side of the frames, in pixels; the position table is interpolated."""
     labels: Path | None = None
-    """Class names in the order of the head's rows: a JSON list, or one a line."""
+    """Class names or answers in the order of the head's rows: a JSON list, an object of their rows
+    (ans2label), or one a line."""
     rows: Path | None = None
     """Rows of the head to keep, as a JSON list; the first becomes class 0."""
     set: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="PATH.TO.FIELD=VALUE")] = ()
@@ -178,6 +179,10 @@ def _fields(name: str) -> dict[str, Any]:
 
 def _names(path: Path) -> list[str]:
     text = path.read_text(encoding="utf-8")
+    if text.lstrip().startswith("{"):
+        from internvideo.tasks.question_answering import read_answers
+
+        return list(read_answers(path))
     found = _json_of(path, text) if text.lstrip().startswith("[") else text.splitlines()
     return [str(name).strip() for name in found if str(name).strip()]
 

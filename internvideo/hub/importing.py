@@ -37,6 +37,7 @@ from internvideo.models import (
     ViclipConfig,
     resize_positions,
 )
+from internvideo.tasks.question_answering import named_outputs
 from internvideo.text import load_clip_tokenizer
 from internvideo.video.transforms import CLIP_MEAN, CLIP_STD
 from internvideo.weights import (
@@ -163,7 +164,7 @@ def _imported(
         kind=kind,
         config=config,
         preprocessing=_preprocessing(read.family, config, preprocessing, options.num_frames),
-        classes=tuple(options.classes) or _labels(theirs["config"], kind),
+        classes=_outputs(options.classes, config) or _labels(theirs["config"], kind),
         tokenizer=load_clip_tokenizer() if _uses_clip_vocabulary(config) else None,
         provenance={
             "imported_from": {file.name: sha256_of(file) for file in files},
@@ -312,6 +313,13 @@ def _preprocessing(
 def _labels(config: Mapping[str, Any], kind: str) -> tuple[str, ...]:
     names = config.get("id2label") if kind == "video-classifier" else None
     return tuple(names[key] for key in sorted(names, key=int)) if names else ()
+
+
+def _outputs(names: Sequence[str], config: ModelConfig) -> tuple[str, ...]:
+    """Names of the head's rows; released question answerers have one more than answers."""
+    if names and isinstance(config, QuestionAnswererConfig):
+        return named_outputs(names, config.num_answers, spare=1)
+    return tuple(names)
 
 
 def _uses_clip_vocabulary(config: ModelConfig) -> bool:

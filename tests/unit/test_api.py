@@ -216,7 +216,7 @@ def test_a_broken_video_is_an_error(b, level_videos):
 def test_a_model_tells_its_name_and_what_it_can_do(b, folder):
     assert repr(b) == (
         f"<tiny-multimodal-encoder {str(folder)!r}: encode_video, encode_text, classify, caption, "
-        "features>"
+        "answer, features>"
     )
 
 

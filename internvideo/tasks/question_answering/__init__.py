@@ -13,6 +13,7 @@ from internvideo.tasks.question_answering.task import (
     check_length,
 )
 from internvideo.tasks.question_answering.training import QuestionAnsweringTraining
+from internvideo.tasks.question_answering.vocabulary import named_outputs, read_answers
 
 __all__ = [
     "Answers",
@@ -24,4 +25,6 @@ __all__ = [
     "QuestionData",
     "QuestionRequest",
     "check_length",
+    "named_outputs",
+    "read_answers",
 ]

@@ -55,6 +55,7 @@ from internvideo.training.parallel import wrap
 from internvideo.values import Annotations, Preprocessing, Record, Share, Tubelet
 from internvideo.video import write_video
 from internvideo.video.transforms import CLIP_MEAN, CLIP_STD
+from internvideo.weights import INTERNVIDEO_MM
 
 VOCABULARY = 600
 VIDEO = UniFormerConfig(
@@ -524,3 +525,20 @@ def test_the_published_recipes_have_the_released_outputs():
     with torch.device("meta"):
         network = QuestionAnswerer(runs[0].stage.model)
     assert network.classifier[1].weight.shape == (5120, 2560)
+
+
+def test_an_import_names_the_outputs_of_a_released_answerer(model, tmp_path, capsys):
+    written = INTERNVIDEO_MM.write(model.model.state_dict())
+    own = ("caption_decoder.", "vqa_classifier.")
+    named = {k.replace("classifier.", "vqa_classifier."): v for k, v in written.items()}
+    state = {k if k.startswith(own) else f"clip.{k}": v for k, v in named.items()}
+    torch.save({"state_dict": state, "epoch": 1}, tmp_path / "vqa.ckpt")
+    (tmp_path / "ans2label.json").write_text(json.dumps({"b": 1, "a": 0, "c": 2, "d": 3}))
+    words = ["weights", "import", str(tmp_path / "vqa.ckpt"), "--out", str(tmp_path / "saved")]
+    heads = ["--set", "encoder.video.num_heads=2", "--set", "encoder.video.num_global_heads=2"]
+    heads += ["--set", "encoder.text.num_heads=2"]
+
+    assert main([*words, *heads, "--labels", str(tmp_path / "ans2label.json")]) == 0
+
+    assert load_pretrained(tmp_path / "saved").classes == ("a", "b", "c", "d", "")
+    assert f"{len(state)} renamed" in capsys.readouterr().out
