@@ -232,6 +232,30 @@ class Playground:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Actors:
+    """Generate videos of several actors with boxes once a second, for spatiotemporal localization.
+
+    Example: internvideo data actors --out runs/actors
+    """
+
+    out: Path
+    """New folder for videos/, boxes as of AVA, and detections."""
+    size: Annotated[int, arg(metavar="N")] = 200
+    """Videos to generate."""
+    seed: int = 0
+    """Same seed, same videos and boxes."""
+
+    def run(self) -> int:
+        from internvideo.cli.terminal import progress
+        from internvideo.playground import generate_actors
+
+        with progress("generating") as tell:
+            told = generate_actors(self.out, size=self.size, seed=self.seed, on_progress=tell)
+        print(told)
+        return 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class PlantedFeatures:
     """Write features of imaginary videos with planted segments, to try temporal localization.
 

@@ -21,6 +21,7 @@ OPTIONAL = {
     "tensorboard": "curves in TensorBoard",
     "ray": "files spread over a Ray cluster",
     "export": "weights export --to onnx",
+    "detect": "detectors of boxes: ONNX files, transformers",
     "hub": "downloads from and uploads to the Hugging Face hub",
 }
 

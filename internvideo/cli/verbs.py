@@ -13,7 +13,7 @@ from typing import Annotated, Any, get_args
 
 from tyro.conf import subcommand
 
-from internvideo.cli.data import Init, Kinetics710, PlantedFeatures, Playground, Shards
+from internvideo.cli.data import Actors, Init, Kinetics710, PlantedFeatures, Playground, Shards
 from internvideo.cli.demo import Demo
 from internvideo.cli.doctor import Doctor
 from internvideo.cli.export import Export, Push
@@ -34,6 +34,7 @@ Data = Annotated[
     | Annotated[Shards, subcommand("shards")]
     | Annotated[Kinetics710, subcommand("kinetics710")]
     | Annotated[Playground, subcommand("playground")]
+    | Annotated[Actors, subcommand("actors")]
     | Annotated[PlantedFeatures, subcommand("planted-features")],
     subcommand("data", description="Check, list, merge, pack or generate videos."),
 ]

@@ -301,7 +301,7 @@ class ClipDataset:
                 rng = generator(Purpose.WINDOW, self.seed, epoch, index)
                 frames, times = self._window(candidate, rng)
             except DecodeError as error:
-                broken.append((str(record.video), str(error)))
+                broken.append((self.name_of(record), str(error)))
                 continue
             made = [self._view(frames, rng) for rng in self._draws(epoch, index)]
             views = padded_clips(torch.stack([pixels for pixels, *_ in made]), self.num_frames)
@@ -329,6 +329,10 @@ class ClipDataset:
             source=str(self.records[index].video),
             broken=tuple(broken),
         )
+
+    def name_of(self, record: Record) -> str:
+        """What a record that cannot be decoded is called, and counted once as."""
+        return str(record.video)
 
     def collate(self, samples: Sequence[Sample]) -> ClipBatch:
         """Join samples into one batch, the views of a video next to each other."""

@@ -50,6 +50,9 @@ class KeyFrameDataset(ClipDataset):
                 "data.cache_mb=0"
             )
 
+    def name_of(self, record: Record) -> str:
+        return f"{record.video} at {record.key_s:g} s"
+
     def _window(
         self, index: int, rng: np.random.Generator
     ) -> tuple[UInt8[Tensor, "t h w 3"], Float64[Tensor, " t"]]:

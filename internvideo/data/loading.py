@@ -81,7 +81,7 @@ class ClipLoader:
         self.accumulation = accumulation
         self.batch_size = batch_size
         self.broken = BrokenVideos(
-            (str(record.video) for record in dataset.records),
+            (dataset.name_of(record) for record in dataset.records),
             # A score says on how many clips it is; only training is not worth going on with.
             max_share=dataset.config.max_broken_share if dataset.training else 1.0,
             file=broken_file,

@@ -36,6 +36,7 @@ _ABOUT = {
     "tiny-multimodal-encoder": "A small network in the shape of InternVideo's encoder B, behind a "
     "front end of its own: a video tower and a text tower that meet in one space.",
     "viclip": "ViCLIP: a joint space-time video tower and CLIP's text encoder, in one space.",
+    "action-detector": "A detector of actions: it says what is done in each box of a key frame.",
     "temporal-detector": "ActionFormer on features of whole videos: it finds when which of its "
     "classes happens in a long video.",
 }

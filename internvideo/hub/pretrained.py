@@ -28,6 +28,8 @@ from torch import nn
 from internvideo.config import refuse_unknown
 from internvideo.errors import CheckpointError, ConfigError, unknown_name
 from internvideo.heads import (
+    ActionDetector,
+    ActionDetectorConfig,
     CoordinatedClassifier,
     CoordinatedClassifierConfig,
     QuestionAnswerer,
@@ -74,6 +76,7 @@ ModelConfig = (
     | RetrieverConfig
     | ViclipConfig
     | TemporalDetectorConfig
+    | ActionDetectorConfig
 )
 
 # What can be saved: its configuration, and what makes a model of that.
@@ -98,6 +101,7 @@ KINDS: dict[str, tuple[type[ModelConfig], Callable[[Any], nn.Module]]] = {
     ),
     "retriever": (RetrieverConfig, Retriever),
     "viclip": (ViclipConfig, Viclip),
+    "action-detector": (ActionDetectorConfig, ActionDetector),
     "temporal-detector": (TemporalDetectorConfig, lambda config: ActionFormer(config.network)),
 }
 

@@ -1,6 +1,7 @@
 """A small world of moving shapes whose every fact is known, written as real video files."""
 
 from internvideo.playground.actions import ACTIONS, PAIRS, Action
+from internvideo.playground.actors import boxes_by_second, draw_scene, generate_actors
 from internvideo.playground.appearance import COLOURS, SHAPES, SIZES, TEXTURES
 from internvideo.playground.check import SingleFrameCheck, check_single_frame
 from internvideo.playground.class_sets import RENAMED_CLASSES, UNKNOWN_ACTIONS, VINTAGES
@@ -47,6 +48,7 @@ __all__ = [
     "Summary",
     "World",
     "alternatives",
+    "boxes_by_second",
     "caption",
     "captions",
     "changed",
@@ -55,8 +57,10 @@ __all__ = [
     "doing",
     "draw_action",
     "draw_facts",
+    "draw_scene",
     "draw_still",
     "generate",
+    "generate_actors",
     "image_captions",
     "image_path",
     "negatives",

@@ -23,6 +23,10 @@ from internvideo.recipes.question_answering import (
 )
 from internvideo.recipes.recognition import RECOGNITION_RECIPES
 from internvideo.recipes.retrieval import RETRIEVAL_RECIPES, retrieval_tiny_playground
+from internvideo.recipes.spatiotemporal_localization import (
+    SPATIOTEMPORAL_LOCALIZATION,
+    spatiotemporal_tiny_playground,
+)
 from internvideo.recipes.temporal_localization import (
     TEMPORAL_LOCALIZATION,
     temporal_localization_tiny,
@@ -54,6 +58,8 @@ RECIPES: dict[str, Callable[[], Run]] = {
     **TEMPORAL_LOCALIZATION,
     "question_answering_tiny_playground": question_answering_tiny_playground,
     **QUESTION_ANSWERING,
+    "spatiotemporal_tiny_playground": spatiotemporal_tiny_playground,
+    **SPATIOTEMPORAL_LOCALIZATION,
     "coordinate_tiny_playground": coordinate_tiny_playground,
     "coordinate_huge_k710": coordinate_huge_k710,
 }

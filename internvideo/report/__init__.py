@@ -20,8 +20,10 @@ from internvideo.report.run_report import (
     write_run_report,
 )
 from internvideo.report.timeline import Span, timeline_chart
+from internvideo.report.tracks import Moment, track_chart
 
 __all__ = [
+    "Moment",
     "Page",
     "Reconstruction",
     "RunFiles",
@@ -50,5 +52,6 @@ __all__ = [
     "short_number",
     "timeline_chart",
     "to_bytes",
+    "track_chart",
     "write_run_report",
 ]

@@ -57,6 +57,15 @@ from internvideo.tasks.shared import (
     embed_videos,
     predict_clips,
 )
+from internvideo.tasks.spatiotemporal_localization import (
+    BoxClassifier,
+    BoxData,
+    BoxRequest,
+    BoxVideos,
+    SpatiotemporalLocalization,
+    SpatiotemporalLocalizationResult,
+    SpatiotemporalLocalizationTraining,
+)
 from internvideo.tasks.temporal_localization import (
     LocalizationData,
     LocalizationRequest,
@@ -78,6 +87,7 @@ TASKS: dict[str, type[Task]] = {
     "captioning": Captioning,
     "question-answering": QuestionAnswering,
     "temporal-localization": TemporalLocalization,
+    "spatiotemporal-localization": SpatiotemporalLocalization,
 }
 
 __all__ = [
@@ -86,6 +96,10 @@ __all__ = [
     "ActionRecognitionResult",
     "ActionRecognitionTraining",
     "AskedVideos",
+    "BoxClassifier",
+    "BoxData",
+    "BoxRequest",
+    "BoxVideos",
     "Captioner",
     "Captioning",
     "CaptioningResult",
@@ -123,6 +137,9 @@ __all__ = [
     "RetrievalRequest",
     "RetrievalResult",
     "RetrievalTraining",
+    "SpatiotemporalLocalization",
+    "SpatiotemporalLocalizationResult",
+    "SpatiotemporalLocalizationTraining",
     "Task",
     "TemporalDetector",
     "TemporalDetectorConfig",

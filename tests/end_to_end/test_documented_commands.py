@@ -21,6 +21,7 @@ NOT_RUN = {
     "videomae-": "needs a released file",
     "vit_b_hybrid": "needs a released file",
     "push": "uploads",
+    "fastestdet.onnx": "needs a detector",
     "runs/moments": "needs annotated videos of one's own",
 }
 BOTH = {"--card", "show"}  # these neither download nor upload
@@ -92,6 +93,12 @@ def world(tmp_path_factory) -> Path:
             "videoid,name,page_dir\n0,a dog runs,diving\n1,a cat sleeps,juggling\n"
         )
         generate(Path("runs/playground"), size=100, seed=1, num_workers=1, has_check=False)
+        boxes = [f"videos/diving/{n}.mp4,1,0.1,0.1,0.5,0.9,dives" for n in range(6)]
+        header = "path,time_s,x1,y1,x2,y2,label"
+        (folder / "boxes.csv").write_text("\n".join([header, *boxes]) + "\n")
+        assert main(["data", "actors", "--out", "runs/actors", "--size", "20"]) == 0
+        who = ["train", "spatiotemporal_tiny_playground", "--data", "runs/actors"]
+        assert main(smaller([*who, "--out", "runs/who"])) == 0
         shutil.copyfile("runs/playground/manifest.csv", "manifest.csv")
         train("multimodal_tiny_playground", "--out", "runs/b")
         train("mae_tiny_playground")

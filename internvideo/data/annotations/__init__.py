@@ -9,7 +9,12 @@ from collections.abc import Callable
 
 from internvideo.data.annotations.boxes import read_ava, read_label_map
 from internvideo.data.annotations.choices import read_lsmdc_choice, read_msrvtt_choice
-from internvideo.data.annotations.labelled_boxes import read_coco_video, read_cvat_video
+from internvideo.data.annotations.labelled_boxes import (
+    read_box_csv,
+    read_coco_video,
+    read_cvat_video,
+    write_box_csv,
+)
 from internvideo.data.annotations.lists import (
     read_frame_list,
     read_frame_ranges,
@@ -80,6 +85,7 @@ ANNOTATIONS: dict[str, Callable[..., Annotations]] = {
     "ego4d-moments": read_ego4d_moments,
     "segment-csv": read_segment_csv,
     "ava": read_ava,
+    "box-csv": read_box_csv,
     "coco-video": read_coco_video,
     "cvat-video": read_cvat_video,
     "list": read_list,
@@ -110,6 +116,7 @@ __all__ = [
     "question_kind",
     "read_activitynet",
     "read_ava",
+    "read_box_csv",
     "read_coco_video",
     "read_cvat_video",
     "read_label_map",
@@ -147,6 +154,7 @@ __all__ = [
     "read_video_scores",
     "read_videos",
     "read_webvid",
+    "write_box_csv",
     "write_manifest",
     "write_segment_csv",
 ]

@@ -33,6 +33,8 @@ _PIXELS = 2.0
 _CUT_CLIP = re.compile(r"^(.+)_(\d{6})_(\d{6})$")
 _NAMES = re.compile(r"(?:item|label)\s*\{(.*?)\}", re.DOTALL)
 _NUM_AVA = 80
+# Tables of a folder that hold no annotations: key frames that count or do not, detections.
+_OTHER_TABLES = re.compile(r"cluded|detect|pred", re.IGNORECASE)
 
 
 def read_ava(
@@ -45,7 +47,8 @@ def read_ava(
 ) -> Annotations:
     """Read a csv of AVA or AVA-Kinetics, or a folder of them, one record a key frame.
 
-    In a folder all csv files with train, val or test in their names are read, its
+    In a folder all csv files with train, val or test in their names are read, but for lists of
+    excluded or included key frames, detections and predictions. Its
     `*excluded_timestamps*.csv` are taken for the excluded key frames, and its pbtxt with most names
     for the list of actions.
 
@@ -67,23 +70,20 @@ def read_ava(
         tables = [
             table
             for table in sorted(path.glob("*.csv"))
-            if split_of(table) and "cluded" not in table.name
+            if split_of(table) and not _OTHER_TABLES.search(table.name)
         ]
         if not tables:
             raise AnnotationError(f"{path}: holds no csv with train, val or test in its name")
         lists = [read_label_map(found) for found in sorted(path.glob("*.pbtxt*"))]
         names = max(lists, key=len, default={})
-        left_out = sorted(path.glob("*excluded_timestamps*.csv"))
     else:
-        names, left_out = {}, []
+        names = {}
     if label_map:
         names = read_label_map(_beside(path, label_map))
     names = names or {label: str(label) for label in range(1, _NUM_AVA + 1)}
-    if excluded:
-        left_out = [_beside(path, name.strip()) for name in excluded.split(",")]
     home = Path(root) if root is not None else path if path.is_dir() else path.parent
     gathered = KeyFrames(path, VideoIndex(home, starts_at_s=float(starts_at_s)), names)
-    skipped = {moment for table in left_out for moment in _moments(table)}
+    skipped = set(_excluded(path, excluded))
     for table in tables:
         _read_table(table, gathered, skipped)
     return gathered.done()
@@ -290,6 +290,23 @@ def seconds_of(where: str, text: str) -> float:
     if not 0 <= time_s < math.inf:
         raise AnnotationError(f"{where}: time is {text!r}, expected seconds from 0 on")
     return round(time_s, 3)
+
+
+def excluded_moments(path: str | Path, excluded: str, index: VideoIndex) -> set[tuple[Path, float]]:
+    """Key frames that `read_ava` leaves out with the same arguments."""
+    found = set()
+    for name, time_s in _excluded(Path(path), excluded):
+        video, key_s = index.find(name, time_s)
+        found.add((video, round(key_s, 3)))
+    return found
+
+
+def _excluded(path: Path, excluded: str) -> Iterator[tuple[str, float]]:
+    tables = [_beside(path, name.strip()) for name in excluded.split(",") if name.strip()]
+    if not tables and path.is_dir():
+        tables = sorted(path.glob("*excluded_timestamps*.csv"))
+    for table in tables:
+        yield from _moments(table)
 
 
 def _moments(table: Path) -> Iterator[tuple[str, float]]:

@@ -1,12 +1,15 @@
-"""Boxes that people drew in a tool: json of COCO with videos, and xml of CVAT.
+"""Boxes of one's own: a csv with a header, json of COCO with videos, and xml of CVAT.
 
-Sources: COCO's json with `videos` and `video_id` as trackers' data sets and CVAT write it, and with
-`movie` and `timestamp` as AVA's is rewritten in the InternVideo release; "CVAT for video 1.1".
-Both give boxes in pixels; they become fractions of the frame here.
+Sources of the tools' formats: COCO's json with `videos` and `video_id`, as trackers' data sets and
+CVAT write it, and with `movie` and `timestamp`, as AVA's is rewritten in the InternVideo release;
+"CVAT for video 1.1".
+The tools give boxes in pixels; they become fractions of the frame here.
 """
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +25,8 @@ from internvideo.data.annotations.boxes import (
     checked_box,
     seconds_of,
 )
-from internvideo.data.annotations.gathering import with_fields
+from internvideo.data.annotations.folders import SPLITS
+from internvideo.data.annotations.gathering import rows_with, with_fields
 from internvideo.errors import AnnotationError
 from internvideo.values import Annotations
 from internvideo.video import open_video
@@ -65,6 +69,74 @@ def read_coco_video(
             split=split,
         )
     return gathered.done()
+
+
+_COLUMNS = ("path", "time_s", "x1", "y1", "x2", "y2", "label")
+
+
+def read_box_csv(
+    path: str | Path,
+    *,
+    root: str | Path | None = None,
+    classes: tuple[str, ...] | str = (),
+    split: str | None = None,
+) -> Annotations:
+    """Read a csv with the columns `path,time_s,x1,y1,x2,y2,label`, a row for each label of a box.
+
+    Boxes are fractions of the frame. A column `actor` numbers whoever is in the box, a column
+    `split` has train, val or test.
+
+    Args:
+        path: The csv.
+        root: Folder that paths are relative to; that of the file without it.
+        classes: Class names in the order of their ids, or the file of them; sorted without it.
+        split: For files without the column.
+    """
+    path = Path(path)
+    rows = list(rows_with(path, *_COLUMNS))
+    names = files.named_classes(path, classes)
+    names = names or tuple(sorted({row["label"] for _, row in rows}))
+    places = {name: place for place, name in enumerate(names)}
+    gathered = KeyFrames(path, VideoIndex(Path(root or path.parent)), dict(enumerate(names)))
+    for where, row in rows:
+        part = row.get("split") or split or ""
+        if part and part not in SPLITS:
+            raise AnnotationError(f"{where}: split is {part!r}, expected train, val or test")
+        if not row["path"] or row["label"] not in places:
+            problem = f"label {row['label']!r} is in no list of classes"
+            hint = files.nearest(row["label"], places)
+            raise AnnotationError(f"{where}: {problem + hint if row['path'] else 'names no video'}")
+        sides = [_number(where, row[side]) for side in ("x1", "y1", "x2", "y2")]
+        actor = row.get("actor") or None
+        gathered.add(
+            where,
+            row["path"],
+            seconds_of(where, row["time_s"]),
+            checked_box(where, sides),
+            [places[row["label"]]],
+            None if actor is None else _whole(where, actor),
+            split=SPLITS.get(part),
+        )
+    return gathered.done()
+
+
+def write_box_csv(annotations: Annotations, path: Path) -> None:
+    """Write what `read_box_csv` reads, with whole paths."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*_COLUMNS, "actor", "split"])
+    for record in annotations.records:
+        for box in record.boxes:
+            sides = [f"{side:.6f}" for side in box.xyxy]
+            actor = "" if box.actor is None else box.actor
+            for label in box.labels:
+                writer.writerow(
+                    [
+                        *(record.video.absolute(), record.key_s, *sides),
+                        *(annotations.classes[label], actor, record.split or ""),
+                    ]
+                )
+    path.write_text(text.getvalue(), encoding="utf-8")
 
 
 Frame = tuple[str, float, tuple[float, float]]  # video, seconds, width and height

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from internvideo.errors import CheckpointError, ConfigError
 from internvideo.heads import (
+    ActionDetectorConfig,
     VideoClassifier,
     VideoClassifierConfig,
     map_head_rows,
@@ -60,8 +61,10 @@ class InitialWeights:
     documents: Mapping[str, Any]
 
 
-def read_initial_weights(path: Path, config: VideoClassifierConfig) -> InitialWeights:
-    """Read what a classifier shall start from, before anything else is opened.
+def read_initial_weights(
+    path: Path, config: VideoClassifierConfig | ActionDetectorConfig
+) -> InitialWeights:
+    """Read what a classifier or detector shall start from, before anything else is opened.
 
     Raises:
         CheckpointError: There are no weights, or they are of another encoder.
@@ -125,7 +128,9 @@ def _read_rows(path: Path) -> list[int]:
     return rows
 
 
-def _check_encoder(document: Any, config: VideoClassifierConfig, path: Path) -> None:
+def _check_encoder(
+    document: Any, config: VideoClassifierConfig | ActionDetectorConfig, path: Path
+) -> None:
     """Compare with the encoder that was trained: most of its fields leave no trace in shapes."""
     if not isinstance(document, Mapping) or "stage" not in document:
         return  # a saved model; its configuration is that of its weights' family
@@ -148,7 +153,9 @@ def _check_encoder(document: Any, config: VideoClassifierConfig, path: Path) -> 
         )
 
 
-def _unlike_front_ends(trained: Any, config: VideoClassifierConfig) -> list[str]:
+def _unlike_front_ends(
+    trained: Any, config: VideoClassifierConfig | ActionDetectorConfig
+) -> list[str]:
     """Compare the part of a front end that weights depend on."""
     ours = None if config.front_end is None else asdict(config.front_end)
     if ours is None or trained is None:

@@ -95,7 +95,8 @@ def test_a_key_frame_beyond_the_end_is_named(tmp_path):
         training=False,
     ).sample(0)
 
-    ((_, reason),) = sample.broken
+    ((name, reason),) = sample.broken
+    assert name == f"{path} at 95 s"  # the other key frames of the video still count
     assert "no frame at 95 s, the video runs from 0 to 1." in reason
 
 

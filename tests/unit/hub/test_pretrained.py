@@ -11,6 +11,7 @@ import torch
 from internvideo.data.feature_sequences import FeatureSource
 from internvideo.errors import CheckpointError
 from internvideo.heads import (
+    ActionDetectorConfig,
     CoordinatedClassifierConfig,
     QuestionAnswererConfig,
     VideoClassifierConfig,
@@ -92,6 +93,7 @@ CONFIGS = {
     ),
     "uniformer": B,
     "multimodal-encoder": MultimodalEncoderConfig(video=B, text=TEXT, embed_dim=8),
+    "action-detector": ActionDetectorConfig(encoder=A, num_classes=3),
     "temporal-detector": TemporalDetectorConfig(
         network=ActionFormerConfig(
             input_width=8,

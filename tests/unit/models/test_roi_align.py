@@ -105,3 +105,18 @@ def test_enlarged_boxes_stay_in_the_frame():
     enlarged = enlarge_boxes(boxes, (80, 100))
 
     assert enlarged.tolist() == [[9.0, 9.0, 30.0, 50.0], [0.0, 0.0, 99.0, 79.0]]
+
+
+def test_mirrored_boxes_on_a_mirrored_map_give_mirrored_bins():
+    maps = torch.randn(1, 3, 6, 8, generator=torch.Generator().manual_seed(0))
+    boxes = torch.tensor([[10.0, 20.0, 90.0, 90.0], [0.0, 0.0, 60.0, 40.0]])
+    # Cell i has its value at 16 * i px: what is mirrored is about the middle of cells 0 and 7.
+    mirrored = torch.stack(
+        [16 * 7 - boxes[:, 2], boxes[:, 1], 16 * 7 - boxes[:, 0], boxes[:, 3]], dim=1
+    )
+
+    bins = roi_align(maps, boxes, torch.tensor([0, 0]))
+
+    torch.testing.assert_close(
+        roi_align(maps.flip(3), mirrored, torch.tensor([0, 0])), bins.flip(3)
+    )
