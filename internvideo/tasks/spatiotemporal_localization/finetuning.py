@@ -183,8 +183,8 @@ class BoxGuide(FinetuningGuide):
         counts = {"num_evaluated": result.num_evaluated, "num_total": result.num_total}
         line = (
             f"validation mAP {result.scores['map/true_boxes']:.2f} with true boxes "
-            f"({result.num_boxes} boxes on {result.num_evaluated} of {result.num_total} key frames); with detected "
-            "ones: evaluate with --boxes or --detector"
+            f"({result.num_boxes} boxes on {result.num_evaluated} of {result.num_total} key "
+            "frames); with detected ones: evaluate with --boxes or --detector"
         )
         return Validation(scores={**result.scores, **counts}, lines=[line], add_to=result.add_to)
 
