@@ -181,6 +181,7 @@ class BoxObjective:
         held_out = data.held_out.dataset
         self._held_out, self._share = held_out.records, context.share
         self._device = context.device
+        self._told: set[str] = set()  # failures that the log has already
         self._preprocessing = config.preprocessing(held_out.config)
         if len(self.classes) != config.model.num_classes:
             raise ConfigError(
@@ -240,7 +241,9 @@ class BoxObjective:
                 found = score_moments(model, records[0], [(t, b.xyxy) for t, b in asked])
                 for scored, (time_s, boxes) in zip(found, asked, strict=True):
                     if scored.failure is not None:
-                        logger.warning("counts as missed: %s", scored.failure)
+                        if scored.failure not in self._told:
+                            logger.warning("counts as missed: %s", scored.failure)
+                        self._told.add(scored.failure)
                         continue
                     moment = (str(records[0].video), time_s)
                     parts.append((moment, boxes.xyxy, boxes.scores, scored.scores))
