@@ -42,7 +42,9 @@ def folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("own")
     rows, ava = ["path,time_s,x1,y1,x2,y2,label"], []
     for number in range(5):
-        write_video(folder / f"{number}.mp4", iter([np.zeros((32, 48, 3), np.uint8)] * 12), 10)
+        write_video(
+            folder / f"{number}.mp4", iter([np.full((32, 48, 3), 40 * number, np.uint8)] * 12), 10
+        )
         rows += [f"{number}.mp4,1,0.1,0.1,0.6,0.9,{label}" for label in ("sit", "wave")]
         ava.append(f"{number},1,0.1,0.1,0.6,0.9,7,0")
     (folder / "boxes.csv").write_text("\n".join(rows) + "\n")
