@@ -24,6 +24,8 @@ Sampling = Literal["dense", "segments", "seconds"]
 # Mean and standard deviation of pixels in [0, 1], red first: what the VideoMAE family subtracts.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+# Of one clip; attention among more would take terabytes.
+MOST_TOKENS = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,11 +67,17 @@ class TokenGrid:
                     f"{what} {size} is not a positive multiple of the tubelet's extent {extent}; "
                     f"choose {what} as {max(1, round(size / extent)) * extent} or another tubelet"
                 )
-        return cls(
+        grid = cls(
             time=num_frames // tubelet.time,
             height=side_px // tubelet.height,
             width=side_px // tubelet.width,
         )
+        if grid.num_tokens > MOST_TOKENS:
+            raise ConfigError(
+                f"{num_frames} frames of {side_px} px are {grid.num_tokens} tokens, more than "
+                f"{MOST_TOKENS}; take fewer frames or smaller ones"
+            )
+        return grid
 
     @property
     def num_places(self) -> int:

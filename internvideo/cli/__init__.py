@@ -19,6 +19,7 @@ from internvideo.cli.allocator import keep_freed_memory
 from internvideo.cli.terminal import show_log
 from internvideo.cli.verbs import OF_TASKS, VERBS, command_line
 from internvideo.errors import ConfigError, InternVideoError, unknown_name
+from internvideo.ranges import check_ranges
 
 __all__ = ["main"]
 
@@ -43,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         verb = _parse(arguments)
         if isinstance(verb, int):
             return verb
+        check_ranges(verb)
         keep_freed_memory()
         show_log()
         status = verb.run()

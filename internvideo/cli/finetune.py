@@ -97,7 +97,9 @@ class Finetune:
         return 0
 
     def _check(self) -> None:
-        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        from internvideo.training import launched_processes
+
+        if launched_processes() > 1:
             raise ConfigError("finetune works in one process; start it without torchrun")
         if self.steps is not None and self.steps < 1:
             raise ConfigError(f"--steps {self.steps} trains nothing; give 1 or more")
@@ -129,6 +131,11 @@ class Finetune:
         guide = finetuning_guide(self.task)
         if self.data is None:
             raise ConfigError(f"{self.out}: holds no run to resume; give --data to begin one")
+        manifest = self.out.absolute() / guide.manifest
+        if manifest.exists() and not (self.out / "finetune.json").exists():
+            raise ConfigError(
+                f"{manifest}: is not of a run and stays as it is; choose another --out"
+            )
         has_start = self.from_ is not None
         choose_preset(
             guide, self.preset, 0, has_start=has_start
@@ -148,7 +155,8 @@ class Finetune:
             logger.warning("%s", warning)
         self._say(guide.summary(videos))
         self.out.mkdir(parents=True, exist_ok=True)
-        videos = guide.save(videos, self.out.absolute() / guide.manifest)
+        self._write({"task": self.task})  # from here on the folder is that of a run
+        videos = guide.save(videos, manifest)
         num_train = videos.num_items("train")
         choice = choose_preset(guide, self.preset, num_train, has_start=has_start)
         request = Request(

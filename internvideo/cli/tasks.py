@@ -15,8 +15,9 @@ from tyro.conf import Positional, arg, subcommand
 
 from internvideo.cli.options import as_options
 from internvideo.cli.outputs import claim
+from internvideo.cli.predictions import check_suffix, write_predictions
 from internvideo.cli.terminal import print_json, progress
-from internvideo.errors import ConfigError, unknown_name
+from internvideo.errors import ConfigError, InternVideoError, unknown_name
 from internvideo.report import Page, is_page
 from internvideo.tasks import (
     TASKS,
@@ -77,7 +78,7 @@ class Evaluate(Generic[TaskT, DataT]):
 
 @dataclass(frozen=True, kw_only=True)
 class Predict(Generic[TaskT, RequestT]):
-    """Run a trained model on one video; see `internvideo predict --help`."""
+    """Run a trained model on a video or a folder of them; see `internvideo predict --help`."""
 
     request: Annotated[RequestT, arg(name="")]
     task: Annotated[TaskT, arg(name="")]
@@ -85,23 +86,47 @@ class Predict(Generic[TaskT, RequestT]):
     """A run, one of its checkpoints, a saved model, or a name from `internvideo weights list`."""
     ema: bool = False
     """Take the moving average of the weights, where the run kept one."""
+    out: Path | None = None
+    """Write the answers here: JSON lines (.jsonl) or a table (.csv)."""
+    overwrite: bool = False
+    """Replace whatever file --out names."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
     json: bool = False
-    """Print one JSON object."""
+    """Print one JSON object, or a list of them for a folder."""
 
     def run(self) -> int:
+        if self.out is not None:
+            check_suffix(self.out)
+            claim(self.out, overwrite=self.overwrite)
+        requests = self.request.each()
         task = self.task
         model = _model(task, self.model, device=self.device, ema=self.ema)
-        with progress(task.name, plain_lines=False) as tell:
-            answer = task.predict(model, self.request, progress=tell)
+        is_one = not (self.request.video.is_dir() and requests[0] is not self.request)
+        answers = []
+        for request in requests:
+            video = str(request.video)
+            if not is_one and not self.json:
+                print(video)
+            try:
+                with progress(task.name, plain_lines=False) as tell:
+                    answer = task.predict(model, request, progress=tell)
+            except InternVideoError as error:
+                if is_one:
+                    raise
+                answers.append({"video": video, "task": task.name, "error": str(error)})
+                lines = [f"failed  {error}"]
+            else:
+                answers.append({"video": video, "task": task.name, **answer.to_json()})
+                lines = answer.lines()
+            for line in [] if self.json else lines:
+                print(line)
         if self.json:
-            video = str(self.request.video)
-            print_json({"video": video, "task": task.name, **answer.to_json()})
-            return 0
-        for line in answer.lines():
-            print(line)
-        return 0
+            print_json(answers[0] if is_one else answers)
+        if self.out is not None:
+            self.out.parent.mkdir(parents=True, exist_ok=True)
+            write_predictions(self.out, answers)
+        return 1 if any("error" in answer for answer in answers) else 0
 
 
 def commands(verb: str, *, about: str) -> Any:

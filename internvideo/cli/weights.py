@@ -197,12 +197,11 @@ def _rows(path: Path) -> list[int]:
 
 
 def _json_of(path: Path, text: str) -> Any:
-    import json
-
     from internvideo.errors import ConfigError
+    from internvideo.reading import parse_json
 
     try:
-        return json.loads(text)
+        return parse_json(text)
     except ValueError as error:
         raise ConfigError(f"{path}: is no JSON ({error})") from error
 

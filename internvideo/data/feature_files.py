@@ -24,9 +24,13 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from internvideo.errors import ConfigError, DecodeError
+from internvideo.reading import read_json_document
 
 FeatureFormat = Literal["safetensors", "npy"]
 FeatureType = Literal["float32", "float16"]
+
+# A day of windows, at several a second, with three times each.
+_MOST_SIDE_CAR_BYTES = 256 << 20
 
 _TYPES: dict[str, tuple[torch.dtype, str]] = {
     "float32": (torch.float32, "F32"),
@@ -101,8 +105,8 @@ def side_car(path: Path) -> Path:
 def described(path: Path) -> dict[str, Any] | None:
     """What the JSON beside a file of features tells; None where it is missing or broken."""
     try:
-        document = json.loads(side_car(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        document = read_json_document(side_car(path), most_bytes=_MOST_SIDE_CAR_BYTES)
+    except ValueError:
         return None
     return document if isinstance(document, dict) and "features" in document else None
 

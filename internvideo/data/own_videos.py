@@ -20,6 +20,7 @@ from internvideo.errors import ConfigError
 from internvideo.values import Annotations, Record
 from internvideo.video import scan_files
 
+_OVERSHOOT_S = 0.5  # of a span beyond the end of its video, which annotators are allowed
 _MOST_LEFT_OUT = 0.5  # share of videos without which there is no going on
 
 
@@ -75,6 +76,7 @@ def check_videos(
     unreadable = {str(h.path): h.reason or "" for h in health if h.status == "unreadable"}
     left_out |= unreadable
     records = tuple(r for r in records if str(r.video) not in unreadable)
+    _refuse_spans_beyond_end(annotations.records, {h.path: h.duration_s for h in health})
     total = len({r.video for r in annotations.records})
     if left_out:
         path, reason = next(iter(left_out.items()))
@@ -101,6 +103,23 @@ def check_videos(
         usual_frames=round(statistics.median(frames)) if frames else None,
         content=content,
     )
+
+
+def _refuse_spans_beyond_end(records: Sequence[Record], lengths: Mapping[Path, float]) -> None:
+    """Refuse times of the untrimmed source beside trimmed clips: they would name other frames."""
+    odd = []
+    for number, record in enumerate(records, 1):
+        length_s = lengths.get(record.video, 0.0)
+        last_s = max(record.start_s or 0.0, record.end_s or 0.0)
+        if length_s and last_s > length_s + max(_OVERSHOOT_S, 0.05 * length_s):
+            odd.append((number, record, length_s))
+    if odd:
+        number, record, length_s = odd[0]
+        raise ConfigError(
+            f"{len(odd)} spans lie beyond the end of their video, first that of record {number}, "
+            f"{record.video}: from {record.start_s or 0:g} to {record.end_s or length_s:g} s of "
+            f"{length_s:.2f} s; for trimmed clips leave out start_s and end_s"
+        )
 
 
 def _with_splits(records: Sequence[Record], warnings: list[str]) -> tuple[Record, ...]:

@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from internvideo.errors import AnnotationError
+from internvideo.reading import parse_json
 from internvideo.values import Record
 
 INDEX_NAME = "index.jsonl"
@@ -93,7 +94,7 @@ def parse_index(file: str | Path, lines: Iterable[str], *, may_be_cut: bool = Fa
         if may_be_cut and not line.endswith("\n"):
             break
         try:
-            entry = json.loads(line)
+            entry = parse_json(line)
             if head is None:
                 head = entry
                 if head["format"] != FORMAT:

@@ -9,7 +9,6 @@ Only headers and texts are read. Names are labels and never paths: nothing is un
 
 from __future__ import annotations
 
-import json
 import logging
 import tarfile
 from collections.abc import Iterator, Sequence
@@ -20,6 +19,7 @@ from typing import Any
 from internvideo.data.annotations import files
 from internvideo.data.shard_index import Shard, ShardIndex, ShardSample
 from internvideo.errors import AnnotationError
+from internvideo.reading import parse_json
 from internvideo.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES, storage
 from internvideo.video.finding import is_mac_file
 
@@ -173,7 +173,7 @@ def _seen(shard: str, found: Sequence[_Found]) -> list[_Found]:
 def _records(shard: str, found: _Found) -> tuple[tuple[dict[str, Any], ...], dict[str, str]]:
     """Read what the texts of a sample say: the facts of its records, and names of classes."""
     try:
-        said = json.loads(found.texts.get("json", b"{}"))
+        said = parse_json(found.texts.get("json", b"{}"))
         text = next((found.texts[kind] for kind in _CAPTIONS if kind in found.texts), b"")
         text = text.decode().strip()
         found.label = found.texts.get("cls", b"").decode().strip()

@@ -56,7 +56,7 @@ class VideoClassifierConfig:
     encoder: Encoder = field(default_factory=lambda: MaskedEncoderConfig(final_norm=False))
     # Of tiny encoders, see internvideo/tiny.
     front_end: MaskedFrontEndConfig | UniFormerFrontEndConfig | None = None
-    num_classes: int = 400
+    num_classes: int = 400  # 0: no head, what it would receive is the output
     # "mean" of A's tokens; "first" of them, the first tubelet, as the released code does without
     # mean pooling (there is no class token); "query", the vector that B pools its tokens to;
     # "attentive", what a learned query reads from all tokens of either.
@@ -66,8 +66,8 @@ class VideoClassifierConfig:
     norm_eps: float | None = None  # of the norm before the head; None: the encoder's
 
     def __post_init__(self) -> None:
-        if self.num_classes < 1:
-            raise ConfigError(f"num_classes is {self.num_classes}; a classifier has at least one")
+        if self.num_classes < 0:
+            raise ConfigError(f"num_classes is {self.num_classes}; give how many there are")
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"dropout is {self.dropout}; give a share from 0 to below 1")
         if self.front_end is not None:
@@ -126,9 +126,11 @@ class VideoClassifier(nn.Module):
         normalised = config.pooling == "first"
         self.fc_norm = nn.Identity() if normalised else nn.LayerNorm(width, eps=eps)
         self.dropout = nn.Dropout(config.dropout)
-        self.head = nn.Linear(width, config.num_classes)
-        _initialise(self.head)
-        self.head.weight.data.mul_(config.init_scale)
+        self.head: nn.Module = nn.Identity()
+        if config.num_classes:
+            self.head = nn.Linear(width, config.num_classes)
+            _initialise(self.head)
+            self.head.weight.data.mul_(config.init_scale)
 
     def forward(self, clip: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b y"]:
         return self.classify(self.features(clip))

@@ -1,13 +1,12 @@
 """Released weights become a saved model: read, recognised, configured, loaded strictly, reported.
 
-The configuration is read off names and shapes. What these do not tell comes from the `config.json`
-of a `transformers` folder or from the caller. Positions are resized by the official rule: bicubic
-in space, then linear in time.
+The configuration is read off names and shapes. What these do not tell comes from files beside the
+weights (`beside.py`) or from the caller, and what nobody tells is said. Positions are resized by
+the official rule: bicubic in space, then linear in time.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,16 +16,19 @@ from typing import Any
 from torch import Tensor
 
 from internvideo.config import merge
-from internvideo.errors import CheckpointError
+from internvideo.errors import CheckpointError, InternVideoError, unknown_name
 from internvideo.heads import QuestionAnswererConfig, VideoClassifierConfig, map_head_rows
+from internvideo.hub.beside import Beside, read_beside, untold
 from internvideo.hub.pretrained import (
     AutoencoderConfig,
     ModelConfig,
     Preprocessing,
     Pretrained,
+    build_empty,
     build_model,
     check_classes,
     from_json,
+    num_classes_of,
     to_json,
 )
 from internvideo.models import (
@@ -42,10 +44,11 @@ from internvideo.text import load_clip_tokenizer
 from internvideo.video.transforms import CLIP_MEAN, CLIP_STD
 from internvideo.weights import (
     FAMILIES,
+    PUBLISHED_SIZES,
     ReadWeights,
     TensorReport,
     check_sha256,
-    clip_config_fields,
+    check_weights,
     find_weights,
     infer_decoder,
     infer_masked_encoder,
@@ -58,7 +61,6 @@ from internvideo.weights import (
     report_tensors,
     sha256_of,
     size_name,
-    videomae_config_fields,
 )
 
 _CLIP_PREPROCESSING = Preprocessing(
@@ -77,6 +79,7 @@ _PREPROCESSING: dict[str, Preprocessing] = {
     "transformers-clip": _CLIP_PREPROCESSING,
 }
 _NO_NAME = r"(?!)"
+_ODD_SHAPES = (IndexError, KeyError, TypeError, ValueError, ZeroDivisionError, RuntimeError)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,6 +129,8 @@ def import_weights(source: str | Path, options: ImportOptions | None = None) -> 
             tensor would be lost or left random.
     """
     source, options = Path(source), options or ImportOptions()
+    if options.family is not None and options.family not in FAMILIES:
+        raise unknown_name("family of weights", options.family, FAMILIES)
     files = find_weights(source)
     if options.sha256 is not None:
         check_sha256(files[0], options.sha256)
@@ -134,17 +139,24 @@ def import_weights(source: str | Path, options: ImportOptions | None = None) -> 
         document |= read_document(file)
     try:
         return _imported(source, files, read_state(document, options.family), options)
-    except CheckpointError as error:
+    except InternVideoError as error:
         raise CheckpointError(f"{source}: {error}") from error
+    except _ODD_SHAPES as error:
+        # At the border of a file: names of a family on tensors that are none of it.
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(
+            f"{source}: its tensors have other shapes or values than the names say "
+            f"({type(error).__name__}: {reason}); get the file again"
+        ) from error
 
 
 def _imported(
     source: Path, files: Sequence[Path], read: ReadWeights, options: ImportOptions
 ) -> Imported:
-    theirs = {name: _read_json(source, name) for name in ("config", "preprocessor_config")}
     kind, released, read = _infer_model(read)
-    released = _updated(released, _transformers_fields(read.family, theirs["config"], kind))
-    released = _updated(released, options.config)
+    beside = read_beside(source, read.family, kind, width=_video_config(released).width)
+    told = merge(beside.config, options.config)
+    released = _updated(released, told)
     _check_size(released, options.size)
     config = _resized(released, options.num_frames, options.side_px)
     tensors, changed = _fitted(read.tensors, released, config)
@@ -152,19 +164,23 @@ def _imported(
         tensors = map_head_rows(tensors, options.rows)
         changed |= dict.fromkeys(("head.weight", "head.bias"), "mapped")
         config = _updated(config, {"num_classes": len(options.rows)})
-    model = build_model(kind, config)
+    # Without values first: what does not fit should not take memory before it is refused.
+    shapes = build_empty(kind, config, sum(one.nbytes for one in tensors.values()))
     read, tensors = _without_unused(
-        read, tensors, model.state_dict().keys(), options.may_be_dropped
+        read, tensors, shapes.state_dict().keys(), options.may_be_dropped
     )
+    check_weights(shapes, tensors, may_be_new=options.may_be_new)
+    model = build_model(kind, config)
     report = load_weights(model, tensors, may_be_new=options.may_be_new)
-    preprocessing = theirs["preprocessor_config"] | options.preprocessing
-    steps = (*read.steps, *_config_steps(released, config, kind))
+    preprocessing = {**beside.preprocessing, **options.preprocessing}
+    missing = _untold(read.family, told, released, kind, options)
+    steps = (*read.steps, *beside.steps, *missing, *_config_steps(released, config, kind))
     pretrained = Pretrained(
         model=model.eval(),
         kind=kind,
         config=config,
         preprocessing=_preprocessing(read.family, config, preprocessing, options.num_frames),
-        classes=_outputs(options.classes, config) or _labels(theirs["config"], kind),
+        classes=_classes(options, beside, config),
         tokenizer=load_clip_tokenizer() if _uses_clip_vocabulary(config) else None,
         provenance={
             "imported_from": {file.name: sha256_of(file) for file in files},
@@ -182,10 +198,11 @@ def _infer_model(read: ReadWeights) -> tuple[str, ModelConfig, ReadWeights]:
     state = read.tensors
     if read.family in ("videomae", "transformers-videomae"):
         encoder = infer_masked_encoder(state)
-        if "head.weight" in state:
+        if "head.weight" in state or "fc_norm.weight" in state:
+            # VideoMAE V2 publishes encoders with the norm of the pooled tokens and without a head.
             config = VideoClassifierConfig(
                 encoder=replace(encoder, final_norm="fc_norm.weight" not in state),
-                num_classes=len(state["head.weight"]),
+                num_classes=len(state.get("head.weight", ())),
                 pooling="mean" if "fc_norm.weight" in state else "first",
             )
             return "video-classifier", config, read
@@ -213,12 +230,27 @@ def _infer_model(read: ReadWeights) -> tuple[str, ModelConfig, ReadWeights]:
     return "question-answerer", config, read.without(names, "not read when answering questions")
 
 
-def _transformers_fields(family: str, config: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    if not config or not family.startswith("transformers"):
-        return {}
-    if family.endswith("clip"):
-        return clip_config_fields(config)
-    return videomae_config_fields(config, kind)
+def _untold(
+    family: str, told: Mapping[str, Any], config: ModelConfig, kind: str, options: ImportOptions
+) -> list[str]:
+    """What nothing told, where it is not of a published size (whose heads are known)."""
+    video = _video_config(config)
+    extent = {"num_frames": options.num_frames, "side_px": options.side_px}
+    known = {name: value for name, value in extent.items() if value is not None}
+    if size_name(video) in PUBLISHED_SIZES:
+        known["num_heads"] = video.num_heads
+    return untold(family, told, to_json(config), kind, known)
+
+
+def _classes(options: ImportOptions, beside: Beside, config: ModelConfig) -> tuple[str, ...]:
+    """Names of the classes: those given, else those beside the weights, if they are of the head."""
+    if options.classes:
+        names = [options.classes] if isinstance(options.classes, str) else options.classes
+        return _outputs(names, config)
+    if options.rows is not None and beside.classes:
+        inside = all(0 <= row < len(beside.classes) for row in options.rows)
+        return tuple(beside.classes[row] for row in options.rows) if inside else ()
+    return beside.classes if len(beside.classes) == num_classes_of(config) else ()
 
 
 def _updated(config: Any, fields: Mapping[str, Any]) -> Any:
@@ -300,19 +332,10 @@ def _preprocessing(
     ours = {
         "num_frames": num_frames or getattr(video, "num_frames", usual.num_frames),
         "side_px": video.side_px,
-        "mean": given.get("image_mean", usual.mean),
-        "std": given.get("image_std", usual.std),
     }
-    is_ours = isinstance(video, MaskedEncoderConfig) and video.num_channels == 3
-    if is_ours and "image_mean" not in given:
+    if isinstance(video, MaskedEncoderConfig) and video.num_channels == 3:
         ours |= {"mean": video.pixel_mean, "std": video.pixel_std}
-    known = {name: value for name, value in given.items() if name in Preprocessing.__slots__}
-    return from_json(Preprocessing, to_json(usual) | ours | known, "the preprocessing")
-
-
-def _labels(config: Mapping[str, Any], kind: str) -> tuple[str, ...]:
-    names = config.get("id2label") if kind == "video-classifier" else None
-    return tuple(names[key] for key in sorted(names, key=int)) if names else ()
+    return from_json(Preprocessing, to_json(usual) | ours | dict(given), "the preprocessing")
 
 
 def _outputs(names: Sequence[str], config: ModelConfig) -> tuple[str, ...]:
@@ -325,15 +348,3 @@ def _outputs(names: Sequence[str], config: ModelConfig) -> tuple[str, ...]:
 def _uses_clip_vocabulary(config: ModelConfig) -> bool:
     text = getattr(getattr(config, "encoder", config), "text", None)
     return text is not None and text.vocabulary_size == load_clip_tokenizer().vocabulary_size
-
-
-def _read_json(source: Path, name: str) -> dict[str, Any]:
-    """A JSON file of a folder; nothing where there is none."""
-    path = source / f"{name}.json"
-    if not path.is_file():
-        return {}
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise CheckpointError(f"{name}.json: is no JSON ({error})") from error
-    return found if isinstance(found, dict) else {}

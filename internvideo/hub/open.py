@@ -7,7 +7,6 @@ saved model, run, checkpoint            -> pretrained.py
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from torch import nn
@@ -15,9 +14,11 @@ from torch import nn
 from internvideo.hub.importing import import_weights
 from internvideo.hub.pretrained import (
     Pretrained,
+    is_saved_model,
     read_saved_model,
 )
 from internvideo.hub.released import from_pretrained
+from internvideo.reading import read_json_document
 from internvideo.tasks import RecognitionModel, VideoTextModel
 
 
@@ -37,6 +38,8 @@ def load_pretrained(source: str | Path, *, averaged: bool = False) -> Pretrained
     path = Path(source)
     if not path.exists() and len(path.parts) == 1:
         return from_pretrained(str(source))
+    if path.name == "model.safetensors" and is_saved_model(path.parent):
+        return read_saved_model(path.parent, averaged=averaged)
     if path.is_file() or _is_transformers_folder(path):
         return import_weights(path).pretrained
     kept = (path / "checkpoints" / name for name in ("best", "last"))
@@ -71,6 +74,7 @@ def load_recogniser(source: str | Path, *, averaged: bool = False) -> Recognitio
 
 def _is_transformers_folder(folder: Path) -> bool:
     try:
-        return "model_type" in json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = read_json_document(folder / "config.json")
+    except ValueError:
         return False
+    return isinstance(found, dict) and "model_type" in found

@@ -52,6 +52,8 @@ from internvideo.models import (
     ViclipConfig,
 )
 from internvideo.models.actionformer import ActionFormer
+from internvideo.ranges import check_ranges
+from internvideo.reading import read_json_document
 from internvideo.tasks import TemporalDetectorConfig
 from internvideo.text import Tokenizer
 from internvideo.tiny import (
@@ -62,6 +64,9 @@ from internvideo.tiny import (
 )
 from internvideo.values import Preprocessing
 from internvideo.writing import written_beside
+
+# What a model makes itself beside weights of no size, such as tables of positions.
+_MOST_TABLE_BYTES = 256 << 20
 
 ModelConfig = (
     MaskedEncoderConfig
@@ -159,8 +164,8 @@ def model_description(
 def is_saved_model(folder: Path) -> bool:
     """Whether a folder was written by `save_pretrained`, or is a checkpoint of a run."""
     try:
-        document = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        document = read_json_document(folder / "config.json")
+    except ValueError:
         return False
     return isinstance(document, dict) and document.keys() >= {"kind", "config"}
 
@@ -179,9 +184,17 @@ def read_saved_model(folder: Path, *, averaged: bool = False) -> Pretrained:
     if not weights.is_file():
         if averaged and (folder / "model.safetensors").is_file():
             raise CheckpointError(f"{folder}: this run kept no moving average; use averaged=False")
+        if inside := _models_inside(folder):
+            raise CheckpointError(
+                f"{folder}: is no model but holds {len(inside)}: {', '.join(inside[:10])}; name one"
+            )
         found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else "no folder"
         raise CheckpointError(f"{folder}: no {weights.name} there (found: {found})")
     document = _document(folder, "config")
+    if not isinstance(document, dict):
+        raise CheckpointError(
+            f"{folder / 'config.json'}: expected an object, found {document!r:.80}"
+        )
     if "kind" not in document:
         missing = "it names no kind of model" if document else "it is missing"
         raise CheckpointError(
@@ -189,7 +202,7 @@ def read_saved_model(folder: Path, *, averaged: bool = False) -> Pretrained:
             "versions before it did so cannot be opened, train them again"
         )
     kind = document["kind"]
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise CheckpointError(f"{folder}: {unknown_name('kind of model', str(kind), KINDS)}")
     where = f"{folder / 'config.json'}"
     config = from_json(KINDS[kind][0], document.get("config"), where)
@@ -199,28 +212,96 @@ def read_saved_model(folder: Path, *, averaged: bool = False) -> Pretrained:
         state = load_file(weights)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{weights}: damaged ({error})") from error
-    model = build_model(kind, config)
     try:
+        # Without values first: a config.json that claims more than the weights takes no memory.
+        _check_agreement(build_empty(kind, config, weights.stat().st_size), state)
+        model = build_model(kind, config)
         model.load_state_dict(state)
-    except RuntimeError as error:
-        raise CheckpointError(f"{folder}: weights and config.json disagree: {error}") from error
+    except (RuntimeError, ConfigError, ValueError, TypeError, ZeroDivisionError) as error:
+        reason = " ".join(str(error).split())[:1000]
+        raise CheckpointError(f"{folder}: weights and config.json disagree: {reason}") from error
     pretrained = Pretrained(
         model=model.eval(),
         kind=kind,
         config=config,
         preprocessing=preprocessing,
-        classes=tuple(labels or ()),
-        tokenizer=Tokenizer.from_document(tokenizer) if tokenizer else None,
+        classes=_names(folder / "labels.json", labels),
+        tokenizer=_tokenizer(folder / "tokenizer.json", tokenizer),
         provenance=_document(folder, "provenance"),
     )
     check_classes(pretrained)
     return pretrained
 
 
+def _models_inside(folder: Path) -> list[str]:
+    """Runs and saved models right below a folder."""
+    if not folder.is_dir():
+        return []
+    return [
+        str(path)
+        for path in sorted(folder.iterdir())
+        if (path / "checkpoints" / "last").exists() or is_saved_model(path)
+    ]
+
+
+def _names(path: Path, found: Any) -> tuple[str, ...]:
+    """Class names of a labels.json; one string is no list of names."""
+    if not found:
+        return ()
+    if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+        raise CheckpointError(f"{path}: expected a list of class names, found {found!r:.80}")
+    return tuple(found)
+
+
+def _tokenizer(path: Path, document: Any) -> Tokenizer | None:
+    if not document:
+        return None
+    try:
+        return Tokenizer.from_document(document)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(f"{path}: is no tokenizer ({error})") from error
+
+
+def _check_agreement(empty: nn.Module, state: Mapping[str, torch.Tensor]) -> None:
+    """Compare names, shapes and kinds of numbers of weights with those of a model."""
+    own = empty.state_dict()
+    for names, what in ((own.keys() - state, "are missing"), (state.keys() - own, "have no place")):
+        if names:
+            raise ConfigError(f"{len(names)} tensors {what} ({', '.join(sorted(names)[:4])})")
+    for name, tensor in state.items():
+        if tensor.shape != own[name].shape:
+            raise ConfigError(
+                f"{name} has shape {tuple(tensor.shape)}, the model needs {tuple(own[name].shape)}"
+            )
+        is_float = tensor.is_floating_point()
+        if is_float != own[name].is_floating_point() or tensor.is_complex():
+            raise ConfigError(f"{name} is {tensor.dtype}, the model needs {own[name].dtype}")
+        if is_float and bool(tensor.isnan().any()):
+            raise ConfigError(f"{name} holds NaN; the file is damaged or its training diverged")
+
+
 def build_model(kind: str, config: ModelConfig, *, device: torch.device | None = None) -> nn.Module:
     """Make a model of a kind; on the device "meta" it has shapes and no values."""
     with device or torch.device("cpu"):
         return KINDS[kind][1](config)
+
+
+def build_empty(kind: str, config: ModelConfig, num_bytes: int) -> nn.Module:
+    """Make a model without values, and see that it would not take many times its weights' bytes.
+
+    Raises:
+        CheckpointError: Tables that it makes itself, as of positions, would be that large.
+    """
+    empty = build_model(kind, config, device=torch.device("meta"))
+    own = sum(buffer.numel() * buffer.element_size() for buffer in empty.buffers())
+    if own > (most := _MOST_TABLE_BYTES + 8 * num_bytes):
+        raise CheckpointError(
+            f"the model's tables take {own} bytes, expected at most {most} beside weights of "
+            f"{num_bytes}; its clips are too large"
+        )
+    return empty
 
 
 def to_json(config: Any) -> Any:
@@ -231,10 +312,11 @@ def to_json(config: Any) -> Any:
 def from_json(of: type[Any], document: Any, where: str) -> Any:
     """Build a configuration from a JSON value, or raise `CheckpointError`."""
     try:
+        check_ranges(document)
         config = TypeAdapter(of).validate_python(document)
         refuse_unknown(document, to_json(config), of.__name__)
-    except (ValidationError, ConfigError) as error:
-        reason = " ".join(str(error).split())
+    except (ValidationError, ConfigError, RecursionError, OverflowError) as error:
+        reason = " ".join(str(error).split())[:1000]
         raise CheckpointError(f"{where}: is no {of.__name__} ({reason})") from error
     return config
 
@@ -263,6 +345,6 @@ def _document(folder: Path, name: str) -> Any:
     if not path.exists():
         return {}
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return read_json_document(path)
+    except ValueError as error:
         raise CheckpointError(f"{path}: is no JSON ({error})") from error

@@ -19,6 +19,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from internvideo.config import merge, refuse_unknown, split_setting
 from internvideo.data import FIRST, Source, VideoData
 from internvideo.errors import ConfigError, unknown_name
+from internvideo.ranges import check_ranges
 from internvideo.stages import (
     CoordinationStage,
     CoordinationTraining,
@@ -124,10 +125,15 @@ def from_document(document: Mapping[str, Any], *, where: str = "run") -> Run:
     """
     document = _with_known_kind(document)
     try:
+        check_ranges(document)
         run = _ADAPTER.validate_python(document)
     except ValidationError as error:
         problems = "; ".join(map(_problem, error.errors()))
         raise ConfigError(f"{where}: {problems}") from error
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
+    except (RecursionError, OverflowError) as error:
+        raise ConfigError(f"{where}: {error}") from error
     refuse_unknown(document, to_document(run), where)
     return run
 

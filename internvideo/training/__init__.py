@@ -13,6 +13,7 @@ from internvideo.training.parallel import (
     gather_rows,
     in_step,
     joined,
+    launched_processes,
     sum_over_ranks,
 )
 from internvideo.training.random_state import RandomState
@@ -36,6 +37,7 @@ __all__ = [
     "gather_rows",
     "in_step",
     "joined",
+    "launched_processes",
     "last_checkpoint",
     "load",
     "overfit_check",

@@ -41,6 +41,7 @@ from torch.distributed.checkpoint.state_dict import (
 )
 
 from internvideo.errors import CheckpointError, TrainingError
+from internvideo.reading import read_json_document
 
 _log = logging.getLogger(__name__)
 
@@ -160,11 +161,8 @@ def load(folder: Path) -> Checkpoint:
             name: load_file(path) if (path := folder / f"{name}.safetensors").is_file() else None
             for name in ("model", "optimiser", "ema")
         }
-        documents = {
-            path.stem: json.loads(path.read_text(encoding="utf-8"))
-            for path in sorted(folder.glob("*.json"))
-        }
-    except (OSError, SafetensorError, json.JSONDecodeError) as error:
+        documents = {path.stem: read_json_document(path) for path in sorted(folder.glob("*.json"))}
+    except (OSError, SafetensorError, ValueError) as error:
         raise CheckpointError(f"{folder}: the checkpoint is damaged ({error})") from error
     return Checkpoint(documents=documents, **tensors)
 
@@ -214,7 +212,7 @@ def damage(folder: Path) -> str | None:
             with safe_open(path, "pt"):  # compares its header with the size of the file
                 pass
         for path in folder.glob("*.json"):
-            json.loads(path.read_text(encoding="utf-8"))
+            read_json_document(path)
     except (OSError, ValueError, SafetensorError) as error:
         return f"{path.name} is damaged ({error})"
     return None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -43,21 +44,69 @@ class Process:
 
 @contextlib.contextmanager
 def joined(device: str = "auto") -> Iterator[Process]:
-    """Join the run's process group where torchrun started several, and leave it at the end."""
-    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    """Join the run's process group where torchrun started several, and leave it at the end.
+
+    Raises:
+        ConfigError: If the variables of the launcher do not fit together, or its port is taken.
+    """
+    world_size = launched_processes()
     chosen = choose_device(device)
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
     if world_size == 1:
         yield Process(share=Share(), device=chosen)
         return
-    dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    try:
+        dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    except (RuntimeError, ValueError) as error:  # of the store: a port in use, an unknown host
+        reason = " ".join(str(error).split())[:200]
+        where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+        raise ConfigError(
+            f"the {world_size} processes cannot meet at {where} ({reason}); start them with "
+            "torchrun, or give a free MASTER_PORT"
+        ) from error
     try:
         share = Share(index=dist.get_rank(), count=dist.get_world_size())
         yield Process(share=share, device=chosen)
     finally:
         gc.collect()  # a wrapped module that outlives its group can hang when it is torn down
         dist.destroy_process_group()
+
+
+def launched_processes() -> int:
+    """How many processes the launcher started, this one among them; 1 without a launcher.
+
+    Raises:
+        ConfigError: If what it says in the environment is incomplete or contradicts itself.
+    """
+    said = {}
+    for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_PORT"):
+        if (text := os.environ.get(name)) is not None:
+            if not re.fullmatch(r"\d{1,9}", text):
+                raise ConfigError(f"the environment has {name}={text!r}, expected a whole number")
+            said[name] = int(text)
+    world_size, rank = said.get("WORLD_SIZE"), said.get("RANK")
+    if world_size is None:
+        if rank is not None:
+            raise ConfigError(
+                f"the environment has RANK={rank} and no WORLD_SIZE; start with torchrun, or unset "
+                "RANK"
+            )
+        return 1
+    if world_size == 1:
+        return 1
+    missing = [n for n in ("RANK", "MASTER_ADDR", "MASTER_PORT") if n not in os.environ]
+    if missing or rank is None:
+        raise ConfigError(
+            f"the environment has WORLD_SIZE={world_size} and no {' or '.join(missing)}; start "
+            "with torchrun, or unset WORLD_SIZE"
+        )
+    if rank >= world_size or not 0 < said["MASTER_PORT"] < 1 << 16:
+        raise ConfigError(
+            f"the environment has RANK={rank} of WORLD_SIZE={world_size} and "
+            f"MASTER_PORT={said['MASTER_PORT']}; ranks count from 0, ports are below 65536"
+        )
+    return world_size
 
 
 def choose_device(name: str) -> torch.device:

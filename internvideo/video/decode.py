@@ -9,6 +9,7 @@ Differs from players: pixels are taken as square; transparency is dropped.
 from __future__ import annotations
 
 import logging
+import time
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -37,6 +38,10 @@ from internvideo.video.size import scaled_size
 _log = logging.getLogger(__name__)
 # Decoded frames of streams that only decoding can index are kept up to this many bytes.
 _KEPT_FRAME_BYTES = 32 << 20
+
+# Most seconds of decoding from one frame to the next, wherever a video is read: a file that keeps a
+# decoder busy for ever is a broken one, and ends no job.
+MOST_WITHOUT_FRAME_S = 300.0
 
 # Transfer functions of high dynamic range: PQ (SMPTE 2084) and HLG (ARIB STD-B67), as H.273 counts.
 _HDR_TRANSFERS = {16, 18}
@@ -378,13 +383,24 @@ class VideoReader:
         self._codec.skip_frame = "DEFAULT"
         if self._codec.is_open:
             self._codec.flush_buffers()
+        without_frame_s = 0.0
         for number, packet in self._packets(start, last):
             if skips is not None:
                 self._codec.skip_frame = "DEFAULT" if skips(number) else "NONREF"
             if self._times is None:
                 # PyAV finds it again by identity; a small int is the same object in every thread.
                 packet.opaque = [number]
-            yield from self._feed(packet)
+            before_s = time.monotonic()
+            frames = self._feed(packet)
+            without_frame_s += time.monotonic() - before_s
+            if frames:
+                without_frame_s = 0.0
+            elif without_frame_s > MOST_WITHOUT_FRAME_S:
+                raise DecodeError(
+                    f"{self.path}: no frame in {without_frame_s:.0f} s of decoding; leave the file "
+                    "out or convert it"
+                )
+            yield from frames
         yield from self._feed(None)
 
     def _show_first_packet(self) -> None:
@@ -430,9 +446,9 @@ class VideoReader:
     def _read_again(self, start: int) -> Iterator[tuple[int, av.Packet]]:
         """Read packets from the file from one at or before `start`; for files too large to keep."""
         times = (self._table.dts[start], self._table.pts[start])
-        time = next((t for t in times if t != UNKNOWN), None)
-        if time is not None:
-            self._container.seek(time, stream=self._stream)
+        begin = next((t for t in times if t != UNKNOWN), None)
+        if begin is not None:
+            self._container.seek(begin, stream=self._stream)
             packets = (packet for packet in self._container.demux(self._stream) if packet.size)
             first = next(packets, None)
             number = None if first is None else self._table.number_of(first)

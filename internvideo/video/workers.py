@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
 
+from internvideo.errors import ConfigError
 from internvideo.processes import end_with_parent
 
 Item = TypeVar("Item")
@@ -104,7 +105,10 @@ class _Worker:
 
     def restart(self) -> None:
         if self.index is None:
-            raise RuntimeError("a worker process ended before its first item")
+            raise ConfigError(
+                "a worker process ended before its first item; in a script, call this below "
+                'if __name__ == "__main__":'
+            )
         self.stop()
         self.start()
 

@@ -34,6 +34,7 @@ from internvideo.weights.files import (
     sha256_of,
 )
 from internvideo.weights.infer_config import (
+    PUBLISHED_SIZES,
     infer_decoder,
     infer_masked_encoder,
     infer_multimodal_encoder,
@@ -43,6 +44,7 @@ from internvideo.weights.infer_config import (
 )
 from internvideo.weights.loading import (
     LoadReport,
+    check_weights,
     inflate_kernel,
     initialise_from_clip,
     load_weights,
@@ -64,6 +66,7 @@ from internvideo.weights.report import (
 )
 from internvideo.weights.transformers_config import (
     clip_config_fields,
+    open_clip_config_fields,
     videomae_config_fields,
 )
 from internvideo.weights.videomae import (
@@ -82,6 +85,7 @@ __all__ = [
     "LoadReport",
     "MERGE_RULES",
     "OPENAI_CLIP",
+    "PUBLISHED_SIZES",
     "RELEASES",
     "ReadWeights",
     "Release",
@@ -93,6 +97,7 @@ __all__ = [
     "actionformer_config_of",
     "average_weights",
     "check_sha256",
+    "check_weights",
     "classifier_weights",
     "clip_config_fields",
     "count_tensors",
@@ -111,6 +116,7 @@ __all__ = [
     "initialise_from_clip",
     "load_weights",
     "merge_with_clip",
+    "open_clip_config_fields",
     "read_document",
     "read_state",
     "read_weights",

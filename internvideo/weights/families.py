@@ -42,9 +42,22 @@ class Family:
     unused: str = r"(?!)"
 
 
+# What mmaction2 calls otherwise than the official code.
+_MMACTION = (
+    ("cls_head.fc_cls.", "head."),
+    ("patch_embed.projection.", "patch_embed.proj."),
+    (".mlp.layers.0.0.", ".mlp.fc1."),
+    (".mlp.layers.1.", ".mlp.fc2."),
+)
+
+
 def _read_videomae(state: State) -> dict[str, Tensor]:
-    of_open_set = {name.replace("cls_head.fc_cls.", "head."): v for name, v in state.items()}
-    return from_official_classifier(of_open_set)
+    renamed = {}
+    for name, value in state.items():
+        for theirs, official in _MMACTION:
+            name = name.replace(theirs, official)
+        renamed[name] = value
+    return from_official_classifier(renamed)
 
 
 def _read_transformers_videomae(state: State) -> dict[str, Tensor]:
@@ -64,9 +77,9 @@ _PRETRAINING_ONLY = r"decoder\.|encoder_to_decoder\.|mask_token$"
 
 FAMILIES: dict[str, Family] = {
     "videomae": Family(
-        about="VideoMAE and VideoMAE V2: pretraining or fine-tuned, official names",
+        about="VideoMAE and VideoMAE V2: pretraining or fine-tuned, official names or mmaction2's",
         marks=(
-            r"(encoder\.)?patch_embed\.proj\.weight",
+            r"(encoder\.)?patch_embed\.proj(ection)?\.weight",
             r"(encoder\.)?blocks\.0\.attn\.qkv\.weight",
         ),
         read=_read_videomae,

@@ -2,19 +2,25 @@
 
 What a file is, its first bytes say and not its name: safetensors, torch's zip or older pickle, or a
 TorchScript archive. Pickles are read by torch's own restricted unpickler (`weights_only=True`).
+Objects of other classes that training scripts kept beside the weights (histories, options) become
+inert and are named; a file that asks for what runs programs is refused as a whole. What a file
+claims or inflates to is bounded by its own size.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
-import json
+import logging
 import pickle
 import re
 import string
+import struct
 import warnings
 import zipfile
-from collections.abc import Mapping
+import zlib
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +31,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from internvideo.errors import CheckpointError
+from internvideo.reading import read_json_document, why_no_file
 from internvideo.weights.torchscript import is_torchscript, read_torchscript
+
+_log = logging.getLogger(__name__)
 
 # A function of numpy that builds scalars; its module has another name since numpy 2.
 _SCALAR = np.float32(0).__reduce__()[0]
@@ -40,7 +49,24 @@ _SAFE_GLOBALS = [
 # What comes of reading a file that is cut short or was altered.
 _READ_ERRORS = (
     *(OSError, EOFError, KeyError, ValueError, TypeError, AttributeError, IndexError),
-    *(RuntimeError, SafetensorError, zipfile.BadZipFile),
+    *(RuntimeError, SafetensorError, zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error),
+    *(OverflowError, MemoryError, AssertionError, struct.error, ZeroDivisionError),
+)
+# How many times its own size a file may inflate to, and its tensors may claim: weights that are
+# shared have several names, and some archives are compressed.
+_MOST_TIMES, _ALLOWANCE_BYTES = 8, 1 << 20
+_MOST_UNKNOWN = 200  # classes
+# Modules whose functions run programs, open files or load code.
+_HOSTILE = frozenset(
+    (
+        *("os", "posix", "nt", "subprocess", "sys", "builtins", "__builtin__", "importlib"),
+        *("runpy", "pty", "socket", "shutil", "ctypes", "code", "codeop", "webbrowser", "pip"),
+        *("commands", "multiprocessing", "signal", "threading", "asyncio", "urllib", "http"),
+        *("pickle", "pdb", "timeit", "cProfile", "profile", "linecache", "operator", "functools"),
+    )
+)
+_HARMLESS = frozenset(
+    f"builtins.{name}" for name in ("set", "frozenset", "complex", "range", "slice", "object")
 )
 _FILE_NAMES = (
     "model.safetensors",
@@ -68,14 +94,12 @@ def find_weights(path: Path) -> tuple[Path, ...]:
         if not path.exists():
             raise CheckpointError(f"{path}: there is no such file")
         return (path,)
-    latest = path / "latest"  # where DeepSpeed says which folder counts
-    inside = path / latest.read_text().strip() if latest.is_file() else path
+    inside = _latest(path)
     for name in _FILE_NAMES:
         if (file := inside / name).is_file():
             if not name.endswith(".index.json"):
                 return (file,)
-            shards = sorted(set(json.loads(file.read_text())["weight_map"].values()))
-            return tuple(inside / Path(shard).name for shard in shards)
+            return _shards(file)
     found = sorted(child.name for child in path.iterdir())
     raise CheckpointError(
         f"{path}: is a folder without weights (there is {', '.join(found[:5]) or 'nothing'}); "
@@ -89,22 +113,24 @@ def read_document(path: Path) -> Mapping[str, Any]:
     Raises:
         CheckpointError: The file is missing, damaged, no weights, or asks to run something.
     """
-    try:
-        with path.open("rb") as file:
-            beginning = file.read(512)
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read as weights: {error.strerror}") from error
+    if (refused := why_no_file(path)) is not None:
+        raise CheckpointError(f"{path}: cannot be read as weights: {refused}")
+    with path.open("rb") as file:
+        beginning = file.read(512)
     refused = _rejected_by_header(path, beginning)
     try:
         if refused is None:
             found = _read(path, beginning)
             if isinstance(found, Mapping):
+                _check_claims(path, found)
                 return found
             refused = f"holds no state dict but a {type(found).__name__}"
     except pickle.UnpicklingError as error:
         refused = _explain_unpickling(error)
+    except RecursionError:
+        refused = "is nested too deeply"
     except _READ_ERRORS as error:
-        reason = (str(error).splitlines() or ["it ends early"])[0]
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         refused = f"is cut short or damaged ({reason[:200]}); download it again"
     raise CheckpointError(
         f"{path}: cannot be read as weights: {refused} (expected .safetensors, a file of "
@@ -121,7 +147,34 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return state
 
 
+class Inert:
+    """Stands for an object of a class that nothing here knows: takes whatever it is given."""
+
+    def __new__(cls, *arguments: Any, **options: Any) -> Inert:
+        return super().__new__(cls)
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        pass
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+
+class _InertDict(Inert):
+    """Of a class of dictionaries, which the unpickler fills only where they are its own."""
+
+    def __new__(cls, *arguments: Any, **options: Any) -> Any:
+        return OrderedDict()
+
+
+class _InertList(Inert):
+    def __new__(cls, *arguments: Any, **options: Any) -> Any:
+        return []
+
+
 def sha256_of(path: Path) -> str:
+    if (why := why_no_file(path)) is not None:
+        raise CheckpointError(f"{path}: cannot be read: {why}")
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -133,6 +186,55 @@ def check_sha256(path: Path, expected: str) -> None:
             f"{path}: sha256 is {found}, published is {expected.lower()}; the download is damaged "
             "or another file: remove it and download again"
         )
+
+
+def _latest(folder: Path) -> Path:
+    """Where the weights of a folder are; DeepSpeed says in a file which inner folder counts."""
+    latest = folder / "latest"
+    if not latest.is_file():
+        return folder
+    name = latest.read_text(errors="replace")[:200].strip()
+    if Path(name).name != name:
+        raise CheckpointError(f"{latest}: names {name!r}, expected a folder beside it")
+    return folder / name
+
+
+def _shards(index: Path) -> tuple[Path, ...]:
+    """The files that an index of split weights names, which lie beside it."""
+    try:
+        names = {str(name) for name in read_json_document(index)["weight_map"].values()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{index}: is no index of weights ({error})") from error
+    outside = [name for name in names if Path(name).name != name]
+    if outside or not names:
+        raise CheckpointError(f"{index}: names {sorted(outside)[:1] or 'no file'} for weights")
+    return tuple(index.parent / name for name in sorted(names))
+
+
+def _check_claims(path: Path, found: Mapping[Any, Any]) -> None:
+    """Refuse tensors that claim more than the file can hold, or that hold no values here."""
+    total, most = 0, _MOST_TIMES * path.stat().st_size + _ALLOWANCE_BYTES
+    for name, tensor in _tensors_in(found):
+        if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
+            raise CheckpointError(
+                f"{path}: {name} is a tensor of another kind ({tensor.layout}, "
+                f"{tensor.device.type}); save plain weights"
+            )
+        total += tensor.numel() * tensor.element_size()
+        if total > most:
+            raise CheckpointError(
+                f"{path}: its tensors claim more than {most} bytes, {_MOST_TIMES} times what the "
+                f"file holds, such as {name} {tuple(tensor.shape)}; it is damaged or made to fill "
+                "the memory"
+            )
+
+
+def _tensors_in(found: Any, path: str = "", depth: int = 4) -> Iterator[tuple[str, Tensor]]:
+    if isinstance(found, Tensor):
+        yield path, found
+    elif isinstance(found, Mapping) and depth:
+        for name, value in found.items():
+            yield from _tensors_in(value, f"{path}.{name}" if path else str(name), depth - 1)
 
 
 def _rejected_by_header(path: Path, beginning: bytes) -> str | None:
@@ -153,12 +255,68 @@ def _read(path: Path, beginning: bytes) -> Any:
         return load_file(path)
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
+            _check_inflation(path, archive)
             scripted = is_torchscript(archive)
         if scripted:
             return read_torchscript(path)
-    with warnings.catch_warnings(), torch.serialization.safe_globals(_SAFE_GLOBALS):
-        warnings.simplefilter("ignore")  # of storages of older files
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(_SAFE_GLOBALS):
+            return _load(path, set(torch.serialization.get_unsafe_globals_in_checkpoint(path)))
+    return _load(path, set())
+
+
+def _load(path: Path, unknown: set[str]) -> Any:
+    """Read a file of torch.save; objects of classes that are not known become inert."""
+    inert: dict[str, type] = {}
+    for _ in range(_MOST_UNKNOWN):
+        for name in unknown - inert.keys():
+            if not _may_be_inert(name):
+                raise pickle.UnpicklingError(f"asks for {name}")
+            inert[name] = _stand_in(name, Inert)
+        stubs = [(stub, name) for name, stub in inert.items()]
+        try:
+            with warnings.catch_warnings(), torch.serialization.safe_globals(_SAFE_GLOBALS + stubs):
+                warnings.simplefilter("ignore")  # of storages of older files
+                found = torch.load(path, map_location="cpu", weights_only=True)
+            break
+        except pickle.UnpicklingError as error:
+            asked = re.search(r"Unsupported global: GLOBAL ([\w.]+)", str(error))
+            container = re.search(r"Can only (\w+) .*but got <class '[\w.]*?(\w+)'>", str(error))
+            unknown = set() if asked is None else {asked[1]} - inert.keys()
+            filled = [] if container is None else [n for n in inert if _last(n) == container[2]]
+            if not unknown and not filled:
+                raise
+            for name in filled:  # a class that is a list or a dictionary, and is filled as such
+                is_list = container is not None and container[1] in ("append", "extend")
+                inert[name] = _stand_in(name, _InertList if is_list else _InertDict)
+    else:
+        raise pickle.UnpicklingError(f"asks for more than {_MOST_UNKNOWN} unknown classes")
+    if inert:
+        _log.warning(
+            "%s: objects of %d classes stay unread, nothing of them was executed: %s",
+            *(path, len(inert), ", ".join(sorted(inert)[:5])),
+        )
+    return found
+
+
+def _stand_in(name: str, kind: type) -> type:
+    return type(_last(name), (kind,), {})
+
+
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+def _may_be_inert(name: str) -> bool:
+    return name in _HARMLESS or name.split(".")[0] not in _HOSTILE
+
+
+def _check_inflation(path: Path, archive: zipfile.ZipFile) -> None:
+    inflated = sum(member.file_size for member in archive.infolist())
+    if inflated > (most := _MOST_TIMES * path.stat().st_size + _ALLOWANCE_BYTES):
+        raise CheckpointError(
+            f"{path}: cannot be read as weights: inflates to {inflated} bytes, expected at most "
+            f"{most} of a file of this size; it is damaged or made to fill the memory"
+        )
 
 
 def _explain_unpickling(error: pickle.UnpicklingError) -> str:

@@ -31,6 +31,10 @@ from internvideo.models.viclip import JointEncoderConfig, ViclipConfig
 from internvideo.values import IMAGENET_MEAN, IMAGENET_STD, Tubelet
 
 _HEAD_WIDTH = 64
+# By the width of image towers: ViT-H, g and bigG of OpenCLIP.
+_OPEN_CLIP_HEADS = {1280: 16, 1408: 16, 1664: 16}
+# Whose number of heads is published.
+PUBLISHED_SIZES = frozenset({*ENCODERS, *UNIFORMERS, *JOINT_ENCODERS})
 _FRAMES_OF_TABLES = (16, 8, 32, 4, 64)  # tried in this order
 
 
@@ -108,9 +112,9 @@ def infer_uniformer(state: Mapping[str, Tensor], start: str) -> UniFormerConfig:
         patch_px=patch,
         width=width,
         depth=depth,
-        num_heads=_heads(width),
+        num_heads=_image_heads(width),
         mlp_ratio=_ratio(state, f"{start}blocks.0", width, [4.0]),
-        num_global_heads=_heads(width),
+        num_global_heads=_image_heads(width),
         global_layers=tuple(range(depth - num_global, depth)),
         global_mlp_ratio=global_ratio,
         temporal_patch_size=kernel.shape[2] if kernel.ndim == 5 else 1,
@@ -146,7 +150,7 @@ def infer_viclip(state: Mapping[str, Tensor]) -> ViclipConfig:
             patch_px=patch,
             width=width,
             depth=_count(state, "video.blocks."),
-            num_heads=_heads(width),
+            num_heads=_image_heads(width),
             mlp_ratio=_ratio(state, "video.blocks.0", width, [4.0]),
         ),
         text=_text_config(state),
@@ -216,6 +220,11 @@ def _count(state: Mapping[str, Tensor], start: str) -> int:
 
 def _heads(width: int) -> int:
     return max(1, width // _HEAD_WIDTH)
+
+
+def _image_heads(width: int) -> int:
+    """Heads of an image tower of CLIP; OpenCLIP's H, g and bigG have wider ones."""
+    return _OPEN_CLIP_HEADS.get(width, _heads(width))
 
 
 def _ratio(state: Mapping[str, Tensor], block: str, width: int, usual: list[float]) -> float:

@@ -81,6 +81,24 @@ def load_weights(
         CheckpointError: A tensor is missing, left over or does not fit.
     """
     own = model.state_dict()
+    fitted, values = _fitted(own, state, may_be_new)
+    _check_values(model, values)
+    model.load_state_dict(values, strict=False)
+    missing = tuple(name for name in own if name not in state)
+    return LoadReport(**{k: tuple(v) for k, v in fitted.items()}, new=missing)
+
+
+def check_weights(
+    model: nn.Module, state: Mapping[str, Tensor], *, may_be_new: str = r"(?!)"
+) -> None:
+    """Raise what `load_weights` would for names and shapes; the model may be on "meta"."""
+    _fitted(model.state_dict(), state, may_be_new)
+
+
+def _fitted(
+    own: Mapping[str, Tensor], state: Mapping[str, Tensor], may_be_new: str
+) -> tuple[dict[str, list[str]], dict[str, Tensor]]:
+    """What is done to each tensor, and their values as the model takes them."""
     missing = [name for name in own if name not in state]
     if unexpected := [name for name in missing if not re.search(may_be_new, name)]:
         raise CheckpointError(
@@ -96,10 +114,29 @@ def load_weights(
     values = {}
     for name in own:
         if name in state:
-            how, values[name] = _fit(name, state[name].to(own[name]), own[name])
+            value, dtype = state[name], own[name].dtype
+            if value.is_floating_point() != dtype.is_floating_point or value.is_complex():
+                raise CheckpointError(
+                    f"{name}: the weights are {value.dtype}, the model needs {dtype}; numbers of "
+                    "another kind (quantised, or of something else) are not weights"
+                )
+            how, values[name] = _fit(name, value.to(dtype), own[name])
             fitted[how].append(name)
-    model.load_state_dict(values, strict=False)
-    return LoadReport(**{k: tuple(v) for k, v in fitted.items()}, new=tuple(missing))
+    return fitted, values
+
+
+def _check_values(model: nn.Module, values: Mapping[str, Tensor]) -> None:
+    """Refuse weights that are not finite; buffers may hold infinities, such as masks."""
+    parameters = dict(model.named_parameters())
+    for name, value in values.items():
+        if not value.is_floating_point():
+            continue
+        is_fine = value.isfinite() if name in parameters else ~value.isnan()
+        if not bool(is_fine.all()):
+            raise CheckpointError(
+                f"{name}: {int((~is_fine).sum())} of its {value.numel()} weights are not finite; "
+                "the file is damaged or its training diverged"
+            )
 
 
 def inflate_kernel(

@@ -100,6 +100,8 @@ class _TensorUnpickler(pickle.Unpickler):
 
 def _tensor(storage: Tensor, offset: int, size: Any, stride: Any, *_: Any) -> Tensor:
     size, stride = tuple(size), tuple(stride)
+    if not all(isinstance(n, int) and n >= 0 for n in (*size, *stride, offset)):
+        raise pickle.UnpicklingError(f"a tensor has the shape {str(size)[:80]}")
     reach = offset + 1 + sum((n - 1) * s for n, s in zip(size, stride, strict=True))
     if 0 not in size and not 0 <= offset < reach <= len(storage):
         raise pickle.UnpicklingError(f"a tensor of shape {size} lies outside its storage")

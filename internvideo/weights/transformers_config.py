@@ -1,8 +1,9 @@
-"""What the `config.json` of a `transformers` model says that shapes of its weights do not.
+"""What the `config.json` of a model says that shapes of its weights do not.
 
-Source: `VideoMAEConfig` and `CLIPConfig` of `transformers`, whose defaults stand in for what a file
-leaves out. There VideoMAE's blocks normalise with 1e-12 unless told otherwise, and its classifier
-and decoder end in norms with torch's own 1e-5; the official code has 1e-6 everywhere.
+Source: `VideoMAEConfig` and `CLIPConfig` of `transformers`, `model_configs` of OpenCLIP, whose
+defaults stand in for what a file leaves out. In the first VideoMAE's blocks normalise with 1e-12
+unless told otherwise, and its classifier and decoder end in norms with torch's own 1e-5; the
+official code has 1e-6 everywhere.
 """
 
 from __future__ import annotations
@@ -38,12 +39,31 @@ def videomae_config_fields(config: Mapping[str, Any], kind: str) -> dict[str, An
 
 def clip_config_fields(config: Mapping[str, Any]) -> dict[str, Any]:
     """Fields of our configuration of a "multimodal-encoder"."""
-    vision = _tower(config.get("vision_config") or {}, num_heads=12)
+    vision = _tower(_mapping(config.get("vision_config")), num_heads=12)
     heads = vision["num_heads"]
     return {
         "video": {**vision, "num_global_heads": heads},
-        "text": _tower(config.get("text_config") or {}, num_heads=8),
+        "text": _tower(_mapping(config.get("text_config")), num_heads=8),
     }
+
+
+def open_clip_config_fields(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of our configuration of a "multimodal-encoder", of OpenCLIP's `model_cfg`.
+
+    There an image tower has a head for every `head_width` (64) channels, and GELU unless
+    `quick_gelu` says otherwise.
+    """
+    activation = "quick-gelu" if config.get("quick_gelu") else "gelu"
+    vision, text = (_mapping(config.get(f"{name}_cfg")) for name in ("vision", "text"))
+    heads = max(1, vision.get("width", 768) // vision.get("head_width", 64))
+    return {
+        "video": {"num_heads": heads, "num_global_heads": heads, "activation": activation},
+        "text": {"num_heads": text.get("heads", 8), "activation": activation},
+    }
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _tower(config: Mapping[str, Any], *, num_heads: int) -> dict[str, Any]:

@@ -19,6 +19,8 @@ FOUNDATIONS = {
     "geometry": {"errors", "values"},
     "config": {"errors"},
     "processes": {"errors"},
+    "reading": set(),
+    "ranges": {"errors"},
     "writing": {"errors", "processes"},
 }
 

@@ -10,11 +10,15 @@ import csv
 import difflib
 import io
 import json
+import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from internvideo.errors import AnnotationError
+from internvideo.reading import parse_json as parse_text
+from internvideo.reading import why_no_file
 from internvideo.video.storage import address_scheme
 
 # Whole numbers are rows of a head, from 0 on; beyond so many they are dates or ids of something.
@@ -32,11 +36,13 @@ _HEADER_WORDS = frozenset(
 
 def read_text(path: Path) -> str:
     """Read UTF-8 with or without byte-order mark; every reason not to is an `AnnotationError`."""
+    if not path.exists():
+        near = _nearest_file(path)
+        raise AnnotationError(f"{path}: there is no such annotation file{near}")
+    if (why := why_no_file(path)) is not None:
+        raise AnnotationError(f"{path}: cannot be read ({why})")
     try:
         text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        near = _nearest_file(path)
-        raise AnnotationError(f"{path}: there is no such annotation file{near}") from None
     except UnicodeDecodeError as error:
         raise AnnotationError(
             f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8"
@@ -73,17 +79,19 @@ def csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
 def read_json(path: Path) -> Any:
     """Read a JSON file."""
     try:
-        return json.loads(read_text(path))
+        return parse_text(read_text(path))
     except json.JSONDecodeError as error:
         raise wrong(path, error.lineno, f"is not JSON ({error.msg})") from None
+    except ValueError as error:
+        raise AnnotationError(f"{path}: is not JSON ({error})") from None
 
 
 def parse_json(path: Path, line: int, text: str) -> Any:
     """Parse one line of JSON lines."""
     try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise wrong(path, line, f"is not JSON ({error.msg})") from None
+        return parse_text(text)
+    except ValueError as error:
+        raise wrong(path, line, f"is not JSON ({getattr(error, 'msg', error)})") from None
 
 
 def class_names(path: str | Path) -> tuple[str, ...]:
@@ -107,17 +115,19 @@ def wrong(path: Path, line: int, problem: str) -> AnnotationError:
 def number(path: Path, line: int, name: str, text: str) -> float:
     """Read a number of a named field."""
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
-        raise wrong(path, line, f"{name} is {text!r}, expected a number") from None
+        value = math.nan
+    if not math.isfinite(value):
+        raise wrong(path, line, f"{name} is {text!r:.80}, expected a number")
+    return value
 
 
 def whole_number(path: Path, line: int, name: str, text: str) -> int:
     """Read an integer of a named field."""
-    try:
-        return int(text)
-    except ValueError:
-        raise wrong(path, line, f"{name} is {text!r}, expected a whole number") from None
+    if not re.fullmatch(r"[+-]?\d{1,18}", text):
+        raise wrong(path, line, f"{name} is {text!r:.80}, expected a whole number")
+    return int(text)
 
 
 def seconds(path: Path, line: int, start: str, end: str) -> tuple[float | None, float | None]:

@@ -365,6 +365,11 @@ def _class_names(path: Path, database: Sequence[UntrimmedVideo]) -> tuple[str, .
         for one in video.instances:
             if one.label_id is None:
                 continue
+            if not 0 <= one.label_id < files.MOST_CLASSES:
+                raise AnnotationError(
+                    f"{path}, video {video.id}: label_id is {one.label_id}, expected 0 to "
+                    f"{files.MOST_CLASSES - 1}"
+                )
             known = number.setdefault(one.label, one.label_id)
             if known != one.label_id:
                 raise AnnotationError(

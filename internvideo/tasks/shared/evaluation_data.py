@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import logging
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from internvideo.data import VideoData
-from internvideo.errors import unknown_name
+from internvideo.errors import ConfigError, unknown_name
 from internvideo.values import Annotations
+
+_log = logging.getLogger(__name__)
+
+# Share of the videos without which there is no score unless it is asked for.
+MOST_MISSING = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +30,8 @@ class EvaluationData:
     """Other names of a manifest's columns, as in: --columns path file label class."""
     split: str | None = None
     """Only the records of this split; default "test" where the file names one, else all."""
+    only_existing: bool = False
+    """Leave out records whose video is not there, as of a part of a data set."""
 
     def read(self) -> Any:
         """Read what the task's `evaluate` takes; here the annotations.
@@ -52,8 +60,31 @@ class EvaluationData:
         """Keep the split named, else the usual one, else all."""
         splits = sorted({record.split for record in read.records if record.split})
         split = split or (usual_split if usual_split in splits else None)
-        if split is None:
-            return read
-        if split not in splits:
+        if split is not None and split not in splits:
             raise unknown_name(f"split of {source}", split, splits or ["(none)"])
-        return read.of_split(split)
+        return self._found(source, read if split is None else read.of_split(split))
+
+    def _found(self, source: str, annotations: Annotations) -> Annotations:
+        """Say which videos are not there; a score on a small part of them is no score."""
+        records = annotations.records
+        is_there = {r.video: r.member is not None or r.video.exists() for r in records}
+        missing = [str(video) for video, there in is_there.items() if not there]
+        if not missing:
+            return annotations
+        said = (
+            f"{source}: {len(missing)} of {len(is_there)} videos are not there, such as "
+            f"{', '.join(missing[:3])}"
+        )
+        if self.only_existing:
+            kept = tuple(record for record in records if is_there[record.video])
+            if not kept:
+                raise ConfigError(f"{said}; give their folder with --root")
+            _log.warning("%s; the score is of the others alone", said)
+            return replace(annotations, records=kept)
+        if len(missing) > MOST_MISSING * len(is_there):
+            raise ConfigError(
+                f"{said}; give their folder with --root, or score those that are there with "
+                "--only-existing"
+            )
+        _log.warning("%s; they count as failed", said)
+        return annotations

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from internvideo.errors import CheckpointError, ConfigError
 from internvideo.heads import (
@@ -22,6 +22,7 @@ from internvideo.heads import (
     map_head_rows,
     rows_of_classes,
 )
+from internvideo.reading import read_json_document
 from internvideo.training import load
 from internvideo.weights import (
     StartReport,
@@ -109,19 +110,35 @@ def initialise_by_class(
     if head_rows is not None:
         weights = map_head_rows(weights, _read_rows(Path(head_rows)))
     elif "head.weight" in weights and known:
-        if set(classes) <= set(known):
-            weights = map_head_rows(weights, rows_of_classes(classes, known))
-        else:
-            weights = {k: v for k, v in weights.items() if not k.startswith("head.")}
+        weights = _rows_by_name(model, weights, classes, known)
     report = initialise_classifier(model, weights, new=_NEW_TO_PRETRAINING)
     logger.info("%s: %s", initial.path, report)
     return report
 
 
+def _rows_by_name(
+    model: nn.Module, weights: Mapping[str, Tensor], classes: Sequence[str], known: Sequence[str]
+) -> dict[str, Tensor]:
+    """Give each class that was known its row of the head; rows of added classes start anew."""
+    kept = [place for place, name in enumerate(classes) if name in known]
+    rest = {name: value for name, value in weights.items() if not name.startswith("head.")}
+    if not kept:
+        return rest
+    rows = rows_of_classes([classes[place] for place in kept], known)
+    mapped = map_head_rows(weights, rows)
+    for name in ("head.weight", "head.bias"):
+        head = model.get_parameter(name).detach().to("cpu", copy=True)
+        head[kept] = mapped[name].to(head)
+        rest[name] = head
+    if len(kept) < len(classes):
+        logger.info("kept the rows of %d classes, %d are new", len(kept), len(classes) - len(kept))
+    return rest
+
+
 def _read_rows(path: Path) -> list[int]:
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
+        rows = read_json_document(path)
+    except ValueError as error:
         raise ConfigError(f"{path}: cannot be read as a JSON list of rows ({error})") from error
     if not isinstance(rows, list) or not all(isinstance(row, int) for row in rows):
         raise ConfigError(f"{path}: expected a JSON list of row numbers, such as [3, 0, 17]")

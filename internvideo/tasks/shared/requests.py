@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
 from internvideo.errors import ConfigError
+from internvideo.video import find_videos
 
 
 @dataclass(frozen=True, kw_only=True)
 class VideoRequest:
-    """A video; raises `ConfigError` where it is missing, or is a folder and a task takes none."""
+    """A video, or a folder of them; raises `ConfigError` where it is missing."""
 
     takes_folders: ClassVar[bool] = False
 
     video: Path
-    """A video or image."""
+    """A video or image, or a folder of them."""
 
     def __post_init__(self) -> None:
         if not self.video.exists():
             raise ConfigError(f"{self.video}: no such file or folder")
-        if self.video.is_dir() and not self.takes_folders:
-            raise ConfigError(f"{self.video} is a folder; this task takes one video")
+
+    def each(self) -> list[VideoRequest]:
+        """The request for every video below a folder; a task that searches one takes it whole."""
+        if not self.video.is_dir() or self.takes_folders:
+            return [self]
+        found = find_videos(self.video)
+        if not found:
+            raise ConfigError(f"{self.video}: holds no video file")
+        return [replace(self, video=video) for video in found]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,7 @@ from internvideo.text import Tokenizer
 from internvideo.values import Sampling
 
 Progress = Callable[[int, int], None]  # how many clips are done, and of how many
+_SHOWN = 3  # failed videos of a result on the terminal
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,10 +46,12 @@ class Result:
 
     def lines(self) -> list[str]:
         """The result as lines for the terminal."""
+        rest = len(self.failed) - _SHOWN
         counts = {"num_evaluated": self.num_evaluated, "num_total": self.num_total}
         return [
             *(f"{name:<24} {value:.4g}" for name, value in {**self.scores, **counts}.items()),
-            *(f"not seen  {failed.path}: {failed.reason}" for failed in self.failed),
+            *(f"not seen  {failed.path}: {failed.reason}" for failed in self.failed[:_SHOWN]),
+            *([f"not seen  {rest} more; --json lists all"] if rest > 0 else []),
         ]
 
     def to_json(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from types import SimpleNamespace
 
@@ -180,3 +181,61 @@ def test_a_classifier_takes_no_texts(capsys, videos):
     )
 
     assert "--text (applied to internvideo" in said
+
+
+def test_a_folder_is_predicted_video_by_video(capsys, videos, tmp_path):
+    command = ["predict", "action-recognition", videos, "--model", "runs/x", "--top", "2"]
+
+    assert main([*map(str, command), "--out", str(tmp_path / "a.csv")]) == 1  # one is broken
+    said = capsys.readouterr().out
+    assert main([*map(str, command), "--out", str(tmp_path / "a.jsonl"), "--json"]) == 1
+    answers = json.loads(capsys.readouterr().out)
+
+    lines = (tmp_path / "a.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == answers
+    best = {
+        a["video"].rpartition("/")[2]: a["answers"][0]["text"] for a in answers if "error" not in a
+    }
+    assert {name: best[f"{name}.mp4"] for name in LEVELS} == {name: name for name in LEVELS}
+    (failed,) = [a for a in answers if "error" in a]
+    assert failed["video"].endswith("broken.mp4") and "broken.mp4" in failed["error"]
+    table = list(csv.DictReader((tmp_path / "a.csv").open()))
+    assert [row["rank"] for row in table if row["video"].endswith("dark.mp4")] == ["1", "2"]
+    assert {row["text"] for row in table if row["rank"] == "1"} >= set(LEVELS)
+    assert f"failed  {videos / 'broken.mp4'}" in said or "failed  none of 1 videos" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("a.txt", "answers are written as .jsonl or .csv"), ("a.csv", "exists")]
+)
+def test_answers_go_to_a_free_file_of_a_known_kind(capsys, videos, tmp_path, name, message):
+    (tmp_path / name).write_text("mine")
+    options = ["--model", "runs/x", "--out", tmp_path / name]
+
+    assert message in complaint(
+        capsys, "predict", "action-recognition", videos / "dark.mp4", *options
+    )
+    assert (tmp_path / name).read_text() == "mine"
+
+
+def test_a_score_on_almost_nothing_is_refused_unless_asked_for(capsys, videos, caplog):
+    rows = [f"gone{number}.mp4,dark" for number in range(30)]
+    annotated = videos / "gone.csv"
+    annotated.write_text("\n".join(["path,label", "grey.mp4,grey", *rows]), encoding="utf-8")
+
+    line = complaint(capsys, "evaluate", "action-recognition", "runs/x", "--data", annotated)
+    assert "30 of 31 videos are not there, such as" in line
+    assert line.count("gone") == 4  # the file and the first three
+    got = evaluated(capsys, annotated, "--only-existing")
+    assert (got["num_total"], got["top1"], got["failed"]) == (1, 1, [])
+
+
+def test_few_missing_videos_are_one_line_and_count_as_failed(capsys, videos):
+    rows = [f"{name}.mp4,{name}" for name in LEVELS] * 4 + [f"no{i}.mp4,dark" for i in range(3)]
+    annotated = videos / "few.csv"
+    annotated.write_text("\n".join(["path,label", *rows]), encoding="utf-8")
+
+    said = ran(capsys, "evaluate", "action-recognition", "runs/x", "--data", annotated)
+
+    assert said.count("not seen") == 3
+    assert "num_evaluated            12" in said

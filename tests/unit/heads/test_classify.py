@@ -135,8 +135,8 @@ def test_pooling_of_the_other_encoder_is_refused():
 
 
 def test_a_classifier_without_classes_is_refused():
-    with pytest.raises(ConfigError, match="num_classes is 0"):
-        VideoClassifierConfig(encoder=ENCODER_A, num_classes=0)
+    with pytest.raises(ConfigError, match="num_classes is -1"):
+        VideoClassifierConfig(encoder=ENCODER_A, num_classes=-1)
 
 
 def test_dropout_of_everything_is_refused():

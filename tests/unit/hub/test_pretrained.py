@@ -178,7 +178,7 @@ def test_a_folder_that_exists_is_not_touched(tmp_path):
     ("change", "message"),
     [
         ({"kind": "video-clasifier"}, "unknown kind of model .*did you mean 'video-classifier'"),
-        ({"config": {"num_classes": 0}}, "is no VideoClassifierConfig .*num_classes is 0"),
+        ({"config": {"num_classes": -1}}, "is no VideoClassifierConfig .*num_classes is -1"),
         ({"config": {"num_clases": 2}}, "num_clases"),
         ({"preprocessing": {"num_frames": "many"}}, "is no Preprocessing"),
     ],

@@ -406,3 +406,16 @@ def test_the_shared_cases(shared_cases):
         *("v1.mp4", "v2.mp4", "v1.mp4", "v2.mp4"),
     ]
     assert len(find_videos(shared_cases / "02_suffixes")) == 6
+
+
+def test_a_decoder_that_gives_no_frame_is_not_waited_for(tmp_path, monkeypatch):
+    from internvideo.video import decode
+
+    path = encode(tmp_path / "a.mp4", dot_frames(30))  # its first packets show nothing yet
+    monkeypatch.setattr(decode, "MOST_WITHOUT_FRAME_S", 0.0)
+
+    with (
+        pytest.raises(DecodeError, match=r"a\.mp4: no frame in 0 s of decoding; leave"),
+        VideoReader(path) as reader,
+    ):
+        reader.frames([0])

@@ -1,0 +1,61 @@
+"""What a launcher says in the environment: complete and consistent, or one line at once."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+import pytest
+
+from internvideo.errors import ConfigError
+from internvideo.training import joined, launched_processes
+
+RIGHT = {"WORLD_SIZE": "2", "RANK": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
+
+
+@pytest.fixture
+def launched(monkeypatch):
+    def set_all(**changes: str | None) -> None:
+        for name, value in {**RIGHT, **changes}.items():
+            monkeypatch.delenv(name, raising=False)
+            if value is not None:
+                monkeypatch.setenv(name, value)
+
+    return set_all
+
+
+def test_what_fits_is_the_number_of_processes(launched):
+    launched()
+    assert launched_processes() == 2
+    launched(WORLD_SIZE=None, RANK=None)
+    assert launched_processes() == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"RANK": None}, "WORLD_SIZE=2 and no RANK; start with torchrun"),
+        ({"MASTER_PORT": None, "MASTER_ADDR": None}, "no MASTER_ADDR or MASTER_PORT"),
+        ({"RANK": "2"}, "RANK=2 of WORLD_SIZE=2"),
+        ({"WORLD_SIZE": None}, "RANK=1 and no WORLD_SIZE"),
+        ({"WORLD_SIZE": "two"}, "WORLD_SIZE='two', expected a whole number"),
+        ({"RANK": "-1"}, "RANK='-1', expected a whole number"),
+        ({"MASTER_PORT": "99999"}, "MASTER_PORT=99999; ranks count from 0"),
+    ],
+)
+def test_what_does_not_fit_is_said_without_waiting(launched, changes, message):
+    launched(**changes)
+
+    with pytest.raises(ConfigError, match=message), joined("cpu"):
+        pass
+
+
+def test_a_port_in_use_is_said_without_waiting(launched):
+    started = time.monotonic()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        launched(RANK="0", MASTER_PORT=str(taken.getsockname()[1]))
+        with pytest.raises(ConfigError, match="cannot meet at 127"), joined("cpu"):
+            pass
+    assert time.monotonic() - started < 20
