@@ -100,7 +100,8 @@ def check_ranges(configuration: Any, where: str = "") -> None:
         least, most = RANGES.get(name, (-math.inf, math.inf))
         if not least <= value <= most:
             found = value if abs(value) < 1e15 else f"{float(value):.3g}"
-            raise ConfigError(f"{path} is {found}, expected {least:g} to {most:g}")
+            limit = f"{least:g} or more" if value < least else f"at most {most:g}"
+            raise ConfigError(f"{path} is {found}, expected {limit}")
 
 
 def _numbers(value: Any, path: str, name: str) -> Any:

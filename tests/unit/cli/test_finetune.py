@@ -60,7 +60,9 @@ def test_impossible_options_are_named(capsys, tmp_path, csv, option, said):
 
 
 def test_several_processes_are_refused(capsys, tmp_path, csv, monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "2")
+    said_by_launcher = {"WORLD_SIZE": "2", "RANK": "1", "MASTER_ADDR": "here", "MASTER_PORT": "1"}
+    for name, value in said_by_launcher.items():
+        monkeypatch.setenv(name, value)
 
     said = refused(capsys, tmp_path / "out", "--data", csv)
 
