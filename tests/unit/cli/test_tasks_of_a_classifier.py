@@ -199,7 +199,7 @@ def test_a_folder_is_predicted_video_by_video(capsys, videos, tmp_path):
     assert {name: best[f"{name}.mp4"] for name in LEVELS} == {name: name for name in LEVELS}
     (failed,) = [a for a in answers if "error" in a]
     assert failed["video"].endswith("broken.mp4") and "broken.mp4" in failed["error"]
-    table = list(csv.DictReader((tmp_path / "a.csv").open()))
+    table = list(csv.DictReader((tmp_path / "a.csv").read_text().splitlines()))
     assert [row["rank"] for row in table if row["video"].endswith("dark.mp4")] == ["1", "2"]
     assert {row["text"] for row in table if row["rank"] == "1"} >= set(LEVELS)
     assert f"failed  {videos / 'broken.mp4'}" in said or "failed  none of 1 videos" in said
