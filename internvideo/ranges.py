@@ -82,7 +82,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "stride_s": (-1e9, 1e9),
     "max_shard_mb": (0, 1 << 20),
     "num_stills": (-1, 10**9),
-    "seed": (0, (1 << 63) - 1),
+    "seed": (-(1 << 63), (1 << 63) - 1),
     "num_layers": _DEPTH,
 }
 

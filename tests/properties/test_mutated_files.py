@@ -80,7 +80,7 @@ def _tar(folder: Path) -> bytes:
     for key in ("a", "b"):
         members |= {f"{key}.jpg": b"\xff\xd8" + bytes(64), f"{key}.cls": b"1", f"{key}.txt": b"hi"}
         members[f"{key}.json"] = json.dumps({"caption": "a dog", "label": 1}).encode()
-    write_tar(folder / "made.tar", members)
+    write_tar(folder / "made.tar", members.items())
     return (folder / "made.tar").read_bytes()
 
 
@@ -240,7 +240,9 @@ ANNOTATED: dict[str, dict[str, bytes]] = {
         "trainlist01.txt": b"Run/v_Run_g01.avi 1\n",
         "testlist01.txt": b"Walk/v_Walk_g01.avi\n",
     },
-    "image-text-list": {"m.jsonl": b'{"image": "a.jpg", "caption": "a dog"}\n' * 2},
+    "image-text-list": {
+        "m.jsonl": b'{"image_root": "d", "filename": "a.jpg", "caption": "a dog"}\n' * 2
+    },
 }
 # Formats whose path is their folder.
 FOLDERS = {

@@ -7,7 +7,9 @@ Jester, parted by semicolons, whose videos are folders of frames.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from internvideo.data.annotations import files
 from internvideo.data.annotations.folders import SPLITS
@@ -31,13 +33,16 @@ def read_something(
     if not names:
         raise AnnotationError(f"{path}: holds no file that ends in labels.json")
     ids = files.read_json(names[0])
-    if not isinstance(ids, dict) or sorted(int(i) for i in ids.values()) != [*range(len(ids))]:
+    if not isinstance(ids, dict) or not _are_numbered(ids):
         raise AnnotationError(f"{names[0]}: expected class names with the numbers from 0 on")
     classes = tuple(sorted(ids, key=lambda name: int(ids[name])))
     entries, records = [], []
     for table in sorted(path.glob("*.json")):
         split = _split_at_end(table)
-        for place, entry in enumerate(files.read_json(table) if split else ()):
+        listed = files.read_json(table) if split else []
+        if not isinstance(listed, list):
+            raise AnnotationError(f"{table}: expected a list of objects, found {listed!r:.80}")
+        for place, entry in enumerate(listed):
             where = f"{table}, entry {place}"
             if not isinstance(entry, dict) or "id" not in entry:
                 raise AnnotationError(f"{where}: expected an object with 'id', found {entry!r:.80}")
@@ -60,6 +65,12 @@ def read_something(
         records=tuple(Record(video=v, **r) for v, r in zip(videos, records, strict=True)),
         classes=classes,
     )
+
+
+def _are_numbered(ids: Mapping[str, Any]) -> bool:
+    """Whether the values are the numbers from 0 on, as texts or not, each once."""
+    wanted = {str(number) for number in range(len(ids))}
+    return {str(number) for number in ids.values()} == wanted
 
 
 def read_something_v1(

@@ -225,8 +225,8 @@ def test_the_help_of_a_task_shows_its_options_and_no_others(capsys, verb, task):
 
     said = capsys.readouterr().out
     shown = set(re.findall(r"^(?:│ |  )(--[a-z-]+)", said, re.MULTILINE))
-    others = {"--device", "--json", "--ema"}
-    others |= {"--out"} if verb == "evaluate" else {"--model"}
+    others = {"--device", "--json", "--ema", "--out", "--overwrite"}
+    others |= set() if verb == "evaluate" else {"--model"}
     more = TASKS[task].data_type if verb == "evaluate" else TASKS[task].request_type
     assert shown == others | options_of(TASKS[task]) | options_of(more)
     assert "No documentation" not in said
