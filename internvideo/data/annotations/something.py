@@ -54,7 +54,7 @@ def read_something(
             records.append(
                 {
                     "labels": (int(ids[template]),) if template else (),
-                    "captions": (entry["label"],) if entry.get("label") else (),
+                    "captions": (str(entry["label"]),) if entry.get("label") else (),
                     "split": split,
                 }
             )
