@@ -8,7 +8,7 @@ import numpy as np
 
 from internvideo.data import VideoData
 from internvideo.data.annotations import read_video_scores
-from internvideo.errors import unknown_name
+from internvideo.errors import ConfigError, unknown_name
 from internvideo.tasks.shared.evaluation_data import EvaluationData
 from internvideo.values import Annotations
 
@@ -36,6 +36,8 @@ class LocalizationData(EvaluationData):
 
     def read(self) -> LocalizationVideos:
         """Read the annotations of a split with segments: the one named, else test, else val."""
+        if self.only_existing:
+            raise ConfigError("--only-existing looks for videos, and features are scored here")
         read = VideoData(
             source=self.data, format=self.format, root=self.root, columns=self.columns
         ).read(with_videos=False)
