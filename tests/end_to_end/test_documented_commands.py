@@ -83,6 +83,12 @@ def world(tmp_path_factory) -> Path:
             f"videos/{label}/{n}.mp4,{label}" for label in ("diving", "juggling") for n in range(6)
         ]
         (folder / "own.csv").write_text("\n".join(["file,class", *rows]) + "\n")
+        pairs = [
+            f"videos/{label}/{n}.mp4,it is {label} {n}"
+            for label in ("diving", "juggling")
+            for n in range(6)
+        ]
+        (folder / "pairs.csv").write_text("\n".join(["path,caption", *pairs]) + "\n")
         asked = [
             f"videos/{label}/{n}.mp4,what is it doing?,{label}"
             for label in ("diving", "juggling")

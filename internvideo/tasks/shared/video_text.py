@@ -62,6 +62,11 @@ class VideoTextModel:
         Raises:
             CheckpointError: If the model knows no words, or came without its tokenizer.
         """
+        if isinstance(pretrained.model, Retriever):
+            raise CheckpointError(
+                f"{source}: was fine-tuned to compare {pretrained.model.config.similarity}, which "
+                "only retrieval and multiple choice do"
+            )
         if not isinstance(pretrained.model, MultimodalEncoder | Viclip):
             raise CheckpointError(
                 f"{source}: holds a {pretrained.kind} model, which knows no words; take the "
