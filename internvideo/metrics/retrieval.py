@@ -14,15 +14,15 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 CUTOFFS = (1, 5, 10)
+_ROWS = 256
 
 
 def ranks(
     similarity: Float[Tensor, "queries gallery"], targets: Int64[Tensor, " queries"]
 ) -> Int64[Tensor, " queries"]:
     """Count what stands before each query's target; of equal scores the earlier stands first."""
-    above, equal = _above_and_equal(similarity, targets)
-    earlier = torch.arange(similarity.shape[1], device=similarity.device) < targets[:, None]
-    return above + (equal & earlier).sum(1)
+    above, _, earlier = _counts(similarity, targets)
+    return above + earlier
 
 
 def tied_ranks(
@@ -32,19 +32,30 @@ def tied_ranks(
 
     A target tied with k others gives k + 1 ranks, so there may be more ranks than queries.
     """
-    above, equal = _above_and_equal(similarity, targets)
-    counts = equal.sum(1).clamp(min=1)  # a NaN equals nothing, and must not drop out
+    above, equal, _ = _counts(similarity, targets)
+    counts = equal.clamp(min=1)  # a NaN equals nothing, and must not drop out
     firsts = torch.cumsum(counts, 0) - counts
     places = torch.arange(int(counts.sum()), device=similarity.device)
     return (above - firsts).repeat_interleave(counts) + places
 
 
-def _above_and_equal(
+def _counts(
     similarity: Float[Tensor, "queries gallery"], targets: Int64[Tensor, " queries"]
-) -> tuple[Int64[Tensor, " queries"], Bool[Tensor, "queries gallery"]]:
-    own = similarity.gather(1, targets[:, None])
-    # Not `similarity > own`: whatever is compared with NaN counts against the query.
-    return (~(similarity <= own)).sum(1), similarity == own
+) -> Int64[Tensor, "3 queries"]:
+    """Count what scores above each target, what scores the same, and what of that is earlier."""
+    column = torch.arange(similarity.shape[1], device=similarity.device)
+    found = []
+    # A few rows at a time stay in the processor's cache.
+    for scores, wanted in zip(
+        similarity.contiguous().split(_ROWS), targets.split(_ROWS), strict=True
+    ):
+        own = scores.gather(1, wanted[:, None])
+        equal = scores == own
+        # Not `scores > own`: whatever is compared with NaN counts against the query.
+        above = (~(scores <= own)).sum(1)
+        earlier = (equal & (column < wanted[:, None])).sum(1)
+        found.append(torch.stack([above, equal.sum(1), earlier]))
+    return torch.cat(found, dim=1)
 
 
 def recall_and_ranks(
