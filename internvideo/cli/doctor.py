@@ -23,6 +23,9 @@ OPTIONAL = {
     "export": "weights export --to onnx",
     "detect": "detectors of boxes: ONNX files, transformers",
     "hub": "downloads from and uploads to the Hugging Face hub",
+    "transformers": "index with CLIP, SigLIP or X-CLIP",
+    "ann": "search among millions of windows",
+    "lance": "vectors of an index in LanceDB",
 }
 
 

@@ -10,14 +10,14 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from tyro.conf import Positional
+from tyro.conf import Positional, UseAppendAction, arg
 
 from internvideo.errors import ConfigError
 
 if TYPE_CHECKING:
-    from internvideo.search import Advance, SearchModel, Update
+    from internvideo.search import Advance, SearchModel, Update, WindowPlan
     from internvideo.search import Index as SearchIndex
 
 _LINE_EVERY_S = 5.0
@@ -53,6 +53,14 @@ class Index:
     """all at --fps; key frames alone (quick, coarse); auto takes those where they are dense."""
     vectors: Literal["float16", "int8"] = "float16"
     """How vectors are stored; int8 takes half the room, and the loss in recall is told."""
+    labels: Path | None = None
+    """Name every window by the nearest of these labels, one a line: the track `labels`."""
+    track: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="NAME=MODEL")] = ()
+    """Let a classifier, caption decoder or temporal detector name parts of the videos."""
+    runtime: Literal["torch", "onnx", "auto"] = "torch"
+    """What runs the visual tower; auto measures both and takes the quicker."""
+    yes: bool = False
+    """Without --model: fetch the proposed one."""
     batch_size: int | None = None
     """Clips or frames at a time; default 8 clips or 32 frames."""
     watch: bool = False
@@ -64,38 +72,41 @@ class Index:
 
     def run(self) -> int:
 
+        from internvideo.search import choose_runtime, read_labels
+
         if not self.folder.is_dir():
             raise ConfigError(f"{self.folder}: no such folder; give the folder of the videos")
         out = self.out or index_beside(self.folder)
-        there = (out / "index.sqlite").is_file()
-        model, index = self._open(out, there)
+        labels = read_labels(self.labels) if self.labels else None
+        tracks = [_named_model(text) for text in self.track]
+        model, index = self._open(out)
+        choose_runtime(model, self.runtime)
         with index:
             if index.root != Path(os.path.normpath(self.folder.absolute())):
                 raise ConfigError(
                     f"{out}: is an index of {index.root}; give another --out for {self.folder}"
                 )
             if not self.watch:
-                return self._update(index, model)
+                return self._update(index, model, labels, tracks)
             print(f"{out}: following {self.folder}; stop with Ctrl-C", file=sys.stderr)
             with contextlib.suppress(KeyboardInterrupt):
                 while True:
-                    self._update(index, model, settle_s=_SETTLE_S, quiet=True)
+                    self._update(index, model, labels, tracks, settle_s=_SETTLE_S, quiet=True)
                     time.sleep(_WATCH_EVERY_S)
             return 0
 
-    def _open(self, out: Path, there: bool) -> tuple[SearchModel, SearchIndex]:
+    def _open(self, out: Path) -> tuple[Any, SearchIndex]:
         from internvideo.search import Index as SearchIndex
         from internvideo.search import IndexSettings, open_search_model
 
-        if there:
+        if (out / "index.sqlite").is_file():
             index = SearchIndex(out)
             return open_search_model(self.model or index.settings.model, device=self.device), index
-        if self.model is None:
-            raise ConfigError("give a --model")
-        model = open_search_model(self.model, device=self.device)
+        source = self.model or self._proposed()
+        model = open_search_model(source, device=self.device)
         settings = IndexSettings(
             folder=_folder_for(out, self.folder),
-            model=_lasting_name(self.model),
+            model=_lasting_name(source),
             model_sha256=model.sha256,
             width=model.width,
             trained_on_generated=model.trained_on_generated,
@@ -104,13 +115,31 @@ class Index:
         )
         return model, SearchIndex.create(out, settings)
 
-    def _plan(self, model: SearchModel):
+    def _proposed(self) -> str:
+        """A model for those who name none, once they have agreed."""
+        from internvideo.search import propose
+
+        proposal = propose(self._stride_s)
+        if not self.yes and not (
+            sys.stdin.isatty() and input(f"{proposal}. Fetch it? [y/N] ").strip().lower() == "y"
+        ):
+            raise ConfigError(
+                f"which --model? A proposal: {proposal}. Add --yes to fetch it, or name another"
+            )
+        print(str(proposal), file=sys.stderr)
+        return proposal.name
+
+    @property
+    def _stride_s(self) -> float:
+        return self.window_s / 2 if self.stride_s is None else self.stride_s
+
+    def _plan(self, model: SearchModel) -> WindowPlan:
         from internvideo.search import WindowPlan
 
         usual_fps = 1.0 if model.num_frames == 1 else 2 * model.num_frames / self.window_s
         return WindowPlan(
             window_s=self.window_s,
-            stride_s=self.window_s / 2 if self.stride_s is None else self.stride_s,
+            stride_s=self._stride_s,
             rate_fps=usual_fps if self.fps is None else self.fps,
             frames=self.frames,
         )
@@ -119,11 +148,13 @@ class Index:
         self,
         index: SearchIndex,
         model: SearchModel,
+        labels: tuple[str, ...] | None,
+        tracks: list[tuple[str, str]],
         *,
         settle_s: float = 0.0,
         quiet: bool = False,
     ) -> int:
-        from internvideo.search import Searcher, update_index
+        from internvideo.search import Searcher, label_windows, update_index
 
         with advance_shown() as tell:
             update = update_index(
@@ -131,6 +162,10 @@ class Index:
             )
         if update.has_changed or index.meta("background_of_row") is None:
             Searcher(index, lambda: model).calibrate()
+        if (known := labels or index.meta("labels")) and (labels or update.has_changed):
+            label_windows(index, model, known)
+        for name, source in tracks:
+            self._add_track(index, name, source)
         if quiet and not update.has_changed:
             return 0
         if self.json:
@@ -138,6 +173,38 @@ class Index:
         else:
             print("\n".join(_lines(index, update)))
         return 1 if update.failed else 0
+
+    def _add_track(self, index: SearchIndex, name: str, source: str) -> None:
+        from internvideo.api import load
+        from internvideo.cli.terminal import progress
+        from internvideo.hub import load_pretrained
+        from internvideo.search import add_track, namer
+        from internvideo.training import choose_device
+        from internvideo.weights import weights_sha256
+
+        pretrained = load_pretrained(source)
+        pretrained.model.to(choose_device(self.device))
+        names_of = namer(
+            pretrained,
+            index.settings.plan,
+            source=source,
+            open_encoder=lambda encoder: load(encoder, device=self.device).feature_encoder,
+        )
+        digest = weights_sha256(pretrained.model)
+        with progress(f"track {name}") as tell:
+            failed = add_track(index, name, names_of, model_sha256=digest, progress=tell)
+        for one in failed:
+            print(f"no {name}  {one.reason}", file=sys.stderr)
+
+
+def _named_model(text: str) -> tuple[str, str]:
+    name, equals, source = text.partition("=")
+    if not (name and equals and source) or name == "labels":
+        raise ConfigError(
+            f"--track {text}: write a name and a model, as in --track captions=runs/b; the name "
+            "`labels` is taken by --labels"
+        )
+    return name, source
 
 
 def index_beside(folder: Path) -> Path:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, UseAppendAction, arg
 
 from internvideo.errors import ConfigError
 
 if TYPE_CHECKING:
-    from internvideo.search import Answer, Moment
+    from internvideo.search import Answer, Index, Moment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +56,14 @@ class Search:
     """Least confidence, 0 to 1; default 0.8 for words, 0 (whatever is nearest) for examples."""
     duplicates: float = 0.98
     """Cosine from which two moments count as one; above 1 shows all."""
+    export: Path | None = None
+    """Write the moments as clips into this folder: copied where a key frame allows, else exact."""
+    sheet: Path | None = None
+    """Write a contact sheet of the moments here, as .jpg or .png."""
+    overwrite: bool = False
+    """Replace clips and a sheet that are there."""
+    engine: Literal["auto", "exact", "faiss", "lance"] = "auto"
+    """exact compares all vectors; faiss and lance are for millions; auto takes faiss beyond one."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
     json: bool = False
@@ -67,7 +76,9 @@ class Search:
             Index,
             Query,
             Searcher,
+            check_sheet,
             open_search_model,
+            open_store,
         )
 
         query = Query(
@@ -88,17 +99,42 @@ class Search:
             least_confidence=self.sure,
             duplicates=self.duplicates,
         )
+        if self.sheet is not None:
+            check_sheet(self.sheet, overwrite=self.overwrite)
         with Index(self.index or the_only_index()) as index:
             searcher = Searcher(
-                index, lambda: open_search_model(index.settings.model, device=self.device)
+                index,
+                lambda: open_search_model(index.settings.model, device=self.device),
+                open_store=lambda index: open_store(index, self.engine),
             )
             answer = searcher.search(query)
+            self._write(index, answer)
             if self.json:
                 print_json(answer.to_json())
             else:
                 for line in _lines(answer):
                     print(line)
         return 0 if answer.moments else 1
+
+    def _write(self, index: Index, answer: Answer) -> None:
+        """Clips and contact sheet, where they are asked for and something was found."""
+        from internvideo.search import cut_clip, write_sheet
+
+        if self.sheet is not None and answer.moments:
+            write_sheet(index, answer.moments, self.sheet)
+            print(f"sheet: {self.sheet}", file=sys.stderr)
+        if self.export is None:
+            return
+        self.export.mkdir(parents=True, exist_ok=True)
+        for place, moment in enumerate(answer.moments, 1):
+            name = f"{place:02}-{Path(moment.path).stem}-{moment.start_s:.1f}-{moment.end_s:.1f}"
+            source = index.file_of(moment.video)
+            clip = cut_clip(
+                *(source, moment.start_s, moment.end_s, self.export / name),
+                overwrite=self.overwrite,
+            )
+            how = "copied" if clip.is_copy else "exact"
+            print(f"clip: {clip.path} ({how})", file=sys.stderr)
 
 
 def the_only_index() -> Path:

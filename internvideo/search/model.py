@@ -2,25 +2,29 @@
 
 Encoder B, ViCLIP and what `transformers` has (CLIP, SigLIP, X-CLIP) are given this form. A model of
 single pictures is a model of clips of one frame; its windows are the mean of their frames' vectors.
-Shapes: frames (t, h, w, 3) uint8 -> prepared (t, ...) -> vectors (b, e) of length 1.
+Shapes: frames (t, h, w, 3) uint8 -> prepared (...) -> vectors (b, e) of length 1.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, UInt8
-from torch import Tensor
+from torch import Tensor, nn
 
 from internvideo.data import centre_view
 from internvideo.hub import load_pretrained
-from internvideo.tasks import FeatureEncoder, VideoTextModel
+from internvideo.models.export import parts_of
+from internvideo.tasks import VideoTextModel
 from internvideo.training import choose_device
+from internvideo.video.transforms import normalise
+from internvideo.weights import weights_sha256
 
 
 @runtime_checkable
@@ -28,7 +32,8 @@ class SearchModel(Protocol):
     """A model that places clips and sentences in one space.
 
     `num_frames` are those of a clip, 1 for models of pictures; `short_side_px` is the size at which
-    frames are decoded; `trained_on_generated` is said wherever the model answers.
+    frames are decoded; `scale` is what cosines are multiplied by before a softmax over texts;
+    `trained_on_generated` is said wherever the model answers.
     """
 
     @property
@@ -41,6 +46,8 @@ class SearchModel(Protocol):
     def width(self) -> int: ...
     @property
     def short_side_px(self) -> int: ...
+    @property
+    def scale(self) -> float: ...
     @property
     def trained_on_generated(self) -> bool: ...
 
@@ -55,23 +62,49 @@ class SearchModel(Protocol):
     def embed_texts(self, sentences: Sequence[str]) -> Float[Tensor, "b e"]: ...
 
 
-class EncoderSearch:
+class Tower(ABC):
+    """The visual side of a `SearchModel`: a network that may also run elsewhere (`runtime`).
+
+    `input_shapes` are those of the network's inputs for one clip, by name; `run` takes them in
+    batches and gives vectors of any length.
+    """
+
+    def __init__(self, network: nn.Module, input_shapes: Mapping[str, tuple[int, ...]]) -> None:
+        self.network, self.input_shapes = network.eval(), dict(input_shapes)
+        self.run: Callable[[tuple[Tensor, ...]], Tensor] = self._in_torch
+
+    @abstractmethod
+    def inputs(self, prepared: Tensor) -> tuple[Tensor, ...]:
+        """What the network receives of a stack of prepared clips."""
+
+    def embed(self, prepared: Tensor) -> Float[Tensor, "b e"]:
+        return F.normalize(self.run(self.inputs(prepared)).float(), dim=1)
+
+    @torch.no_grad()
+    def _in_torch(self, inputs: tuple[Tensor, ...]) -> Tensor:
+        device = next(self.network.parameters()).device
+        return self.network(*(one.to(device) for one in inputs)).cpu()
+
+
+class EncoderSearch(Tower):
     """Encoder B or ViCLIP as a `SearchModel`."""
 
     def __init__(self, model: VideoTextModel, *, name: str, trained_on_generated: bool) -> None:
+        parts = parts_of(model.model, num_frames=model.num_frames, side_px=model.side_px)
+        side_px = model.side_px
+        super().__init__(parts["video"].network, {"clip": (3, model.num_frames, side_px, side_px)})
         self.model, self.name, self.trained_on_generated = model, name, trained_on_generated
         self.num_frames = model.num_frames
-        self.short_side_px = round(model.side_px / model.crop)
-        self.sha256 = FeatureEncoder(
-            model.model, num_frames=model.num_frames, side_px=model.side_px
-        ).sha256
+        self.short_side_px = round(side_px / model.crop)
+        self.scale = float(model.logit_scale.exp())
+        self.sha256 = weights_sha256(model.model)
         self.width = self.embed_texts(["a"]).shape[1]
 
     def prepare(self, frames: UInt8[Tensor, "t h w 3"]) -> Tensor:
         return centre_view(frames, self.model.side_px, self.model.crop)
 
-    def embed(self, prepared: Tensor) -> Float[Tensor, "b e"]:
-        return F.normalize(self.model.embed_clips(prepared).float().cpu(), dim=1)
+    def inputs(self, prepared: Tensor) -> tuple[Tensor, ...]:
+        return (normalise(prepared, mean=self.model.mean, std=self.model.std),)
 
     def embed_texts(self, sentences: Sequence[str]) -> Float[Tensor, "b e"]:
         return F.normalize(self.model.embed_texts(list(sentences)).float().cpu(), dim=1)
@@ -81,13 +114,18 @@ def open_search_model(source: str | Path, *, device: str = "auto") -> SearchMode
     """Open a model for search.
 
     Args:
-        source: A run, checkpoint or saved model with words; a name of `weights list`.
+        source: A run, checkpoint or saved model with words; a name of `weights list`; a folder that
+            `transformers` wrote or the name of one on the Hugging Face hub (`owner/name`).
         device: auto, cpu, cuda or cuda:N.
 
     Raises:
         CheckpointError: There is none, or it knows no words.
-        ConfigError: It is neither there nor a known name.
+        ConfigError: It is neither there nor a known name, or an extra is missing.
     """
+    if is_of_transformers(source):
+        from internvideo.search.transformers_model import open_transformers
+
+        return open_transformers(source, device=choose_device(device))
     pretrained = load_pretrained(source)
     pretrained.model.to(choose_device(device))
     return EncoderSearch(
@@ -97,18 +135,33 @@ def open_search_model(source: str | Path, *, device: str = "auto") -> SearchMode
     )
 
 
+def is_of_transformers(source: str | Path) -> bool:
+    """Whether this is a folder of `transformers`, or `owner/name` on the hub."""
+    path = Path(source)
+    if path.exists():
+        return "model_type" in _config(path)
+    return len(path.parts) == 2 and not path.is_absolute() and path.parts[0] not in (".", "..")
+
+
 def saw_generated_videos(source: str | Path) -> bool:
     """Whether a run says that it was trained on the playground."""
     folder = Path(source)
     last = folder / "checkpoints" / "last"
-    try:
-        path = (last if last.exists() else folder) / "config.json"
-        run = json.loads(path.read_text(encoding="utf-8")).get("run", {})
-    except (OSError, ValueError, AttributeError):
+    run = _config(last if last.exists() else folder).get("run")
+    if not isinstance(run, dict):
         return False
     if "playground" in str(run.get("name", "")):
         return True
     return any((folder / "playground.json").is_file() for folder in _folders_of(run))
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    """What config.json says in a folder; nothing where there is none."""
+    try:
+        found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _folders_of(document: Any) -> list[Path]:
@@ -126,5 +179,4 @@ def image_clip(
     frames: UInt8[Tensor, "t h w 3"], num_frames: int
 ) -> UInt8[Tensor, "{num_frames} h w 3"]:
     """Spread or repeat frames to a clip of so many."""
-    places = torch.arange(num_frames) * len(frames) // num_frames
-    return frames[places]
+    return frames[torch.arange(num_frames) * len(frames) // num_frames]

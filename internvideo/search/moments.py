@@ -68,25 +68,30 @@ def find_spans(
             first -= 1
         while last + 1 < len(curve) and free[last + 1] and curve[last + 1] >= level:
             last += 1
-        span = Span(
-            start_s=_crossing(edges, curve, first, -1, level, cuts),
-            end_s=_crossing(edges, curve, last, +1, level, cuts),
-            score=float(scores[peak]),
-            peak=int(peak),
-        )
+        begin, end = float(edges[first]), float(edges[last + 1])
+        if first < last:
+            begin = _crossing(edges, curve, free, first, -1, level, cuts)
+            end = _crossing(edges, curve, free, last, +1, level, cuts)
+        span = Span(start_s=begin, end_s=end, score=float(scores[peak]), peak=int(peak))
         free[first : last + 1] = False
         spans.append(span)
     return spans
 
 
 def _crossing(
-    edges: np.ndarray, curve: np.ndarray, piece: int, step: int, level: float, cuts: set[float]
+    edges: np.ndarray,
+    curve: np.ndarray,
+    free: np.ndarray,
+    piece: int,
+    step: int,
+    level: float,
+    cuts: set[float],
 ) -> float:
-    """Where the score leaves the level beyond a piece of time."""
+    """Where the score leaves the level beyond a piece of time that is not the only one."""
     edge = float(edges[piece] if step < 0 else edges[piece + 1])
     beyond = piece + step
-    at_end = not 0 <= beyond < len(curve) or not np.isfinite(curve[beyond])
-    if at_end or round(edge, 6) in cuts or curve[piece] <= level:
+    is_last = not 0 <= beyond < len(curve) or not free[beyond] or not np.isfinite(curve[beyond])
+    if is_last or round(edge, 6) in cuts or curve[piece] <= level:
         return edge
     here = (edges[piece] + edges[piece + 1]) / 2
     there = (edges[beyond] + edges[beyond + 1]) / 2

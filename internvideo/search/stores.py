@@ -82,7 +82,9 @@ class ExactStore:
         return decode_rows(self._stored[rows])
 
 
-def best(rows: Rows, scores: Scores, count: int) -> tuple[Rows, Scores]:
+def best(
+    rows: Int64[np.ndarray, " n"], scores: Float[np.ndarray, " n"], count: int
+) -> tuple[Rows, Scores]:
     """The best of these, best first; equal scores in the order of rows."""
     if 0 < count < len(rows):
         among = np.argpartition(-scores, count - 1)[:count]

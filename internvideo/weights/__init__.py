@@ -32,6 +32,7 @@ from internvideo.weights.files import (
     read_document,
     read_weights,
     sha256_of,
+    weights_sha256,
 )
 from internvideo.weights.infer_config import (
     PUBLISHED_SIZES,
@@ -123,6 +124,7 @@ __all__ = [
     "release",
     "report_tensors",
     "sha256_of",
+    "weights_sha256",
     "size_name",
     "to_official_actionformer",
     "to_official_classifier",

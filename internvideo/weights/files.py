@@ -28,7 +28,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from internvideo.errors import CheckpointError
 from internvideo.reading import read_json_document, why_no_file
@@ -177,6 +177,15 @@ def sha256_of(path: Path) -> str:
         raise CheckpointError(f"{path}: cannot be read: {why}")
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def weights_sha256(model: nn.Module) -> str:
+    """Digest of a model's weights: names, types, shapes and bytes, in the order of the names."""
+    digest = hashlib.sha256()
+    for name, weight in sorted(model.state_dict().items()):
+        digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}\n".encode())
+        digest.update(weight.cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def check_sha256(path: Path, expected: str) -> None:

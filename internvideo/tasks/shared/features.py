@@ -8,7 +8,6 @@ Shapes: frames (b, t, h, w, 3) uint8 -> features (b, d), or tokens (b, n, d) of 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -49,6 +48,7 @@ from internvideo.training.journal import code_revision, versions
 from internvideo.values import IMAGENET_MEAN, IMAGENET_STD
 from internvideo.video import OpenVideo, open_video
 from internvideo.video.transforms import normalise
+from internvideo.weights import weights_sha256
 from internvideo.writing import replace_text
 
 _log = logging.getLogger(__name__)
@@ -146,11 +146,7 @@ class FeatureEncoder:
     @cached_property
     def sha256(self) -> str:
         """Digest of the weights: names, types, shapes and bytes, in the order of the names."""
-        digest = hashlib.sha256()
-        for name, weight in sorted(self.model.state_dict().items()):
-            digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}\n".encode())
-            digest.update(weight.cpu().contiguous().flatten().view(torch.uint8).numpy())
-        return digest.hexdigest()
+        return weights_sha256(self.model)
 
     @property
     def preprocessing(self) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class ColourModel:
         self.num_frames, self.name = num_frames, name
         self.trained_on_generated = trained_on_generated
         self.sha256 = hashlib.sha256(name.encode()).hexdigest()
-        self.num_embedded = 0
+        self.num_embedded, self.scale = 0, 10.0
         mix = torch.linalg.qr(torch.randn(8, 8, generator=torch.Generator().manual_seed(0)))[0]
         self._mix = mix[:4]
 
