@@ -71,7 +71,6 @@ class Index:
     """Print what was done as JSON."""
 
     def run(self) -> int:
-
         from internvideo.search import choose_runtime, read_labels
 
         if not self.folder.is_dir():
@@ -245,6 +244,8 @@ def _lines(index: SearchIndex, update: Update) -> Iterator[str]:
         f"{update.num_videos} videos, {update.num_windows} windows, "
         f"{update.num_bytes / 1e6:.1f} MB{speed}"
     )
+    if update.int8_recall is not None:
+        yield f"int8 keeps {update.int8_recall:.3f} of the ten nearest of new windows"
     if index.settings.trained_on_generated:
         yield (
             f"{index.settings.model} was trained on generated videos; of real ones it knows nothing"

@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 class Search:
     """Find moments in an indexed folder: by words, a picture, a clip, or a moment found before.
 
-    Prints file, start, end, the score and how sure the index is: the share of unrelated questions
-    that it would answer with a lower score. Where nothing is sure enough it says so and exits
-    with 1.
+    Prints how sure the index is (the share of unrelated questions that it would answer with a
+    lower score), the score, file, start, end and id. Where nothing is sure enough it says so.
 
     Example: internvideo search "a dog jumps into water" --index videos.internvideo
     """
@@ -114,7 +113,7 @@ class Search:
             else:
                 for line in _lines(answer):
                     print(line)
-        return 0 if answer.moments else 1
+        return 0
 
     def _write(self, index: Index, answer: Answer) -> None:
         """Clips and contact sheet, where they are asked for and something was found."""

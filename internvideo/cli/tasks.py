@@ -13,6 +13,7 @@ from typing import Annotated, Any, Generic, TypeVar
 
 from tyro.conf import Positional, arg, subcommand
 
+from internvideo.cli import moments
 from internvideo.cli.options import as_options
 from internvideo.cli.outputs import claim
 from internvideo.cli.predictions import check_suffix, write_predictions
@@ -137,6 +138,8 @@ def commands(verb: str, *, about: str) -> Any:
         else _with_types(Predict, task, task.request_type)
         for task in TASKS.values()
     ]
+    if verb == "evaluate":  # of a file of predictions, or of an index, and no model of a task
+        members.append(_subcommand(moments.EvaluateMoments, moments.NAME, moments.ABOUT))
     return _subcommand(functools.reduce(operator.or_, members), verb, about)
 
 
@@ -176,8 +179,9 @@ def task_first(arguments: list[str]) -> list[str]:
         return [verb, "--help"]
     if rest[0].startswith("-"):
         raise ConfigError(f"which task? write it behind the verb, as in: internvideo {verb} TASK")
-    if rest[0] not in TASKS:
-        raise unknown_name("task", rest[0], TASKS)
+    known = [*TASKS, *([moments.NAME] if verb == "evaluate" else [])]
+    if rest[0] not in known:
+        raise unknown_name("task", rest[0], known)
     return [verb, *rest]
 
 

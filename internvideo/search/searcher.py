@@ -142,6 +142,11 @@ class Searcher:
             )
         return Asked(vector=vector, without=without, background=background, left_out=left_out)
 
+    def moments_of(self, query: Query, video: int) -> list[Moment]:
+        """The moments of one video, however unsure, best first."""
+        asked = self.ask(query)
+        return self._in_video(asked, self._level(asked), video, query.per_video)
+
     def timeline(self, query: Query, video: int) -> Timeline:
         """The scores along one video."""
         asked = self.ask(query)
@@ -266,35 +271,41 @@ class Searcher:
         level: tuple[Level, tuple[Level, ...]],
         allowed: np.ndarray,
     ) -> list[Moment]:
-        found = []
-        for number in self._candidates(asked, query, allowed):
-            places = self._windows_of[number]
-            scores = self._scores(asked, level, self.windows.row[places])
-            video = self._videos[self._place_of[number]]
-            spans = find_spans(
-                self.windows.start_s[places],
-                self.windows.end_s[places],
-                self.windows.shot[places],
-                scores,
-                background=level[0].median,
-                most=query.per_video,
-            )
-            for span in spans:
-                if asked.left_out and _overlaps(asked.left_out, number, span.start_s, span.end_s):
-                    continue
-                found.append(
-                    Moment(
-                        id=moment_id(video.sha256, span.start_s, span.end_s),
-                        video=number,
-                        path=video.path,
-                        start_s=round(span.start_s, 3),
-                        end_s=round(span.end_s, 3),
-                        score=span.score,
-                        confidence=asked.background.confidence(level[0].deviations(span.score)),
-                        row=int(self.windows.row[places[span.peak]]),
-                    )
-                )
+        found = [
+            moment
+            for number in self._candidates(asked, query, allowed)
+            for moment in self._in_video(asked, level, number, query.per_video)
+        ]
         return sorted(found, key=lambda m: (-m.score, m.path, m.start_s))
+
+    def _in_video(
+        self, asked: Asked, level: tuple[Level, tuple[Level, ...]], number: int, most: int
+    ) -> list[Moment]:
+        places = self._places_of_video(number)
+        scores = self._scores(asked, level, self.windows.row[places])
+        video = self._videos[self._place_of[number]]
+        spans = find_spans(
+            self.windows.start_s[places],
+            self.windows.end_s[places],
+            self.windows.shot[places],
+            scores,
+            background=level[0].median,
+            most=most,
+        )
+        return [
+            Moment(
+                id=moment_id(video.sha256, span.start_s, span.end_s),
+                video=number,
+                path=video.path,
+                start_s=round(span.start_s, 3),
+                end_s=round(span.end_s, 3),
+                score=span.score,
+                confidence=asked.background.confidence(level[0].deviations(span.score)),
+                row=int(self.windows.row[places[span.peak]]),
+            )
+            for span in spans
+            if not (asked.left_out and _overlaps(asked.left_out, number, span.start_s, span.end_s))
+        ]
 
     def _fold(self, moments: Sequence[Moment], query: Query) -> list[Moment]:
         """Put near-duplicates behind the best of them, as far down as answers are wanted."""

@@ -22,6 +22,7 @@ NOT_RUN = {
     "vit_b_hybrid": "needs a released file",
     "push": "uploads",
     "fastestdet.onnx": "needs a detector",
+    "--watch": "runs until it is stopped",
     "runs/moments": "needs annotated videos of one's own",
 }
 BOTH = {"--card", "show"}  # these neither download nor upload
@@ -111,6 +112,8 @@ def world(tmp_path_factory) -> Path:
         train("post_pretrain_tiny_playground", "--out", "runs/actions")
         assert main(["data", "planted-features", "--out", "data/planted"]) == 0
         assert main(smaller(["train", "temporal_localization_tiny", "--out", "runs/tal"])) == 0
+        index = ["index", "videos", "--model", "runs/b", "--out", "videos.internvideo"]
+        assert main([*index, "--track", "captions=runs/b"]) == 0
         finetune = ["finetune", "--data", "videos", "--out", "runs/mine"]
         assert main([*finetune, *FINETUNE]) == 0
         answers = ["finetune", "--task", "question-answering", "--data", "qa.csv"]
