@@ -25,7 +25,10 @@ def test_commands_are_found():
 @pytest.mark.parametrize("command", COMMANDS, ids=str)
 def test_a_documented_command_parses(command, monkeypatch, tmp_path):
     (tmp_path / "videos").mkdir()
-    (tmp_path / "clip.mp4").touch()  # a request about a video that is not there is refused
+    generated = tmp_path / "runs" / "actors" / "videos"
+    generated.mkdir(parents=True)
+    for video in (tmp_path / "clip.mp4", generated / "a000016.mp4"):
+        video.touch()  # a request about a video that is not there is refused
     monkeypatch.chdir(tmp_path)
 
     parsed = parse(arguments(command), monkeypatch)
