@@ -45,6 +45,10 @@ class NotFiniteError(TrainingError):
     exit_status = 1
 
 
+class SimulatorError(InternVideoError):
+    """A simulator in another process died, fell silent, or answered with nonsense."""
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> ConfigError:
     """Build the error for a name that is not in a catalogue, with the nearest known ones.
 

@@ -22,6 +22,7 @@ OPTIONAL = {
     "ray": "files spread over a Ray cluster",
     "export": "weights export --to onnx",
     "detect": "detectors of boxes: ONNX files, transformers",
+    "nav": "generated houses as an environment of gymnasium",
     "hub": "downloads from and uploads to the Hugging Face hub",
     "transformers": "index with CLIP, SigLIP or X-CLIP",
     "ann": "search among millions of windows",

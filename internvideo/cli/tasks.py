@@ -22,17 +22,18 @@ from internvideo.errors import ConfigError, InternVideoError, unknown_name
 from internvideo.report import Page, is_page
 from internvideo.tasks import (
     TASKS,
-    EvaluationData,
+    EvaluationSource,
+    Navigating,
     RecognitionModel,
     Task,
+    TaskRequest,
     TemporalDetector,
-    VideoRequest,
     VideoTextModel,
 )
 
 TaskT = TypeVar("TaskT", bound=Task)
-DataT = TypeVar("DataT", bound=EvaluationData)
-RequestT = TypeVar("RequestT", bound=VideoRequest)
+DataT = TypeVar("DataT", bound=EvaluationSource)
+RequestT = TypeVar("RequestT", bound=TaskRequest)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +41,8 @@ class Evaluate(Generic[TaskT, DataT]):
     """Score a trained model by a task's protocol; see `internvideo evaluate --help`."""
 
     checkpoint: Positional[Path]
-    """A run, one of its checkpoints, a saved model, or a name from `internvideo weights list`."""
+    """A run, one of its checkpoints, a saved model, or a name from `internvideo weights list`; for
+    navigation also oracle or random."""
     data: Annotated[DataT, arg(name="")]
     task: Annotated[TaskT, arg(name="")]
     ema: bool = False
@@ -103,22 +105,22 @@ class Predict(Generic[TaskT, RequestT]):
         requests = self.request.each()
         task = self.task
         model = _model(task, self.model, device=self.device, ema=self.ema)
-        is_one = not (self.request.video.is_dir() and requests[0] is not self.request)
+        is_one = requests[0] is self.request
         answers = []
         for request in requests:
-            video = str(request.video)
+            about = request.to_json()
             if not is_one and not self.json:
-                print(video)
+                print(*about.values())
             try:
                 with progress(task.name, plain_lines=False) as tell:
                     answer = task.predict(model, request, progress=tell)
             except InternVideoError as error:
                 if is_one:
                     raise
-                answers.append({"video": video, "task": task.name, "error": str(error)})
+                answers.append({**about, "task": task.name, "error": str(error)})
                 lines = [f"failed  {error}"]
             else:
-                answers.append({"video": video, "task": task.name, **answer.to_json()})
+                answers.append({**about, "task": task.name, **answer.to_json()})
                 lines = answer.lines()
             for line in [] if self.json else lines:
                 print(line)
@@ -191,6 +193,8 @@ def _model(task: Task, checkpoint: Path, *, device: str, ema: bool) -> Any:
     from internvideo.hub import load_pretrained
     from internvideo.training import joined
 
+    if str(checkpoint) in task.without_weights and not checkpoint.exists():
+        return task.without_weights[str(checkpoint)]()
     pretrained = load_pretrained(checkpoint, averaged=ema)
     with joined(device) as process:
         pretrained.model.to(process.device)
@@ -199,4 +203,6 @@ def _model(task: Task, checkpoint: Path, *, device: str, ema: bool) -> Any:
         model.open_encoder = lambda name: load(name, device=device).feature_encoder
     if isinstance(model, VideoTextModel):
         model.open_recogniser = lambda name: _recogniser(name, device=device)
+    if isinstance(model, Navigating):
+        model.open_model = load_pretrained
     return model

@@ -18,6 +18,7 @@ from internvideo.heads.coordinated import (
     CoordinatedClassifierConfig,
     CoordinatedScores,
 )
+from internvideo.heads.navigator import Navigator, NavigatorConfig, Seen
 from internvideo.heads.question_answering import (
     QuestionAnswerer,
     QuestionAnswererConfig,
@@ -40,11 +41,14 @@ __all__ = [
     "CoordinatedClassifier",
     "CoordinatedClassifierConfig",
     "CoordinatedScores",
+    "Navigator",
+    "NavigatorConfig",
     "QuestionAnswerer",
     "QuestionAnswererConfig",
     "Retriever",
     "RetrieverConfig",
     "Similarity",
+    "Seen",
     "TokenWeights",
     "VideoClassifier",
     "VideoClassifierConfig",

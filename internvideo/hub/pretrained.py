@@ -32,6 +32,8 @@ from internvideo.heads import (
     ActionDetectorConfig,
     CoordinatedClassifier,
     CoordinatedClassifierConfig,
+    Navigator,
+    NavigatorConfig,
     QuestionAnswerer,
     QuestionAnswererConfig,
     Retriever,
@@ -55,7 +57,7 @@ from internvideo.models.actionformer import ActionFormer
 from internvideo.ranges import check_ranges
 from internvideo.reading import read_json_document
 from internvideo.tasks import TemporalDetectorConfig
-from internvideo.text import Tokenizer
+from internvideo.text import Tokenizer, WordPieces
 from internvideo.tiny import (
     TinyAutoencoderConfig,
     TinyMultimodalConfig,
@@ -82,6 +84,7 @@ ModelConfig = (
     | ViclipConfig
     | TemporalDetectorConfig
     | ActionDetectorConfig
+    | NavigatorConfig
 )
 
 # What can be saved: its configuration, and what makes a model of that.
@@ -108,6 +111,7 @@ KINDS: dict[str, tuple[type[ModelConfig], Callable[[Any], nn.Module]]] = {
     "viclip": (ViclipConfig, Viclip),
     "action-detector": (ActionDetectorConfig, ActionDetector),
     "temporal-detector": (TemporalDetectorConfig, lambda config: ActionFormer(config.network)),
+    "navigator": (NavigatorConfig, Navigator),
 }
 
 
@@ -257,7 +261,7 @@ def _tokenizer(path: Path, document: Any) -> Tokenizer | None:
     if not document:
         return None
     try:
-        return Tokenizer.from_document(document)
+        return WordPieces.from_document(document)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, CheckpointError):
             raise

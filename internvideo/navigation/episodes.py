@@ -48,11 +48,11 @@ def read_episodes(path: str | Path) -> tuple[NavigationEpisode, ...]:
         AnnotationError: The file is missing, cut off or not in this format; it names the episode.
     """
     path = Path(path)
-    document = _load(path)
+    document = load_json(path)
     if not isinstance(document, dict) or not isinstance(document.get("episodes"), list):
         raise AnnotationError(f"{path}: has no list 'episodes'; expected a file of R2R-VLNCE")
     truth_path = path.with_name(path.name.replace(".json", "_gt.json", 1))
-    truth = _load(truth_path) if truth_path.exists() else {}
+    truth = load_json(truth_path) if truth_path.exists() else {}
     if not isinstance(truth, dict):
         raise AnnotationError(f"{truth_path}: expected an object with one entry an episode")
     episodes = []
@@ -155,7 +155,8 @@ def _words(text: str) -> list[str]:
     return "".join(c.lower() if c.isalnum() else f" {c} " for c in text).split()
 
 
-def _load(path: Path) -> Any:
+def load_json(path: Path) -> Any:
+    """Read a JSON file, zipped or not; raises `AnnotationError` where it is missing or damaged."""
     try:
         data = path.read_bytes()
         text = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data

@@ -115,11 +115,14 @@ class Floor:
     def sees(self, start: tuple[float, float], end: tuple[float, float]) -> bool:
         """Whether the agent can walk a straight line."""
         count = max(1, math.ceil(math.dist(start, end) / _SUBSTEP_M))
-        shares = (k / count for k in range(count + 1))
-        return all(
-            self.fits(start[0] + s * (end[0] - start[0]), start[1] + s * (end[1] - start[1]))
-            for s in shares
+        shares = np.arange(count + 1) / count
+        rows, columns = (
+            np.floor((start[axis] + shares * (end[axis] - start[axis])) / CELL_M).astype(np.int64)
+            for axis in (1, 0)
         )
+        height, width = self.walkable.shape
+        inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+        return bool(inside.all() and self.walkable[rows, columns].all())
 
     def _passes(self, i: int, j: int, di: int, dj: int) -> bool:
         """Whether a move leads to a walkable cell, without cutting a corner."""

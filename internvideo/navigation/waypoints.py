@@ -8,6 +8,7 @@ the InternVideo release. Shapes: scores (b, a, r), angles clockwise, distances (
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
@@ -78,3 +79,55 @@ def decode_waypoints(scores: Float[Tensor, "b a r"], *, max_peaks: int = 5) -> l
             ]
         )
     return found
+
+
+def resample_waypoints(
+    scores: Float[Tensor, "b a r"], found: list[list[Waypoint]], generator: torch.Generator
+) -> list[list[Waypoint]]:
+    """Replace each candidate by one drawn from its view's part of the map, as training does.
+
+    `waypoint_aug` of the release; a view's part are the ten angles around its heading.
+    """
+    parts = scores.float().roll(_ANGLES_PER_VIEW // 2, dims=1).unflatten(1, (12, _ANGLES_PER_VIEW))
+    shares = parts.flatten(2).softmax(2)
+    drawn = []
+    for of_map, candidates in zip(shares, found, strict=True):
+        again = []
+        for candidate in candidates:
+            share = of_map[candidate.view]
+            cell = int(torch.multinomial(share, 1, generator=generator))
+            row, column = divmod(cell, NUM_DISTANCES)
+            angle = candidate.view * _ANGLES_PER_VIEW - _ANGLES_PER_VIEW // 2 + row
+            again.append(
+                candidate._replace(
+                    angle=angle % NUM_ANGLES * math.tau / NUM_ANGLES,
+                    distance_m=(column + 1) * DISTANCE_STEP_M,
+                )
+            )
+        drawn.append(again)
+    return drawn
+
+
+def waypoint_targets(
+    points: Iterable[Iterable[tuple[float, float]]],
+    *,
+    spread_angles: float = 2.0,
+    spread_distances: float = 1.0,
+) -> Float[Tensor, "b a r"]:
+    """What a predictor should answer: a hill on each point, all cells of a map summing to 1.
+
+    `points` are angles (clockwise, radians) and distances (m) of each map; a map without any is 0.
+    """
+    rows, columns = torch.arange(NUM_ANGLES), torch.arange(NUM_DISTANCES)
+    maps = []
+    for of_map in points:
+        total = torch.zeros(NUM_ANGLES, NUM_DISTANCES)
+        for angle, distance_m in of_map:
+            row = angle * NUM_ANGLES / math.tau
+            apart = ((rows - row + NUM_ANGLES / 2) % NUM_ANGLES - NUM_ANGLES / 2) / spread_angles
+            column = min(distance_m / DISTANCE_STEP_M, NUM_DISTANCES) - 1
+            beyond = (columns - column) / spread_distances
+            hill = torch.exp(-(apart[:, None] ** 2 + beyond[None] ** 2) / 2)
+            total = torch.maximum(total, hill)
+        maps.append(total / total.sum().clamp(min=1e-9))
+    return torch.stack(maps)

@@ -32,6 +32,7 @@ from internvideo.objectives.evidential import (
 from internvideo.objectives.hard_negatives import (
     hard_negative_loss,
 )
+from internvideo.objectives.navigation import waypoint_loss
 from internvideo.objectives.reconstruction import (
     mean_baseline_error,
     per_sample_error,
@@ -84,4 +85,5 @@ __all__ = [
     "standardise",
     "unnormalise",
     "update_normaliser",
+    "waypoint_loss",
 ]

@@ -17,6 +17,11 @@ from internvideo.recipes.multimodal_pretraining import (
     multimodal_large,
     multimodal_tiny_playground,
 )
+from internvideo.recipes.navigation import (
+    navigation_tiny_rooms,
+    navigation_vlnce_base,
+    navigation_vlnce_large,
+)
 from internvideo.recipes.question_answering import (
     QUESTION_ANSWERING,
     question_answering_tiny_playground,
@@ -60,6 +65,9 @@ RECIPES: dict[str, Callable[[], Run]] = {
     **QUESTION_ANSWERING,
     "spatiotemporal_tiny_playground": spatiotemporal_tiny_playground,
     **SPATIOTEMPORAL_LOCALIZATION,
+    "navigation_tiny_rooms": navigation_tiny_rooms,
+    "navigation_vlnce_base": navigation_vlnce_base,
+    "navigation_vlnce_large": navigation_vlnce_large,
     "coordinate_tiny_playground": coordinate_tiny_playground,
     "coordinate_huge_k710": coordinate_huge_k710,
 }

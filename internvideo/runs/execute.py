@@ -10,12 +10,13 @@ from typing import Any
 from internvideo.data import RunContext
 from internvideo.errors import ConfigError
 from internvideo.heads import VideoClassifier
-from internvideo.hub.open import load_recogniser
+from internvideo.hub.open import load_pretrained, load_recogniser
 from internvideo.runs.description import checkpoint_documents
 from internvideo.runs.run import STAGES, Run, to_document
 from internvideo.stages import (
     CoordinationStage,
     CoordinationTraining,
+    EpisodeStage,
     FeatureSequenceStage,
     FinetuneStage,
     MaskedPretrainingStage,
@@ -30,6 +31,7 @@ Stage = (
     | MultimodalPretrainingStage
     | FinetuneStage
     | FeatureSequenceStage
+    | EpisodeStage
     | CoordinationStage
 )
 
@@ -71,7 +73,10 @@ def build_stage(run: Run, folder: Path, process: Process) -> tuple[Run, Stage]:
     if isinstance(run.stage, CoordinationTraining):
         config, classifiers = _with_classifiers(run.stage)
         run, more = replace(run, stage=config), {"classifiers": classifiers}
-    stage = STAGES[type(run.stage)](run.stage, run.data, run.training, context, **more)
+    kind = STAGES[type(run.stage)]
+    if kind is EpisodeStage:
+        more = {"open_model": load_pretrained}
+    stage = kind(run.stage, run.data, run.training, context, **more)
     if isinstance(stage, FeatureSequenceStage):
         run = replace(run, stage=stage.config)
     return run, stage

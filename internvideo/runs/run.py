@@ -23,6 +23,7 @@ from internvideo.ranges import check_ranges
 from internvideo.stages import (
     CoordinationStage,
     CoordinationTraining,
+    EpisodeStage,
     FeatureSequenceStage,
     FinetuneStage,
     MaskedPretraining,
@@ -36,7 +37,11 @@ from internvideo.values import Preprocessing
 
 # What each configuration of a stage is trained by. Those of tasks come from the catalogue of tasks,
 # so that a new task needs no entry here.
-_STAGES_OF_TASKS = {"clips": FinetuneStage, "feature-sequences": FeatureSequenceStage}
+_STAGES_OF_TASKS = {
+    "clips": FinetuneStage,
+    "feature-sequences": FeatureSequenceStage,
+    "episodes": EpisodeStage,
+}
 STAGES: dict[type, Any] = {
     MaskedPretraining: MaskedPretrainingStage,
     MultimodalPretraining: MultimodalPretrainingStage,

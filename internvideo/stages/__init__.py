@@ -6,6 +6,12 @@ from internvideo.stages.coordinate import (
     CoordinationTraining,
     TrainedClassifier,
 )
+from internvideo.stages.episodes import (
+    EpisodeBatch,
+    EpisodeObjective,
+    EpisodeStage,
+    EpisodeTraining,
+)
 from internvideo.stages.feature_sequences import (
     FeatureSequenceStage,
     SequenceObjective,
@@ -19,6 +25,10 @@ __all__ = [
     "ANSWERS",
     "CoordinationStage",
     "CoordinationTraining",
+    "EpisodeBatch",
+    "EpisodeObjective",
+    "EpisodeStage",
+    "EpisodeTraining",
     "FeatureSequenceStage",
     "FinetuneStage",
     "MaskedPretraining",

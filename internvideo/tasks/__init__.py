@@ -16,6 +16,14 @@ from internvideo.tasks.multiple_choice import (
     MultipleChoiceResult,
     MultipleChoiceTraining,
 )
+from internvideo.tasks.navigation import (
+    EpisodeRequest,
+    Navigating,
+    Navigation,
+    NavigationData,
+    NavigationResult,
+    NavigationTraining,
+)
 from internvideo.tasks.open_set import OpenSetRecognition, OpenSetResult, OpenSetVideos
 from internvideo.tasks.question_answering import (
     AskedVideos,
@@ -40,6 +48,7 @@ from internvideo.tasks.shared import (
     EmbeddedVideos,
     Embedder,
     EvaluationData,
+    EvaluationSource,
     Extracted,
     FailedVideo,
     FeatureEncoder,
@@ -49,6 +58,7 @@ from internvideo.tasks.shared import (
     RecognitionModel,
     Result,
     Task,
+    TaskRequest,
     TextRequest,
     VideoFeatures,
     VideoRequest,
@@ -88,6 +98,7 @@ TASKS: dict[str, type[Task]] = {
     "question-answering": QuestionAnswering,
     "temporal-localization": TemporalLocalization,
     "spatiotemporal-localization": SpatiotemporalLocalization,
+    "navigation": Navigation,
 }
 
 __all__ = [
@@ -109,7 +120,9 @@ __all__ = [
     "CoordinatedTextModel",
     "EmbeddedVideos",
     "Embedder",
+    "EpisodeRequest",
     "EvaluationData",
+    "EvaluationSource",
     "Extracted",
     "FailedVideo",
     "FeatureEncoder",
@@ -121,6 +134,11 @@ __all__ = [
     "MultipleChoice",
     "MultipleChoiceResult",
     "MultipleChoiceTraining",
+    "Navigating",
+    "Navigation",
+    "NavigationData",
+    "NavigationResult",
+    "NavigationTraining",
     "OpenSetRecognition",
     "OpenSetResult",
     "OpenSetVideos",
@@ -132,6 +150,7 @@ __all__ = [
     "RankingRequest",
     "RecognitionModel",
     "RecognitionResult",
+    "TaskRequest",
     "Result",
     "Retrieval",
     "RetrievalRequest",

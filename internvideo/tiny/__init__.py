@@ -10,6 +10,7 @@ from internvideo.tiny.masked_front_end import (
     build_masked_autoencoder,
     build_masked_encoder,
 )
+from internvideo.tiny.panorama_encoder import TinyPanoramaConfig, TinyPanoramaEncoder
 from internvideo.tiny.uniformer_front_end import (
     TinyMultimodalConfig,
     UniFormerFrontEnd,
@@ -24,6 +25,8 @@ __all__ = [
     "MaskedFrontEndConfig",
     "TinyAutoencoderConfig",
     "TinyMultimodalConfig",
+    "TinyPanoramaConfig",
+    "TinyPanoramaEncoder",
     "UniFormerFrontEnd",
     "UniFormerFrontEndConfig",
     "build_masked_autoencoder",

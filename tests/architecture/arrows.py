@@ -51,7 +51,7 @@ ARROWS: dict[str, set[str]] = {
     "report": {"video"},
     "stages": _SCIENCE | {"tiny"},
     # A task draws its own results with what draws anything.
-    "tasks": _SCIENCE | {"tiny", "report"},
+    "tasks": _SCIENCE | {"tiny", "report", "navigation"},
     "hub": _SCIENCE | {"tasks", "tiny"},
     "runs": _SCIENCE | {"stages", "tasks", "hub", "tiny"},
     "search": _SCIENCE | {"tasks", "hub"},

@@ -24,6 +24,8 @@ NOT_RUN = {
     "fastestdet.onnx": "needs a detector",
     "--watch": "runs until it is stopped",
     "runs/moments": "needs annotated videos of one's own",
+    "connectivity/": "needs R2R's files; tests of scene graphs write small ones",
+    "--habitat": "needs Habitat",
 }
 BOTH = {"--card", "show"}  # these neither download nor upload
 STEPS = [
@@ -37,6 +39,7 @@ STEPS = [
 # What makes a recipe one of seconds, beside `STEPS`.
 SMALL = {
     "multimodal_tiny_playground": ["other_sources.images.batch_size=4"],
+    "navigation_tiny_rooms": ["stage.num_episodes=4", "stage.num_eval_episodes=2"],
     "post_pretrain_tiny_playground": ["stage.initial_weights=none"],
 }
 FINETUNE = ["--steps=2", "--workers=1", "--skip-memorising", "--set=training.batch_size=4"]
@@ -56,6 +59,9 @@ def smaller(words: list[str]) -> list[str]:
             ]
         case ["finetune", *_]:
             return [*words, *FINETUNE]
+        case ["evaluate", "navigation", *_] if "--episodes" in words:
+            place = words.index("--episodes") + 1
+            return [*words[:place], "2", *words[place + 1 :]]
         case ["data", "playground", *_]:
             place = words.index("--size") + 1
             return [*words[:place], "24", *words[place + 1 :]]
@@ -114,6 +120,8 @@ def world(tmp_path_factory) -> Path:
         assert main(smaller(["train", "temporal_localization_tiny", "--out", "runs/tal"])) == 0
         index = ["index", "videos", "--model", "runs/b", "--out", "videos.internvideo"]
         assert main([*index, "--track", "captions=runs/b"]) == 0
+        train_navigation = ["train", "navigation_tiny_rooms", "--out", "runs/nav"]
+        assert main(smaller(train_navigation)) == 0
         finetune = ["finetune", "--data", "videos", "--out", "runs/mine"]
         assert main([*finetune, *FINETUNE]) == 0
         answers = ["finetune", "--task", "question-answering", "--data", "qa.csv"]

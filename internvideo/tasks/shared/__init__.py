@@ -12,6 +12,7 @@ from internvideo.tasks.shared.classification import (
 )
 from internvideo.tasks.shared.evaluation_data import (
     EvaluationData,
+    EvaluationSource,
 )
 from internvideo.tasks.shared.features import (
     Extracted,
@@ -55,6 +56,7 @@ from internvideo.tasks.shared.localization import (
 )
 from internvideo.tasks.shared.requests import (
     RankingRequest,
+    TaskRequest,
     TextRequest,
     VideoRequest,
 )
@@ -94,6 +96,7 @@ __all__ = [
     "EmbeddedVideos",
     "Embedder",
     "EvaluationData",
+    "EvaluationSource",
     "Extracted",
     "FailedVideo",
     "FeatureEncoder",
@@ -114,6 +117,7 @@ __all__ = [
     "SourceModel",
     "SuppressionConfig",
     "Task",
+    "TaskRequest",
     "TaskModel",
     "TextRequest",
     "Validation",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,7 +18,16 @@ MOST_MISSING = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluationData:
+class EvaluationSource(ABC):
+    """Options that say what a task is evaluated on."""
+
+    @abstractmethod
+    def read(self) -> Any:
+        """Read what the task's `evaluate` takes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationData(EvaluationSource):
     """Annotations to evaluate on; a task that needs further data adds options and reads them."""
 
     data: str

@@ -1,17 +1,30 @@
-"""What a prediction is about: one video, with texts or a question."""
+"""What a prediction is about: one video, with texts or a question; an episode."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from internvideo.errors import ConfigError
 from internvideo.video import find_videos
 
 
 @dataclass(frozen=True, kw_only=True)
-class VideoRequest:
+class TaskRequest:
+    """What a task is asked about."""
+
+    def to_json(self) -> dict[str, Any]:
+        """What an answer in JSON says of its question."""
+        return {}
+
+    def each(self) -> list[Any]:
+        """The requests that it stands for."""
+        return [self]
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoRequest(TaskRequest):
     """A video, or a folder of them; raises `ConfigError` where it is missing."""
 
     takes_folders: ClassVar[bool] = False
@@ -31,6 +44,9 @@ class VideoRequest:
         if not found:
             raise ConfigError(f"{self.video}: holds no video file")
         return [replace(self, video=video) for video in found]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"video": str(self.video)}
 
 
 @dataclass(frozen=True, kw_only=True)

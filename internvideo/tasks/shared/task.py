@@ -8,15 +8,15 @@ of tasks and the pages are made from these alone, so nothing else names a task.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from torch import nn
 
 from internvideo.report import Page
-from internvideo.tasks.shared.evaluation_data import EvaluationData
-from internvideo.tasks.shared.requests import VideoRequest
+from internvideo.tasks.shared.evaluation_data import EvaluationData, EvaluationSource
+from internvideo.tasks.shared.requests import TaskRequest, VideoRequest
 from internvideo.text import Tokenizer
 from internvideo.values import Sampling
 
@@ -141,6 +141,7 @@ class Task(ABC):
         name: As it is called on the command line.
         summary: What it asks of a model, in one clause.
         model_type: The form in which it asks a network.
+        without_weights: What can stand in place of a trained model, by name: baselines, oracles.
         metrics: Names of its scores, as in `Result.scores`; `*` stands for any part of a name.
         datasets: Published data sets that it covers.
         formats: Their annotation formats, among `internvideo.data.ANNOTATIONS`.
@@ -153,11 +154,12 @@ class Task(ABC):
     name: ClassVar[str]
     summary: ClassVar[str]
     model_type: ClassVar[type[TaskModel]]
+    without_weights: ClassVar[Mapping[str, Callable[[], Any]]] = {}
     metrics: ClassVar[tuple[str, ...]]
     datasets: ClassVar[tuple[str, ...]] = ()
     formats: ClassVar[tuple[str, ...]] = ("manifest",)
-    data_type: ClassVar[type[EvaluationData]] = EvaluationData
-    request_type: ClassVar[type[VideoRequest]] = VideoRequest
+    data_type: ClassVar[type[EvaluationSource]] = EvaluationData
+    request_type: ClassVar[type[TaskRequest]] = VideoRequest
     training: ClassVar[type | None] = None
     finetuning: ClassVar[Any] = None
 
