@@ -3,8 +3,16 @@
 from internvideo.report.axes import short_number
 from internvideo.report.clip_strips import frames_to_show
 from internvideo.report.coordination import add_class_gains, add_gates, add_reading
-from internvideo.report.images import enlarge, overlaid, picture_strip, png_bytes, to_bytes
+from internvideo.report.images import (
+    enlarge,
+    jpeg_bytes,
+    overlaid,
+    picture_strip,
+    png_bytes,
+    to_bytes,
+)
 from internvideo.report.page import Page, is_page
+from internvideo.report.player import Moment
 from internvideo.report.plots import Series, Svg, bar_chart, heat_map, line_chart, picture_chart
 from internvideo.report.reconstructions import (
     Reconstruction,
@@ -41,6 +49,7 @@ __all__ = [
     "frames_to_show",
     "heat_map",
     "is_page",
+    "jpeg_bytes",
     "line_chart",
     "overlaid",
     "picture_chart",

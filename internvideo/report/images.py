@@ -104,6 +104,13 @@ def png_bytes(image: UInt8[Tensor, "h w 3"]) -> bytes:
     return buffer.getvalue()
 
 
+def jpeg_bytes(image: UInt8[Tensor, "h w 3"]) -> bytes:
+    """Encode a picture as JPEG, for many small photographs."""
+    buffer = io.BytesIO()
+    Image.fromarray(image.contiguous().numpy()).save(buffer, format="JPEG", quality=80)
+    return buffer.getvalue()
+
+
 def _row_image(frames: UInt8[Tensor, "t h w 3"]) -> Image.Image:
     """Frames beside each other with thin lines of background between them."""
     num_frames, height, width, _ = frames.shape

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from internvideo.report.player import SCRIPT, Moment, player
 from internvideo.report.plots import Svg
 from internvideo.report.theme import STYLE
 from internvideo.writing import replace_text
@@ -38,6 +39,7 @@ class Page:
         self.subtitle = subtitle
         self._parts: list[str] = []
         self._sections: list[str] = []
+        self._script = ""
 
     def section(self, title: str) -> None:
         """Begin a section; above three of them the page opens with a list."""
@@ -107,6 +109,14 @@ class Page:
             f'<video controls loop muted autoplay playsinline src="{source}"></video>', caption
         )
 
+    def player(self, video: Path, chart: Svg, moments: Sequence[Moment]) -> None:
+        """Add a video with its timeline and pictures, a click on which jumps to their moment.
+
+        The page refers to the file of the video, which stays where it is.
+        """
+        self._parts.append(player(video, chart, moments))
+        self._script = SCRIPT
+
     def log(self, text: str) -> None:
         """Add text as a machine wrote it."""
         self._parts.append(f"<pre>{escape(text)}</pre>")
@@ -131,7 +141,9 @@ class Page:
             f"<title>{escape(self.title)}</title><style>{STYLE}</style></head>\n"
             f"<body><main><header><h1>{escape(self.title)}</h1>{subtitle}{contents}</header>\n"
             + "\n".join(self._parts)
-            + "\n</main></body></html>\n"
+            + "\n</main>"
+            + (f"<script>{self._script}</script>" if self._script else "")
+            + "</body></html>\n"
         )
 
     def write(self, path: Path) -> None:

@@ -35,6 +35,17 @@ figcaption { margin-top:6px }
 .scroll { overflow-x:auto; border-radius:8px }
 .scroll img { display:block; width:100%; height:auto }
 video { display:block; max-width:100%; border-radius:8px; background:#000 }
+.player > video { width:100%; max-width:760px; max-height:60vh }
+.player > figure { margin-top:12px }
+.player { margin:16px 0 28px } .player [data-at] { cursor:pointer }
+.moments { display:grid; gap:10px; margin-top:12px;
+  grid-template-columns:repeat(auto-fill,minmax(150px,1fr)) }
+.moments button { background:var(--card); color:inherit; border:0; border-radius:8px; padding:6px;
+  font:inherit; font-size:.84rem; text-align:left; min-width:0 }
+.moments button:hover, .moments button:focus-visible { outline:2px solid var(--link) }
+.moments img { display:block; width:100%; aspect-ratio:4/3; object-fit:cover; border-radius:5px }
+.moments b { display:block; margin-top:4px; font-weight:600; overflow-wrap:anywhere }
+.moments span { color:var(--soft) }
 table { border-collapse:collapse; font-size:.9rem; width:100%; font-variant-numeric:tabular-nums }
 th, td { text-align:left; padding:5px 14px 5px 0; border-bottom:1px solid var(--rule);
   vertical-align:top; overflow-wrap:anywhere }
@@ -49,6 +60,7 @@ summary { cursor:pointer; color:var(--link); margin:12px 0 }
 .warning { background:var(--warn-paper); color:var(--warn); border-left:4px solid currentColor;
   border-radius:4px; padding:8px 14px; margin:10px 0; overflow-wrap:anywhere }
 @media (max-width:520px) { main { padding:18px 14px 48px } body { font-size:15px }
+  .moments { grid-template-columns:repeat(auto-fill,minmax(120px,1fr)) }
   .tiles { grid-template-columns:1fr 1fr } .tile b { font-size:1.15rem }
   .facts { width:100% } }
 """

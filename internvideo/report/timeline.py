@@ -62,6 +62,7 @@ def _bar(axis: Axis, span: Span, y: Number, colour: str, opacity: Number, tip: s
     end = axis.place(min(axis.high, max(span.end_s, span.start_s)))
     return (
         f'<rect x="{start:.1f}" y="{y:.1f}" width="{max(1.5, end - start):.1f}" '
-        f'height="{_BAR_PX}" rx="2" fill="{colour}" fill-opacity="{min(1.0, opacity):.2f}">'
+        f'height="{_BAR_PX}" rx="2" data-at="{span.start_s:.2f}" fill="{colour}" '
+        f'fill-opacity="{min(1.0, opacity):.2f}">'
         f"<title>{escape(tip)}</title></rect>"
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from internvideo.errors import ConfigError
@@ -42,6 +42,12 @@ class SegmentPredictions:
 
     def __len__(self) -> int:
         return len(self.scores)
+
+    def where(self, kept: Bool[Tensor, " s"]) -> SegmentPredictions:
+        """Only the segments that are to be kept, in order."""
+        return SegmentPredictions(
+            segments=self.segments[kept], scores=self.scores[kept], labels=self.labels[kept]
+        )
 
 
 def point_grid(

@@ -52,6 +52,7 @@ from internvideo.tasks.shared.initialisation import (
 from internvideo.tasks.shared.localization import (
     DetectionConfig,
     detect,
+    detect_stream,
     segments_in_seconds,
 )
 from internvideo.tasks.shared.requests import (
@@ -128,6 +129,7 @@ __all__ = [
     "classify_videos",
     "clips_from",
     "detect",
+    "detect_stream",
     "embed_sentences",
     "embed_videos",
     "fuse_video_scores",

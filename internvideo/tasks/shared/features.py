@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import cache, cached_property, partial
 from pathlib import Path
@@ -46,7 +47,7 @@ from internvideo.models import (
 from internvideo.tasks.shared.task import FailedVideo, Pretrained, Progress
 from internvideo.training.journal import code_revision, versions
 from internvideo.values import IMAGENET_MEAN, IMAGENET_STD
-from internvideo.video import OpenVideo, open_video
+from internvideo.video import OpenVideo, VideoInfo, open_video
 from internvideo.video.transforms import normalise
 from internvideo.weights import weights_sha256
 from internvideo.writing import replace_text
@@ -206,11 +207,22 @@ class FeatureExtraction:
 
     def of(self, encoder: FeatureEncoder, video: str | Path) -> VideoFeatures:
         """Features of one video, in memory."""
+        with self.stream(encoder, video) as found:
+            rows = torch.cat(list(found.batches))
+        return VideoFeatures(rows=rows, start_s=found.start_s, end_s=found.end_s)
+
+    @contextmanager
+    def stream(self, encoder: FeatureEncoder, video: str | Path) -> Iterator[FeatureStream]:
+        """Open a video and give its features while it is decoded, in memory of one batch."""
         encoder.check(pooling=self.pooling, num_frames=self.windows.num_frames)
         with open_video(video) as opened:
             windows = self._windows(opened)
-            rows = torch.cat(list(self._rows(encoder, opened, windows)))
-        return VideoFeatures(rows=rows, start_s=windows.start_s, end_s=windows.end_s)
+            yield FeatureStream(
+                batches=self._rows(encoder, opened, windows),
+                start_s=windows.start_s,
+                end_s=windows.end_s,
+                info=opened.info,
+            )
 
     def extract(
         self,
@@ -333,6 +345,16 @@ class VideoFeatures:
     rows: Float[Tensor, "windows ..."]
     start_s: Float64[np.ndarray, " windows"]
     end_s: Float64[np.ndarray, " windows"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class FeatureStream:
+    """Rows of all windows of a video, batch by batch, with the times of all of them."""
+
+    batches: Iterator[Float[Tensor, "b ..."]]
+    start_s: Float64[np.ndarray, " windows"]
+    end_s: Float64[np.ndarray, " windows"]
+    info: VideoInfo
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,8 +6,10 @@ Temporal-Action-Localization release.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float
@@ -23,6 +25,8 @@ from internvideo.models.actionformer import (
     point_grid,
 )
 from internvideo.tasks.shared.suppression import SuppressionConfig, suppress
+
+_SAME_IOU = 0.5  # of two segments that neighbouring parts of a long video found
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,6 +69,83 @@ def detect(
             )
     model.train(was_training)
     return [one for one in found if one is not None]
+
+
+def detect_stream(
+    model: ActionFormer,
+    rows: Iterable[Float[Tensor, "_ d"]],
+    grid: FeatureGrid,
+    config: DetectionConfig,
+    *,
+    video: str,
+    duration_s: float,
+    length: int,
+) -> SegmentPredictions:
+    """Detect segments in features that arrive in pieces, in memory of `length` steps.
+
+    Up to that length the answer is that of `detect`. A longer sequence is seen in parts of `length`
+    steps that overlap by half; each segment is taken from the part in whose middle its centre lies.
+    So segments of up to half a part are seen whole.
+
+    Args:
+        model: The detector.
+        rows: Features in order, some steps at a time.
+        grid: Times of all steps.
+        config: What happens to the network's predictions.
+        video: Its name.
+        duration_s: Its length.
+        length: Steps of a part; a multiple of twice the network's largest stride.
+    """
+    hop, found = length // 2, []
+    kept, start, low_s = torch.zeros(0), 0, -math.inf
+    for piece in rows:
+        kept = torch.cat([kept, piece]) if len(kept) else piece
+        while len(kept) > length:
+            high_s = float(grid.to_seconds(torch.tensor(start + 3 * hop / 2)))
+            part = _part(video, kept[:length], grid, start, duration_s)
+            found.append(_centred(detect(model, [part], config)[0], low_s, high_s))
+            kept, start, low_s = kept[hop:], start + hop, high_s
+    part = _part(video, kept, grid, start, duration_s)
+    found.append(_centred(detect(model, [part], config)[0], low_s, math.inf))
+    return _united(found, iou_threshold=_SAME_IOU)
+
+
+def _part(
+    video: str, rows: Float[Tensor, "f d"], grid: FeatureGrid, start: int, duration_s: float
+) -> FeatureSequence:
+    shifted = replace(grid, offset_s=grid.offset_s + start * grid.step_s)
+    return FeatureSequence.of(video, rows, shifted, duration_s=duration_s)
+
+
+def _centred(found: SegmentPredictions, low_s: float, high_s: float) -> SegmentPredictions:
+    """Segments whose centre lies from `low_s` to before `high_s`."""
+    centre = found.segments.mean(1)
+    return found.where((centre >= low_s) & (centre < high_s))
+
+
+def _united(parts: Sequence[SegmentPredictions], *, iou_threshold: float) -> SegmentPredictions:
+    """All parts together; of two of a class that two neighbours found, the better one stays."""
+    if len(parts) == 1:
+        return parts[0]
+    keep = [torch.ones(len(part), dtype=torch.bool) for part in parts]
+    for place, (one, other) in enumerate(pairwise(parts)):
+        left = torch.maximum(one.segments[:, None, 0], other.segments[None, :, 0])
+        right = torch.minimum(one.segments[:, None, 1], other.segments[None, :, 1])
+        shared = (right - left).clamp(min=0)
+        lengths = [part.segments[:, 1] - part.segments[:, 0] for part in (one, other)]
+        iou = shared / (lengths[0][:, None] + lengths[1][None] - shared).clamp(min=1e-6)
+        same = (iou > iou_threshold) & (one.labels[:, None] == other.labels[None])
+        is_better = one.scores[:, None] >= other.scores[None]
+        keep[place] &= ~(same & ~is_better).any(1)
+        keep[place + 1] &= ~(same & is_better).any(0)
+    parts = [part.where(kept) for part, kept in zip(parts, keep, strict=True)]
+    scores = torch.cat([part.scores for part in parts])
+    order = scores.sort(descending=True, stable=True).indices
+    return SegmentPredictions(
+        segments=torch.cat([part.segments for part in parts])[order],
+        scores=scores[order],
+        labels=torch.cat([part.labels for part in parts])[order],
+    )
 
 
 def segments_in_seconds(

@@ -6,10 +6,11 @@ from internvideo.tasks.temporal_localization.detector import (
     TemporalDetectorConfig,
 )
 from internvideo.tasks.temporal_localization.features import FeatureReader, FeatureSets
-from internvideo.tasks.temporal_localization.result import (
+from internvideo.tasks.temporal_localization.result import TemporalLocalizationResult
+from internvideo.tasks.temporal_localization.segments import (
+    FoundInVideos,
     FoundSegment,
     FoundSegments,
-    TemporalLocalizationResult,
 )
 from internvideo.tasks.temporal_localization.task import (
     LocalizationRequest,
@@ -20,6 +21,7 @@ from internvideo.tasks.temporal_localization.training import TemporalLocalizatio
 __all__ = [
     "FeatureReader",
     "FeatureSets",
+    "FoundInVideos",
     "FoundSegment",
     "FoundSegments",
     "LocalizationData",

@@ -5,26 +5,29 @@ Shapes: features (f, d) of a video -> segments (s, 2) in seconds, scores (s), la
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from internvideo.data import WindowConfig
 from internvideo.data.feature_sequences import FeatureSequence, FeatureSource, grid_of_windows
 from internvideo.errors import CheckpointError, ConfigError
 from internvideo.metrics.temporal_localization import THUMOS_THRESHOLDS
 from internvideo.models.actionformer import ActionFormer, ActionFormerConfig, SegmentPredictions
-from internvideo.tasks.shared.features import FeatureEncoder, FeatureExtraction
-from internvideo.tasks.shared.localization import DetectionConfig, detect
-from internvideo.tasks.shared.task import Pretrained
+from internvideo.tasks.shared.features import FeatureEncoder, FeatureExtraction, FeatureStream
+from internvideo.tasks.shared.localization import DetectionConfig, detect, detect_stream
+from internvideo.tasks.shared.task import Pretrained, Progress
 from internvideo.tasks.temporal_localization.features import FeatureSets
-from internvideo.video import open_video
 
 # The label of a head that finds actions without naming them.
 ANY_CLASS = "action"
+_PART_STEPS = 1024  # of a long video, where the training saw fewer at a time
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,6 +81,7 @@ class TemporalDetector:
     ) -> None:
         self.model, self.classes, self.config = model.eval(), tuple(classes), config
         self.open_encoder = open_encoder
+        self._opened: dict[str, FeatureEncoder] = {}
 
     @classmethod
     def from_pretrained(cls, pretrained: Pretrained, *, source: str) -> TemporalDetector:
@@ -107,14 +111,58 @@ class TemporalDetector:
             )
         return detect(self.model, [sequence], self.config.detection)[0]
 
-    def extract(self, video: Path, encoders: Sequence[str] = ()) -> FeatureSequence:
-        """Extract the features of a new video, with the encoders named or those of the training.
+    def detect_video(
+        self,
+        video: Path,
+        encoders: Sequence[str] = (),
+        *,
+        progress: Progress | None = None,
+    ) -> tuple[SegmentPredictions, float]:
+        """Decode a video, extract its features and detect segments, in one pass.
+
+        Memory does not grow with the length of the video: no more steps are held than in training,
+        or `_PART_STEPS` of them.
+
+        Args:
+            video: The file.
+            encoders: Names of the encoders of the features; those of the training by default.
+            progress: Called with how many steps are done, and of how many.
+
+        Returns:
+            Segments in seconds, in falling order of score, and the length of the video.
 
         Raises:
             ConfigError: If no encoder is known, or it is another one than in training.
             DecodeError: If the video cannot be decoded.
         """
-        sources, names = self.config.sources, tuple(encoders) or self.config.encoders
+        with ExitStack() as stack:
+            streams, grids = [], []
+            for encoder, extraction, source in self._extractions(tuple(encoders)):
+                stream = stack.enter_context(extraction.stream(encoder, video))
+                rate_fps = stream.info.rate_fps
+                grids.append(grid_of_windows(video, stream.start_s, source, native_fps=rate_fps))
+                streams.append(stream)
+            num_steps, duration_s = len(streams[0].start_s), streams[0].info.duration_s
+            if any(not grids[0].agrees(grid, num_steps) for grid in grids[1:]):
+                raise ConfigError(f"{video}: the times of the feature sets do not agree")
+            unit = 2 * self.config.network.strides[-1]
+            length = -(-max(self.config.network.max_length, _PART_STEPS) // unit) * unit
+            found = detect_stream(
+                self.model,
+                _joined_rows(streams, num_steps, progress),
+                grids[0],
+                self.config.detection,
+                video=video.name,
+                duration_s=duration_s,
+                length=length,
+            )
+        return found, duration_s
+
+    def _extractions(
+        self, encoders: tuple[str, ...]
+    ) -> Iterator[tuple[FeatureEncoder, FeatureExtraction, FeatureSource]]:
+        """What extracts each feature set, after it was compared with that of the training."""
+        sources, names = self.config.sources, encoders or self.config.encoders
         if not sources:
             raise ConfigError(
                 "the detector was trained on released features, which this package did not "
@@ -124,37 +172,27 @@ class TemporalDetector:
             raise ConfigError(
                 f"the detector reads features of {len(sources)} encoders; name each with --encoder"
             )
-        with open_video(video) as opened:
-            info = opened.info
-        parts, grids = [], []
         for name, source in zip(names, sources, strict=True):
             encoder = self._encoder(name)
-            extraction = FeatureExtraction(
-                windows=WindowConfig(
-                    num_frames=source.num_frames,
-                    stride_frames=source.stride_frames,
-                    rate_fps=_rate(source),
-                ),
-                pooling=source.pooling,
+            windows = WindowConfig(
+                num_frames=source.num_frames,
+                stride_frames=source.stride_frames,
+                rate_fps=_rate(source),
             )
             # Before an hour of video is decoded in vain.
             made = replace(
                 source, model_type=type(encoder.model).__name__, model_sha256=encoder.sha256
             )
             made.check(Path(name), source)
-            found = extraction.of(encoder, video)
-            parts.append(found.rows.float().cpu())
-            grids.append(grid_of_windows(video, found.start_s, source, native_fps=info.rate_fps))
-        if any(not grids[0].agrees(grid, len(parts[0])) for grid in grids[1:]):
-            raise ConfigError(f"{video}: the times of the feature sets do not agree")
-        return FeatureSequence.of(
-            video.name, torch.cat(parts, dim=1), grids[0], duration_s=info.duration_s
-        )
+            yield encoder, FeatureExtraction(windows=windows, pooling=source.pooling), source
 
     def _encoder(self, name: str) -> FeatureEncoder:
+        """Open an encoder, once for all videos."""
         if self.open_encoder is None:
             raise ConfigError(f"{name}: there is no way to open it; set `open_encoder`")
-        return self.open_encoder(name)
+        if name not in self._opened:
+            self._opened[name] = self.open_encoder(name)
+        return self._opened[name]
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -164,3 +202,16 @@ class TemporalDetector:
 
 def _rate(source: FeatureSource) -> Any:
     return source.rate_fps if source.rate_fps == "native" else float(source.rate_fps)
+
+
+def _joined_rows(
+    streams: Sequence[FeatureStream], num_steps: int, progress: Progress | None
+) -> Iterator[Float[Tensor, "b d"]]:
+    """Rows of all feature sets side by side."""
+    done = 0
+    for batches in zip(*(stream.batches for stream in streams), strict=True):
+        rows = torch.cat([batch.float().cpu() for batch in batches], dim=1)
+        done += len(rows)
+        yield rows
+        if progress is not None:
+            progress(done, num_steps)

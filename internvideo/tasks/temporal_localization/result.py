@@ -11,63 +11,13 @@ from jaxtyping import Float64
 
 from internvideo.metrics.temporal_localization import DetectionScores, SegmentTable, detection_map
 from internvideo.models.actionformer import SegmentPredictions
-from internvideo.report import Page, Span, timeline_chart
+from internvideo.report import Page
 from internvideo.tasks.shared.task import Result
+from internvideo.tasks.temporal_localization.segments import FoundSegment
+from internvideo.tasks.temporal_localization.timelines import add_timeline, truth_of
 from internvideo.values import Record
 
-_MOST_TIMELINES, _MOST_SPANS = 8, 60
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FoundSegment:
-    """A detected segment, in seconds from the video's first frame."""
-
-    start_s: float
-    end_s: float
-    label: str
-    score: float
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "start_s": round(self.start_s, 3),
-            "end_s": round(self.end_s, 3),
-            "label": self.label,
-            "score": self.score,
-        }
-
-
-@dataclass(frozen=True, kw_only=True)
-class FoundSegments:
-    """The answer for one video: its segments, the surest first."""
-
-    segments: tuple[FoundSegment, ...]
-    duration_s: float
-
-    def lines(self) -> list[str]:
-        if not self.segments:
-            return ["no segment was found"]
-        return [
-            f"{one.start_s:8.1f} to {one.end_s:8.1f} s  {one.score:6.3f}  {one.label}"
-            for one in self.segments
-        ]
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "duration_s": self.duration_s,
-            "segments": [one.to_json() for one in self.segments],
-        }
-
-
-def named_segments(
-    found: SegmentPredictions, labels: Sequence[str], *, most: int, min_score: float = 0.0
-) -> tuple[FoundSegment, ...]:
-    """The best segments with the names of their classes."""
-    rows = zip(found.segments.tolist(), found.scores.tolist(), found.labels.tolist(), strict=True)
-    return tuple(
-        FoundSegment(start_s=start, end_s=end, label=labels[label], score=score)
-        for (start, end), score, label in rows
-        if score >= min_score
-    )[:most]
+_MOST_TIMELINES = 8
 
 
 def mean_average_precision_of(
@@ -161,18 +111,7 @@ class TemporalLocalizationResult(Result):
             if str(record.video) not in failed
         ]
         for record, found in shown[:_MOST_TIMELINES]:
-            page.chart(self._timeline(record, found))
-
-    def _timeline(self, record: Record, found: Sequence[FoundSegment]) -> Any:
-        truth = [
-            Span(start_s=one.start_s, end_s=one.end_s, label=self.names[one.label])
-            for one in record.segments
-            if one.label is not None
-        ]
-        spans = [
-            Span(start_s=one.start_s, end_s=one.end_s, label=one.label, score=one.score)
-            for one in found[:_MOST_SPANS]
-        ]
-        ends = [one.end_s for one in (*truth, *spans)]
-        duration_s = record.duration_s or max(ends, default=1.0)
-        return timeline_chart(spans, truth, duration_s=duration_s, title=record.video.name)
+            truth = truth_of(record, self.names)
+            ends = [one.end_s for one in (*truth, *found)]
+            duration_s = record.duration_s or max(ends, default=1.0)
+            add_timeline(page, record.video, found, duration_s=duration_s, truth=truth)

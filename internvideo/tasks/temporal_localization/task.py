@@ -16,7 +16,7 @@ import torch
 
 from internvideo.errors import ConfigError, DecodeError, TrainingError, unknown_name
 from internvideo.models.actionformer import SegmentPredictions
-from internvideo.report import Page, Span, is_page, timeline_chart
+from internvideo.report import is_page
 from internvideo.tasks.shared.evaluation_data import EvaluationData
 from internvideo.tasks.shared.finetuning import FinetuningGuide
 from internvideo.tasks.shared.requests import RankingRequest
@@ -27,21 +27,32 @@ from internvideo.tasks.temporal_localization.detector import TemporalDetector
 from internvideo.tasks.temporal_localization.features import FeatureReader, video_id
 from internvideo.tasks.temporal_localization.finetuning import LocalizationGuide
 from internvideo.tasks.temporal_localization.result import (
-    FoundSegments,
     TemporalLocalizationResult,
     mean_average_precision_of,
     named_scores,
-    named_segments,
 )
+from internvideo.tasks.temporal_localization.segments import (
+    FoundInVideos,
+    FoundSegments,
+    is_activitynet,
+    is_segments_csv,
+    named_segments,
+    write_activitynet,
+    write_segments_csv,
+)
+from internvideo.tasks.temporal_localization.timelines import write_page
 from internvideo.tasks.temporal_localization.training import TemporalLocalizationTraining
 from internvideo.values import Annotations
+from internvideo.video import find_videos
 
 _KEPT_SEGMENTS = 200  # of each video, for the page
 
 
 @dataclass(frozen=True, kw_only=True)
 class LocalizationRequest(RankingRequest):
-    """A video, how many segments are shown, and what extracts its features."""
+    """A video or a folder of videos, what is shown, and where it is written."""
+
+    takes_folders: ClassVar[bool] = True
 
     top: int = 20
     """How many segments to show at most, the surest first."""
@@ -50,14 +61,21 @@ class LocalizationRequest(RankingRequest):
     encoder: tuple[str, ...] = ()
     """Encoder of the features, once for each feature set; default the one used in training."""
     page: Path | None = None
-    """Write a page with the timeline here; a file that is no page of ours is not replaced."""
+    """Write a page here: timeline, pictures, a player that jumps to a segment."""
+    csv: Path | None = None
+    """Write path, start_s, end_s, label and score here."""
+    activitynet: Path | None = None
+    """Write the json of ActivityNet's submissions here."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.page is not None and self.page.exists() and not is_page(self.page):
-            raise ConfigError(
-                f"{self.page}: exists already and is no page of ours; choose another name for it"
-            )
+        written = ((self.page, is_page), (self.csv, is_segments_csv))
+        for path, is_ours in (*written, (self.activitynet, is_activitynet)):
+            if path is not None and path.exists() and not is_ours(path):
+                raise ConfigError(
+                    f"{path}: exists already and is none of our own files of this kind; choose "
+                    "another name"
+                )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,18 +158,52 @@ class TemporalLocalization(Task):
         request: LocalizationRequest,
         *,
         progress: Progress | None = None,
+    ) -> FoundSegments | FoundInVideos:
+        """Detect in one video, or in all of a folder; broken ones of a folder are named."""
+        if request.video.is_file():
+            answer = self._find(model, request, request.video, progress)
+            _write(request, [answer])
+            return answer
+        files = find_videos(request.video)
+        if not files:
+            raise ConfigError(f"{request.video}: holds no video file")
+        found, failed = [], []
+        for done, file in enumerate(files, 1):
+            try:
+                found.append(self._find(model, request, file, None))
+            except DecodeError as error:
+                failed.append(FailedVideo(path=str(file), reason=str(error)))
+            if progress is not None:
+                progress(done, len(files))
+        if not found:
+            raise DecodeError(
+                f"{request.video}: no video can be decoded, first: {failed[0].reason}"
+            )
+        _write(request, found)
+        return FoundInVideos(videos=tuple(found), failed=tuple(failed))
+
+    def _find(
+        self,
+        model: TemporalDetector,
+        request: LocalizationRequest,
+        video: Path,
+        progress: Progress | None,
     ) -> FoundSegments:
-        """Extract the features of a video as in training, and detect."""
-        sequence = model.extract(request.video, request.encoder)
+        found, duration_s = model.detect_video(video, request.encoder, progress=progress)
         segments = named_segments(
-            model.detect(sequence), model.labels, most=request.top, min_score=request.min_score
+            found, model.labels, most=request.top, min_score=request.min_score
         )
-        if progress is not None:
-            progress(1, 1)
-        answer = FoundSegments(segments=segments, duration_s=sequence.duration_s)
-        if request.page is not None:
-            _write_page(answer, request)
-        return answer
+        return FoundSegments(video=video, segments=segments, duration_s=duration_s)
+
+
+def _write(request: LocalizationRequest, found: list[FoundSegments]) -> None:
+    """Write what was asked for; each file is whole or as it was."""
+    if request.csv is not None:
+        write_segments_csv(request.csv, found)
+    if request.activitynet is not None:
+        write_activitynet(request.activitynet, found)
+    if request.page is not None:
+        write_page(request.page, found)
 
 
 def places_of_classes(classes: tuple[str, ...], annotations: Annotations) -> dict[int, int]:
@@ -197,23 +249,3 @@ def _fused(
             )
         )
     return fused
-
-
-def _write_page(answer: FoundSegments, request: LocalizationRequest) -> None:
-    assert request.page is not None
-    page = Page(request.video.name, subtitle=f"{len(answer.segments)} segments")
-    spans = [
-        Span(start_s=one.start_s, end_s=one.end_s, label=one.label, score=one.score)
-        for one in answer.segments
-    ]
-    chart = timeline_chart(spans, (), duration_s=answer.duration_s, title=request.video.name)
-    page.chart(chart, caption="The darker a segment, the surer.")
-    page.table(
-        ["start (s)", "end (s)", "score", "class"],
-        [
-            [round(one.start_s, 2), round(one.end_s, 2), round(one.score, 3), one.label]
-            for one in answer.segments
-        ],
-    )
-    request.page.parent.mkdir(parents=True, exist_ok=True)
-    page.write(request.page)

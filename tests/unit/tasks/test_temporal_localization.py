@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from internvideo.data import WindowConfig
-from internvideo.data.feature_sequences import FeatureSource
+from internvideo.data.annotations import read_segment_csv
+from internvideo.data.feature_sequences import FeatureGrid, FeatureSequence, FeatureSource
 from internvideo.errors import CheckpointError, ConfigError, TrainingError
 from internvideo.hub import Pretrained, load_pretrained, save_pretrained
 from internvideo.models import MaskedEncoder, MaskedEncoderConfig
@@ -25,7 +27,9 @@ from internvideo.tasks import (
     TemporalDetectorConfig,
     TemporalLocalization,
 )
-from internvideo.tasks.temporal_localization import FeatureSets
+from internvideo.tasks.shared import detect, detect_stream
+from internvideo.tasks.temporal_localization import FeatureSets, FoundSegment, FoundSegments
+from internvideo.tasks.temporal_localization.segments import write_activitynet, write_segments_csv
 from internvideo.values import Preprocessing, Tubelet
 from internvideo.video import write_video
 from tests.unit.tasks import planted
@@ -48,6 +52,8 @@ SOURCE = FeatureSource(
     rate_fps=8.0,
     num_channels=NUM_CHANNELS,
 )
+
+GRID = FeatureGrid(step_s=1.0, offset_s=0.5)
 
 
 def detector(**changes) -> TemporalDetector:
@@ -223,5 +229,72 @@ def test_a_video_is_extracted_as_in_training_and_gives_segments(tmp_path):
     assert set(document["segments"][0]) == {"start_s", "end_s", "label", "score"}
     assert answer.segments == result.segments[0][:20]
     assert page.read_text().count("<rect") == len(answer.segments)
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    both = TemporalLocalization().predict(model, LocalizationRequest(video=tmp_path))
+    assert [one.segments for one in both.videos] == [answer.segments]
+    assert [Path(one.path).name for one in both.failed] == ["broken.mp4"]
     with pytest.raises(ConfigError, match=r"runs/b: model sha256 is .* trained with"):
         TemporalLocalization().predict(model, LocalizationRequest(video=video, encoder=("runs/b",)))
+
+
+def test_a_stream_in_pieces_is_detected_as_a_whole_where_it_fits():
+    model = detector()
+    sequence = noise(60)
+    pieces = sequence.features.split(7)
+
+    found = streamed(model, pieces, sequence, length=64)
+
+    whole = detect(model.model, [sequence], model.config.detection)[0]
+    assert torch.equal(found.segments, whole.segments)
+    assert torch.equal(found.scores, whole.scores)
+
+
+def test_a_long_stream_has_the_same_best_segments_wherever_it_is_cut():
+    """A clear action is found at its own time in each of three parts of a long video."""
+    model = detector()
+    features = torch.zeros(256, NUM_CHANNELS)
+    places = (30, 120, 200)
+    for place in places:
+        features[place : place + 8] = noise(8, seed=5).features
+    sequence = FeatureSequence.of("long", features, GRID, duration_s=256.0)
+
+    found = streamed(model, features.split(9), sequence, length=64)
+    one = detect(model.model, [sequence.cut(100, 164)], model.config.detection)[0]
+
+    inside = (one.segments.mean(1) > 118) & (one.segments.mean(1) < 130)
+    best = one.segments[inside][0]
+    for place in places:
+        shifted = best + (place - 120)
+        gap = (found.segments - shifted).abs().max(1).values.min()
+        assert gap < 1.5
+
+
+def noise(num_steps, seed=0):
+    features = torch.randn(num_steps, NUM_CHANNELS, generator=torch.Generator().manual_seed(seed))
+    return FeatureSequence.of("noise", features, GRID, duration_s=float(num_steps))
+
+
+def streamed(model, pieces, sequence, *, length):
+    return detect_stream(
+        model.model, pieces, sequence.grid, model.config.detection,
+        video=sequence.video, duration_s=sequence.duration_s, length=length,
+    )  # fmt: skip
+
+
+def test_answers_are_written_as_csv_and_as_activitynets_json_and_replace_only_their_own(tmp_path):
+    video, written = tmp_path / "v_a.mp4", (tmp_path / "out.csv", tmp_path / "out.json")
+    video.write_bytes(b"")
+    one = FoundSegment(start_s=1.0, end_s=2.5, label="run", score=0.5)
+    found = [FoundSegments(video=video, segments=(one,), duration_s=4.0)]
+
+    write_segments_csv(written[0], found)
+    write_activitynet(written[1], found)
+
+    [record] = read_segment_csv(written[0]).records
+    assert (record.segments[0].start_s, record.segments[0].end_s) == (1.0, 2.5)
+    results = json.loads(written[1].read_text())["results"]
+    assert results == {"a": [{"label": "run", "score": 0.5, "segment": [1.0, 2.5]}]}
+    LocalizationRequest(video=video, csv=written[0], activitynet=written[1])
+    for option in ({"csv": written[1]}, {"activitynet": written[0]}, {"page": written[0]}):
+        with pytest.raises(ConfigError, match="none of our own files of this kind"):
+            LocalizationRequest(video=video, **option)
