@@ -256,6 +256,41 @@ class Actors:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Untrimmed:
+    """Generate untrimmed videos of the playground's actions, of 20 to 60 s, with their segments.
+
+    Example: internvideo data untrimmed --videos 60 --out data/untrimmed
+    """
+
+    out: Path
+    """Folder to write; an interrupted generation is continued."""
+    videos: Annotated[int, arg(metavar="N")] = 60
+    """How many: of five, three to train on, one to validate and one to test on."""
+    seed: int = 0
+    """Same seed, same videos and annotations."""
+    actions: tuple[str, ...] = ()
+    """Only these actions; default all."""
+
+    def run(self) -> int:
+        from internvideo.cli.terminal import progress
+        from internvideo.playground import generate_untrimmed
+
+        with progress("generating") as tell:
+            count = generate_untrimmed(
+                self.out,
+                num_videos=self.videos,
+                seed=self.seed,
+                actions=self.actions,
+                on_progress=tell,
+            )
+        print(
+            f"{self.out}: {self.videos} videos with {count} segments in thumos14.json, "
+            "activitynet.json and segments.csv"
+        )
+        return 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class PlantedFeatures:
     """Write features of imaginary videos with planted segments, to try temporal localization.
 

@@ -13,7 +13,15 @@ from typing import Annotated, Any, get_args
 
 from tyro.conf import subcommand
 
-from internvideo.cli.data import Actors, Init, Kinetics710, PlantedFeatures, Playground, Shards
+from internvideo.cli.data import (
+    Actors,
+    Init,
+    Kinetics710,
+    PlantedFeatures,
+    Playground,
+    Shards,
+    Untrimmed,
+)
 from internvideo.cli.demo import Demo
 from internvideo.cli.doctor import Doctor
 from internvideo.cli.export import Export, Push
@@ -35,7 +43,8 @@ Data = Annotated[
     | Annotated[Kinetics710, subcommand("kinetics710")]
     | Annotated[Playground, subcommand("playground")]
     | Annotated[Actors, subcommand("actors")]
-    | Annotated[PlantedFeatures, subcommand("planted-features")],
+    | Annotated[PlantedFeatures, subcommand("planted-features")]
+    | Annotated[Untrimmed, subcommand("untrimmed")],
     subcommand("data", description="Check, list, merge, pack or generate videos."),
 ]
 

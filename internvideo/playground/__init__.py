@@ -22,6 +22,7 @@ from internvideo.playground.phrases import doing, slots
 from internvideo.playground.planted_features import plant_features
 from internvideo.playground.questions import QUESTION_KINDS, Question, questions
 from internvideo.playground.render import BACKGROUNDS, render
+from internvideo.playground.untrimmed import draw_untrimmed, generate_untrimmed
 
 __all__ = [
     "ACTIONS",
@@ -59,8 +60,10 @@ __all__ = [
     "draw_facts",
     "draw_scene",
     "draw_still",
+    "draw_untrimmed",
     "generate",
     "generate_actors",
+    "generate_untrimmed",
     "image_captions",
     "image_path",
     "negatives",

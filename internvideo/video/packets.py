@@ -32,6 +32,8 @@ _SKIPPABLE = {"h264", "mpeg4", "mpeg1video", "mpeg2video"}
 _EMPTY_MPEG4_BYTES = 8
 # Files up to this size stay in memory after listing, so that no packet is read twice.
 _KEPT_BYTES = 48 << 20
+# What a packet takes besides its content, which in hours of small pictures is most of it.
+_PACKET_BYTES = 512
 # Between two frames; longer ones are leaps of a broken clock.
 _LONGEST_PAUSE_S = 3600.0
 # Stands for a time or place that the container does not tell.
@@ -117,7 +119,7 @@ def list_packets(container: InputContainer, stream: VideoStream) -> PacketTable:
                 continue
             table.add(packet)
             num_bytes += packet.size
-            if num_bytes > _KEPT_BYTES:
+            if num_bytes + _PACKET_BYTES * len(table) > _KEPT_BYTES:
                 table.kept = None
             elif table.kept is not None:
                 table.kept.append(packet)

@@ -74,14 +74,22 @@ class TemporalLocalizationResult(Result):
     segments: tuple[tuple[FoundSegment, ...], ...]
     videos: tuple[Record, ...]
     names: tuple[str, ...]
+    listed: str = ""
+
+    @property
+    def counted(self) -> str:
+        """On which and how many videos the scores are."""
+        of = f" of {self.listed}" if self.listed else ""
+        missed = "; missing ones count as missed" if self.failed else ""
+        return f"mAP on {self.num_evaluated} of {self.num_total} videos{of}{missed}"
 
     def lines(self) -> list[str]:
-        count = f"mAP on {self.num_evaluated} of {self.num_total} videos"
-        return [*Result.lines(self), count + "; missing ones count as missed" * bool(self.failed)]
+        return [*Result.lines(self), self.counted]
 
     def to_json(self) -> dict[str, Any]:
         return {
             **Result.to_json(self),
+            "listed": self.listed,
             "thresholds": list(self.thresholds),
             "average_precision": dict(
                 zip(self.classes, self.average_precision.tolist(), strict=True)
@@ -91,7 +99,7 @@ class TemporalLocalizationResult(Result):
     def add_to(self, page: Page) -> None:
         """Add mAP by overlap, classes, and timelines of the first videos."""
         Result.add_to(self, page)
-        page.text(f"mAP on {self.num_evaluated} of {self.num_total} videos.")
+        page.text(f"{self.counted}.")
         for failed in self.failed:
             page.warning(f"Counts as missed: {failed.path}: {failed.reason}")
         page.section("Average precision of each class, by temporal IoU")

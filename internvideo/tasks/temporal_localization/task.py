@@ -150,6 +150,7 @@ class TemporalLocalization(Task):
             ),
             videos=records,
             names=data.annotations.classes,
+            listed=data.listed,
         )
 
     def predict(

@@ -82,7 +82,8 @@ def test_every_video_counts_and_a_missing_one_is_named_and_missed(tmp_path):
     assert (whole.num_evaluated, whole.num_total, whole.failed) == (4, 4, ())
     assert (result.num_evaluated, result.num_total) == (3, 4)
     assert "holds no features of test2.mp4" in result.failed[0].reason
-    assert "mAP on 3 of 4 videos; missing ones count as missed" in result.lines()
+    listed = f"{tmp_path / 'segments.csv'}, split test"
+    assert f"mAP on 3 of 4 videos of {listed}; missing ones count as missed" in result.lines()
     assert result.scores.keys() == {
         "map/average",
         *(f"map/{t}" for t in (0.3, 0.4, 0.5, 0.6, 0.7)),
@@ -267,6 +268,20 @@ def test_a_long_stream_has_the_same_best_segments_wherever_it_is_cut():
         shifted = best + (place - 120)
         gap = (found.segments - shifted).abs().max(1).values.min()
         assert gap < 1.5
+
+
+def test_a_result_says_which_list_it_is_on_and_what_was_left_out(tmp_path):
+    plant(tmp_path, test=2)
+    path = tmp_path / "segments.csv"
+    path.write_text(path.read_text().replace("test1.mp4", "video_test_0000270.mp4"))
+
+    whole, part = read(tmp_path), read(tmp_path, exclude=("video_test_0000270",))
+
+    assert "with video_test_0000270, which others leave out as faulty" in whole.listed
+    assert part.listed.endswith("split test, without video_test_0000270")
+    assert (len(whole.annotations.records), len(part.annotations.records)) == (2, 1)
+    with pytest.raises(ConfigError, match="unknown video in --exclude 'test7'"):
+        read(tmp_path, exclude=("test7",))
 
 
 def noise(num_steps, seed=0):
