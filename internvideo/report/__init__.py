@@ -12,7 +12,7 @@ from internvideo.report.images import (
     to_bytes,
 )
 from internvideo.report.page import Page, is_page
-from internvideo.report.player import Moment
+from internvideo.report.player import Excerpt
 from internvideo.report.plots import Series, Svg, bar_chart, heat_map, line_chart, picture_chart
 from internvideo.report.reconstructions import (
     Reconstruction,
@@ -31,6 +31,7 @@ from internvideo.report.timeline import Span, timeline_chart
 from internvideo.report.tracks import Moment, track_chart
 
 __all__ = [
+    "Excerpt",
     "Moment",
     "Page",
     "Reconstruction",

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from internvideo.report.player import SCRIPT, Moment, player
+from internvideo.report.player import SCRIPT, Excerpt, player
 from internvideo.report.plots import Svg
 from internvideo.report.theme import STYLE
 from internvideo.writing import replace_text
@@ -109,7 +109,7 @@ class Page:
             f'<video controls loop muted autoplay playsinline src="{source}"></video>', caption
         )
 
-    def player(self, video: Path, chart: Svg, moments: Sequence[Moment]) -> None:
+    def player(self, video: Path, chart: Svg, moments: Sequence[Excerpt]) -> None:
         """Add a video with its timeline and pictures, a click on which jumps to their moment.
 
         The page refers to the file of the video, which stays where it is.

@@ -27,7 +27,7 @@ document.addEventListener("click", event => {
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Moment:
+class Excerpt:
     """A span of a video to show: a picture of it, a name, and a line below the name."""
 
     start_s: float
@@ -36,7 +36,7 @@ class Moment:
     detail: str
 
 
-def player(video: Path, chart: Svg, moments: Sequence[Moment], *, caption: str = "") -> str:
+def player(video: Path, chart: Svg, moments: Sequence[Excerpt], *, caption: str = "") -> str:
     """Give the HTML of a player; `Page.player` adds it to a page."""
     cards = "".join(_card(moment) for moment in moments)
     below = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
@@ -48,7 +48,7 @@ def player(video: Path, chart: Svg, moments: Sequence[Moment], *, caption: str =
     )
 
 
-def _card(moment: Moment) -> str:
+def _card(moment: Excerpt) -> str:
     picture = base64.b64encode(moment.picture).decode("ascii")
     return (
         f'<button type="button" data-at="{moment.start_s:.2f}">'

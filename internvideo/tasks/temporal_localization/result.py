@@ -9,7 +9,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64
 
-from internvideo.metrics.temporal_localization import DetectionScores, SegmentTable, detection_map
+from internvideo.metrics.temporal_localization import (
+    DetectionScores,
+    SegmentTable,
+    detection_map,
+    recall_at,
+)
 from internvideo.models.actionformer import SegmentPredictions
 from internvideo.report import Page
 from internvideo.tasks.shared.task import Result
@@ -18,6 +23,7 @@ from internvideo.tasks.temporal_localization.timelines import add_timeline, trut
 from internvideo.values import Record
 
 _MOST_TIMELINES = 8
+_RECALL_THRESHOLDS, _RECALL_TOP = (0.3, 0.5), (1, 5)
 
 
 def mean_average_precision_of(
@@ -33,6 +39,25 @@ def mean_average_precision_of(
     Raises:
         ConfigError: If no record has an annotated segment.
     """
+    return detection_map(*_tables(found, records, place), thresholds)
+
+
+def named_recall(
+    found: Sequence[SegmentPredictions | None], records: Sequence[Record], place: dict[int, int]
+) -> dict[str, float]:
+    """Recall of the best predictions as Ego4D moment queries measure it, by its name."""
+    recall = recall_at(*_tables(found, records, place), _RECALL_THRESHOLDS, _RECALL_TOP)
+    return {
+        f"recall/{top}x/{threshold:g}": float(recall[row, column])
+        for row, threshold in enumerate(_RECALL_THRESHOLDS)
+        for column, top in enumerate(_RECALL_TOP)
+    }
+
+
+def _tables(
+    found: Sequence[SegmentPredictions | None], records: Sequence[Record], place: dict[int, int]
+) -> tuple[SegmentTable, SegmentTable]:
+    """Annotated and detected segments of all videos."""
     truth = [
         (video, one.start_s, one.end_s, place[one.label])
         for video, record in enumerate(records)
@@ -42,7 +67,7 @@ def mean_average_precision_of(
     kept = [(video, one) for video, one in enumerate(found) if one is not None]
     columns = np.array(truth, dtype=np.float64).reshape(-1, 4).T
     segments = np.concatenate([one.segments.numpy() for _, one in kept] or [np.zeros((0, 2))])
-    return detection_map(
+    return (
         SegmentTable.of(columns[0], columns[1], columns[2], columns[3]),
         SegmentTable.of(
             np.repeat([video for video, _ in kept], [len(one) for _, one in kept]),
@@ -51,7 +76,6 @@ def mean_average_precision_of(
             np.concatenate([one.labels.numpy() for _, one in kept] or [np.zeros(0)]),
             np.concatenate([one.scores.numpy() for _, one in kept] or [np.zeros(0)]),
         ),
-        thresholds,
     )
 
 

@@ -29,6 +29,7 @@ from internvideo.tasks.temporal_localization.finetuning import LocalizationGuide
 from internvideo.tasks.temporal_localization.result import (
     TemporalLocalizationResult,
     mean_average_precision_of,
+    named_recall,
     named_scores,
 )
 from internvideo.tasks.temporal_localization.segments import (
@@ -85,7 +86,7 @@ class TemporalLocalization(Task):
     name = "temporal-localization"
     summary = "when which of its classes happens in a long video"
     model_type = TemporalDetector
-    metrics = ("map/*", "class_agnostic/map/*")
+    metrics = ("map/*", "class_agnostic/map/*", "recall/*")
     datasets = (
         "THUMOS14",
         "ActivityNet 1.3",
@@ -98,6 +99,9 @@ class TemporalLocalization(Task):
     request_type = LocalizationRequest
     training = TemporalLocalizationTraining
     finetuning: ClassVar[FinetuningGuide] = LocalizationGuide()
+
+    recall: bool = False
+    """Also measure recall of the best predictions, as Ego4D moment queries do."""
 
     def evaluate(
         self, model: TemporalDetector, data: LocalizationVideos, *, progress: Progress | None = None
@@ -136,6 +140,8 @@ class TemporalLocalization(Task):
         if labels == model.classes:
             measured = mean_average_precision_of(found, records, place, thresholds)
             scores = named_scores(measured) | scores
+            if self.recall:
+                scores |= named_recall(found, records, place)
         return TemporalLocalizationResult(
             scores=scores,
             num_evaluated=len(records) - len(failed),

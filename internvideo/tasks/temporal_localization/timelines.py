@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from internvideo.errors import DecodeError
-from internvideo.report import Moment, Page, Span, jpeg_bytes, timeline_chart
+from internvideo.report import Excerpt, Page, Span, jpeg_bytes, timeline_chart
 from internvideo.tasks.temporal_localization.segments import FoundSegment, FoundSegments
 from internvideo.values import Record
 from internvideo.video import open_video
@@ -65,7 +65,7 @@ def write_page(path: Path, videos: Sequence[FoundSegments]) -> None:
     page.write(path)
 
 
-def _moments(video: Path, found: Sequence[FoundSegment]) -> list[Moment] | None:
+def _moments(video: Path, found: Sequence[FoundSegment]) -> list[Excerpt] | None:
     """A picture from the middle of each segment, in order of time; None without the video."""
     if not video.is_file():
         return None
@@ -80,7 +80,7 @@ def _moments(video: Path, found: Sequence[FoundSegment]) -> list[Moment] | None:
     except DecodeError:
         return None
     return [
-        Moment(
+        Excerpt(
             start_s=one.start_s,
             picture=jpeg_bytes(picture),
             name=one.label,

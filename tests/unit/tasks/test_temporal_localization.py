@@ -284,6 +284,16 @@ def test_a_result_says_which_list_it_is_on_and_what_was_left_out(tmp_path):
         read(tmp_path, exclude=("test7",))
 
 
+def test_recall_of_moment_queries_is_measured_where_it_is_asked_for(tmp_path):
+    plant(tmp_path, test=2)
+
+    scores = TemporalLocalization(recall=True).evaluate(detector(), read(tmp_path)).scores
+
+    names = {f"recall/{top}x/{threshold}" for top in (1, 5) for threshold in (0.3, 0.5)}
+    assert names <= scores.keys()
+    assert scores["recall/1x/0.5"] <= scores["recall/5x/0.5"] <= scores["recall/5x/0.3"] <= 1
+
+
 def noise(num_steps, seed=0):
     features = torch.randn(num_steps, NUM_CHANNELS, generator=torch.Generator().manual_seed(seed))
     return FeatureSequence.of("noise", features, GRID, duration_s=float(num_steps))
