@@ -2,39 +2,22 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import random
 import resource
+import shutil
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from internvideo.errors import CheckpointError
 from internvideo.search import Index, update_index
 from tests.unit.search.conftest import new_index
-from tests.unit.search.toys import COLOURS, GREY, ColourModel, colour_video
+from tests.unit.search.toys import COLOURS, GREY, ColourModel, colour_video, index_slowly
 
 pytestmark = pytest.mark.slow
-
-_ROOT = Path(__file__).parents[3]
-# A run that takes its time over every video, so that kills fall in between.
-_SLOW_RUN = """
-import sys, time
-from internvideo.search import Index, update_index
-from tests.unit.search.toys import ColourModel
-
-class Slow(ColourModel):
-    def embed(self, prepared):
-        time.sleep(0.05)
-        return super().embed(prepared)
-
-print("started", flush=True)
-update_index(Index(sys.argv[1]), Slow(), batch_size=4)
-"""
 
 
 def everything(folder):
@@ -63,25 +46,28 @@ def test_killed_at_ten_moments_it_becomes_the_index_that_was_never_stopped(video
     with new_index(tmp_path / "whole", videos, ColourModel()) as index:
         update_index(index, ColourModel(), batch_size=4)
     new_index(tmp_path / "killed", videos, ColourModel()).close()
+    # Its processes are copies of one that has imported all and runs no threads.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.unit.search.toys"])
     draw, num_killed = random.Random(0), 0
 
-    for attempt in range(40):
-        run = subprocess.Popen(
-            [sys.executable, "-c", _SLOW_RUN, str(tmp_path / "killed")],
-            cwd=_ROOT,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert run.stdout is not None
-        assert run.stdout.readline() == "started\n"
+    while True:
+        ours, theirs = context.Pipe()
+        run = context.Process(target=index_slowly, args=(tmp_path / "killed", theirs))
+        run.start()
+        assert ours.recv() == "started"
         if num_killed == 10:
-            assert run.wait() == 0
+            run.join()
+            assert run.exitcode == 0
             break
         time.sleep(draw.uniform(0, 0.4))
-        run.send_signal(signal.SIGKILL)
-        num_killed += run.wait() == -signal.SIGKILL
+        run.kill()
+        run.join()
+        num_killed += run.exitcode == -signal.SIGKILL
         Index(tmp_path / "killed").close()  # can be read at any time
-        assert attempt < 39
+        if run.exitcode == 0:  # it was quicker than we; begin anew with what is left to kill
+            shutil.rmtree(tmp_path / "killed")
+            new_index(tmp_path / "killed", videos, ColourModel()).close()
 
     assert num_killed == 10
     assert everything(tmp_path / "killed") == everything(tmp_path / "whole")

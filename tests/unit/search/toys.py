@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import time
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
+from internvideo.search import Index, update_index
 from internvideo.video import write_video
 
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220)}
@@ -66,3 +68,19 @@ class ColourModel:
     def _place(self, colours):
         whole = torch.cat([colours, torch.full((len(colours), 1), 0.2)], 1)
         return F.normalize(whole @ self._mix, dim=1)
+
+
+class SlowModel(ColourModel):
+    """Takes its time over every batch, so that kills fall in between."""
+
+    def embed(self, prepared):
+        time.sleep(0.05)
+        return super().embed(prepared)
+
+
+def index_slowly(folder, connection):
+    """Bring an index up to date, in a process that is to be killed."""
+    torch.set_num_threads(1)
+    with Index(folder) as index:
+        connection.send("started")
+        update_index(index, SlowModel(), batch_size=4)
