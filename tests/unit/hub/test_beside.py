@@ -306,3 +306,11 @@ def test_mmaction2s_names_are_read(tmp_path):
 
     for name, value in model.state_dict().items():
         assert torch.equal(found.state_dict()[name], value), name
+
+
+def test_the_shared_cases(shared_cases):
+    for name in ("mm_clean.pth", "mmengine_hub.pth", "pl_attr.ckpt", "nparr.pth", "off.pth"):
+        found = import_weights(shared_cases / "15_checkpoints" / name).pretrained
+        assert found.config.num_classes == 3, name
+    found = import_weights(shared_cases / "15_checkpoints" / "v2hub").pretrained
+    assert (found.config.num_classes, found.config.pooling) == (0, "mean")
