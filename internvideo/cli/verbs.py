@@ -13,6 +13,7 @@ from typing import Annotated, Any, get_args
 
 from tyro.conf import subcommand
 
+from internvideo.cli.bench import BenchData, BenchDecode, BenchStep
 from internvideo.cli.data import (
     Actors,
     Init,
@@ -33,7 +34,7 @@ from internvideo.cli.plan import PlanRun
 from internvideo.cli.search import Search
 from internvideo.cli.train import Train
 from internvideo.cli.videos import Scan, Transcode
-from internvideo.cli.weights import Import, ListReleases, ShowRelease
+from internvideo.cli.weights import Import, ListReleases, Merge, ShowRelease
 
 Data = Annotated[
     Annotated[Scan, subcommand("scan")]
@@ -48,10 +49,18 @@ Data = Annotated[
     subcommand("data", description="Check, list, merge, pack or generate videos."),
 ]
 
+Bench = Annotated[
+    Annotated[BenchDecode, subcommand("decode")]
+    | Annotated[BenchData, subcommand("data")]
+    | Annotated[BenchStep, subcommand("step")],
+    subcommand("bench", description="Measure this machine for `plan --measured`."),
+]
+
 Weights = Annotated[
     Annotated[ListReleases, subcommand("list")]
     | Annotated[ShowRelease, subcommand("show")]
     | Annotated[Import, subcommand("import")]
+    | Annotated[Merge, subcommand("merge")]
     | Annotated[Export, subcommand("export")]
     | Annotated[Push, subcommand("push")],
     subcommand("weights", description="Import released weights; export or upload your own models."),
@@ -85,6 +94,7 @@ Verb = (
     | Annotated[List, subcommand("list")]
     | Annotated[Show, subcommand("show")]
     | Annotated[PlanRun, subcommand("plan")]
+    | Bench
     | Annotated[Doctor, subcommand("doctor")]
 )
 

@@ -56,6 +56,23 @@ class ListReleases:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Merge:
+    """Make one file of the weights of a sharded checkpoint.
+
+    Example: internvideo weights merge runs/base/checkpoints/step-500
+    """
+
+    checkpoint: Positional[Path]
+    """A checkpoint with a folder shards/; model.safetensors is written beside it."""
+
+    def run(self) -> int:
+        from internvideo.training import merge_shards
+
+        print(merge_shards(self.checkpoint))
+        return 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class ShowRelease:
     """Show what is known about released weights, and where to get them.
 

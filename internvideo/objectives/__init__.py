@@ -3,6 +3,7 @@
 from internvideo.objectives.captioning import (
     captioning_loss,
     count_targets,
+    counted_places,
 )
 from internvideo.objectives.classification import (
     balanced_class_weights,
@@ -66,6 +67,7 @@ __all__ = [
     "contrastive_loss",
     "contrastive_loss_of_scores",
     "count_targets",
+    "counted_places",
     "distance_iou_loss",
     "dual_softmax_loss",
     "evidential_loss",

@@ -20,6 +20,7 @@ def captioning_loss(
     *,
     label_smoothing: float = 0.0,
     num_targets: Float[Tensor, ""] | float | None = None,
+    counted: Int64[Tensor, " n"] | None = None,
 ) -> Float[Tensor, ""]:
     """Mean cost of predicting ids[:, i + 1] by logits[:, i], where that id is not padding.
 
@@ -31,16 +32,24 @@ def captioning_loss(
         num_targets: What to divide the sum by in place of the count in this call. With k ranks of
             unequal counts, give the count over all ranks divided by k: the mean over ranks, of
             losses and of gradients, is then the mean over all tokens.
+        counted: Places of what is not padding, see `counted_places`; found beforehand, on the
+            processor, they spare the wait for a device that has to count them.
     """
-    counted = ~padded[:, 1:]
+    if counted is None:
+        counted = counted_places(padded)
     # Most positions are padding: only the others are copied to float32.
     total = F.cross_entropy(
-        logits[counted].float(),
-        ids[:, 1:][counted].long(),
+        logits.flatten(0, 1)[counted].float(),
+        ids[:, 1:].flatten()[counted].long(),
         reduction="sum",
         label_smoothing=label_smoothing,
     )
     return total / (count_targets(padded) if num_targets is None else num_targets)
+
+
+def counted_places(padded: Bool[Tensor, "b l"]) -> Int64[Tensor, " n"]:
+    """Where the targets are that are not padding, in the flattened (b, l - 1)."""
+    return (~padded[:, 1:]).flatten().nonzero()[:, 0]
 
 
 def count_targets(padded: Bool[Tensor, "b l"]) -> Int64[Tensor, ""]:

@@ -2,6 +2,7 @@
 
 from internvideo.planner.examples import StageExample, stage_example
 from internvideo.planner.measured import Assumptions, with_measured
+from internvideo.planner.measuring import measure_data, measure_decoding, measure_step
 from internvideo.planner.memory import RankMemory, StepMemory, rank_memory, step_memory
 from internvideo.planner.paper import PAPER_A100_HOURS, PAPER_STAGES
 from internvideo.planner.plan import (
@@ -27,6 +28,9 @@ __all__ = [
     "StepMemory",
     "flops_per_step",
     "make_plan",
+    "measure_data",
+    "measure_decoding",
+    "measure_step",
     "plan_document",
     "rank_memory",
     "simulated",

@@ -138,6 +138,9 @@ class TrainedClassifier:
 class CoordinationStage:
     """The stage as the training loop sees it; see `internvideo.training.Trainable`."""
 
+    # What is called of the model besides `forward`.
+    entry_points = ("read", "score")
+
     def __init__(
         self,
         config: CoordinationTraining,

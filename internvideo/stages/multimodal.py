@@ -40,6 +40,7 @@ from internvideo.objectives import (
     clamp_logit_scale,
     contrastive_loss,
     count_targets,
+    counted_places,
 )
 from internvideo.stages.retrieval_evaluation import (
     EvaluatedClip,
@@ -147,6 +148,9 @@ class MultimodalPretraining:
 class MultimodalPretrainingStage:
     """The stage as the training loop sees it; see `internvideo.training.Trainable`."""
 
+    # What is called of the model besides `forward`.
+    entry_points = ("encode_video", "encode_text")
+
     def __init__(
         self,
         config: MultimodalPretraining,
@@ -154,11 +158,6 @@ class MultimodalPretrainingStage:
         training: TrainingConfig,
         context: RunContext,
     ) -> None:
-        if training.parallel == "fsdp":
-            raise ConfigError(
-                "training.parallel='fsdp' cannot split a scale of one number; use 'ddp', and "
-                "accumulation or recompute_activations where memory is short"
-            )
         if config.encoder.video.mixes_samples and training.accumulation > 1:
             raise ConfigError(
                 "encoder.video.local_norm='batch' makes a clip's embedding depend on its "
@@ -226,6 +225,7 @@ class MultimodalPretrainingStage:
                 part.ids,
                 part.padded,
                 num_targets=part.num_targets,
+                counted=part.counted,
             )
         return losses
 
@@ -262,10 +262,21 @@ class MultimodalPretrainingStage:
         if batch.captions is None:
             raise ConfigError("a batch without captions; every record needs one")
         ids = self._ids(batch.captions)
-        return MicroBatch(batch=batch, ids=ids, padded=self.tokenizer.padding_mask(ids))
+        padded = self.tokenizer.padding_mask(ids)
+        sentences, sentence = ids.unique(dim=0, return_inverse=True)
+        found = (ids, padded, sentences, sentence, counted_places(padded))
+        ids, padded, sentences, sentence, counted = (part.to(self.device) for part in found)
+        return MicroBatch(
+            batch=batch,
+            ids=ids,
+            padded=padded,
+            sentences=sentences,
+            sentence=sentence,
+            counted=counted,
+        )
 
     def _ids(self, sentences: Sequence[str]) -> Int64[Tensor, "b l"]:
-        """Token ids without the columns that are padding in all rows."""
+        """Token ids on the processor, without the columns that are padding in all rows."""
         length = self.config.encoder.text.context_length
         ids = self.tokenizer(sentences, context_length=length, truncate=True)
         full = (ids[:, -1] == self.tokenizer.end_id).nonzero()[:, 0].tolist()
@@ -275,13 +286,13 @@ class MultimodalPretrainingStage:
             logger.warning("captions of more than %d tokens are cut: %.80r", length, first)
         self.num_cut += len(cut)
         longest = int((~self.tokenizer.padding_mask(ids)).sum(1).max())
-        return ids[:, :longest].to(self.device)
+        return ids[:, :longest]
 
     def _embed(self, part: MicroBatch) -> tuple[VideoEmbedding, TextEmbedding]:
         frames = part.batch.frames.to(self.device, non_blocking=True)
         video = self.model.encode_video(normalise(frames, mean=CLIP_MEAN, std=CLIP_STD))
-        ids, row = part.ids.unique(dim=0, return_inverse=True)  # each sentence once
-        text = self.model.encode_text(ids)
+        text = self.model.encode_text(part.sentences)
+        row = part.sentence
         return video, TextEmbedding(embedding=text.embedding[row], tokens=text.tokens[row])
 
     def _embeddings(self, part: MicroBatch) -> tuple[Tensor, Tensor]:

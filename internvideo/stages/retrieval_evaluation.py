@@ -26,6 +26,11 @@ class MicroBatch:
     batch: ClipBatch
     ids: Int64[Tensor, "b l"]
     padded: Bool[Tensor, "b l"]
+    # Each sentence once, and which of them belongs to each clip; places that are not padding. Found
+    # on the processor, where nothing has to be waited for.
+    sentences: Int64[Tensor, "s l"]
+    sentence: Int64[Tensor, " b"]
+    counted: Int64[Tensor, " n"]
     num_targets: Tensor | None = None
     cached: CachedGradients | None = None
 

@@ -1,8 +1,9 @@
 """The one loop: it drives anything that offers `losses(batch, generator)` and `evaluate()`."""
 
-from internvideo.training.checkpoint import Checkpoint, last_checkpoint, load
+from internvideo.training.checkpoint import Checkpoint, last_checkpoint, load, merge_shards
+from internvideo.training.config import TrainingConfig
 from internvideo.training.gradient_cache import CachedGradients, cache_gradients
-from internvideo.training.loop import Outcome, Progress, Trainable, TrainingConfig, train
+from internvideo.training.loop import Outcome, Progress, Trainable, train
 from internvideo.training.mixing import MixingConfig, mix
 from internvideo.training.optim import OptimiserConfig
 from internvideo.training.overfit import OverfitCheck, overfit_check
@@ -40,6 +41,7 @@ __all__ = [
     "launched_processes",
     "last_checkpoint",
     "load",
+    "merge_shards",
     "overfit_check",
     "mix",
     "sharing",

@@ -11,6 +11,9 @@
     checkpoints/last -> step-120
     checkpoints/best -> step-80                 where the run keeps its best
 
+With `sharded_checkpoints` a folder holds `shards/` (see sharded.py) in place of the three arrays,
+but for the last one of a run.
+
 A folder is written beside its place and renamed, and `last` is replaced in one operation, so a cut
 (a kill, a full disk) leaves the previous checkpoint as it was. Every random choice of a step is a
 function of (seed, step, sample), so no generator state has to be kept.
@@ -42,6 +45,13 @@ from torch.distributed.checkpoint.state_dict import (
 
 from internvideo.errors import CheckpointError, TrainingError
 from internvideo.reading import read_json_document
+from internvideo.training.sharded import (
+    SHARDS,
+    model_shards,
+    optimiser_shards,
+    read_into,
+    read_whole,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -103,6 +113,17 @@ def restore_optimiser(
     )
 
 
+def restore_shards(
+    model: nn.Module, optimisers: Sequence[torch.optim.Optimizer], folder: Path
+) -> None:
+    """Read this rank's part of weights and moments from a sharded checkpoint, in place.
+
+    Raises:
+        CheckpointError: If it is of another model.
+    """
+    read_into(model_shards(model) | optimiser_shards(model, optimisers), folder / SHARDS)
+
+
 def save(
     checkpoint: Checkpoint, folder: Path, *, step: int, keep: int, is_best: bool = False
 ) -> Path:
@@ -113,19 +134,39 @@ def save(
     Raises:
         TrainingError: If the disk is full or the folder cannot be written; what was there remains.
     """
-    target = folder / f"step-{step}"
-    beside = folder / f".writing-step-{step}"
     try:
-        shutil.rmtree(beside, ignore_errors=True)
-        beside.mkdir(parents=True)
+        beside = begin(folder, step=step)
         for name in ("model", "optimiser", "ema"):
             tensors = getattr(checkpoint, name)
             if tensors is not None:
                 save_file(dict(tensors), beside / f"{name}.safetensors")
-        for name, document in checkpoint.documents.items():
+    except (OSError, SafetensorError) as error:
+        raise _unwritten(folder, step, error) from error
+    return commit(folder, checkpoint.documents, step=step, keep=keep, is_best=is_best)
+
+
+def begin(folder: Path, *, step: int) -> Path:
+    """Make an empty folder in which a checkpoint is written; `commit` gives it its name."""
+    beside = folder / f".writing-step-{step}"
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    return beside
+
+
+def commit(
+    folder: Path, documents: Mapping[str, Any], *, step: int, keep: int, is_best: bool = False
+) -> Path:
+    """Add the documents to what was written since `begin`, and make it the last checkpoint.
+
+    Raises:
+        TrainingError: If something cannot be written; what was there remains.
+    """
+    target, beside = folder / f"step-{step}", folder / f".writing-step-{step}"
+    try:
+        for name, document in documents.items():
             text = json.dumps(document, indent=2, ensure_ascii=False)
             (beside / f"{name}.json").write_text(text + "\n", encoding="utf-8")
-        for path in [*beside.iterdir(), beside]:
+        for path in [*beside.rglob("*"), beside]:
             _flush(path)
         replaced = folder / f".replaced-step-{step}"
         if target.exists():
@@ -136,14 +177,19 @@ def save(
         if is_best:
             _point(folder / "best", target.name)
         _flush(folder)
-    except (OSError, SafetensorError) as error:
-        shutil.rmtree(beside, ignore_errors=True)
-        raise TrainingError(
-            f"{target}: the checkpoint could not be written ({error}); earlier checkpoints are "
-            "untouched; make room or choose another --out, then continue with --resume"
-        ) from error
+    except OSError as error:
+        raise _unwritten(folder, step, error) from error
     _delete_older(folder, keep=keep)
     return target
+
+
+def _unwritten(folder: Path, step: int, error: Exception) -> TrainingError:
+    """Clear what is half there, and make the error that says so."""
+    shutil.rmtree(folder / f".writing-step-{step}", ignore_errors=True)
+    return TrainingError(
+        f"{folder / f'step-{step}'}: the checkpoint could not be written ({error}); earlier "
+        "checkpoints are untouched; make room or choose another --out, then continue with --resume"
+    )
 
 
 def load(folder: Path) -> Checkpoint:
@@ -153,6 +199,14 @@ def load(folder: Path) -> Checkpoint:
         CheckpointError: If the folder or its weights are missing or damaged.
     """
     weights = folder / "model.safetensors"
+    if not weights.is_file() and (folder / SHARDS).is_dir():
+        found = read_whole(folder / SHARDS)
+        return Checkpoint(
+            documents=read_documents(folder),
+            model=found["model"],
+            optimiser=found["optimiser"],
+            ema=found["ema"] or None,
+        )
     if not weights.is_file():
         found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else "no folder"
         raise CheckpointError(f"{folder}: no model.safetensors there (found: {found})")
@@ -161,10 +215,32 @@ def load(folder: Path) -> Checkpoint:
             name: load_file(path) if (path := folder / f"{name}.safetensors").is_file() else None
             for name in ("model", "optimiser", "ema")
         }
-        documents = {path.stem: read_json_document(path) for path in sorted(folder.glob("*.json"))}
-    except (OSError, SafetensorError, ValueError) as error:
+    except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{folder}: the checkpoint is damaged ({error})") from error
-    return Checkpoint(documents=documents, **tensors)
+    return Checkpoint(documents=read_documents(folder), **tensors)
+
+
+def read_documents(folder: Path) -> dict[str, Any]:
+    """The JSON documents of a checkpoint folder, by name."""
+    try:
+        return {path.stem: read_json_document(path) for path in sorted(folder.glob("*.json"))}
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{folder}: the checkpoint is damaged ({error})") from error
+
+
+def merge_shards(folder: Path) -> Path:
+    """Write the whole weights of a sharded checkpoint beside its parts, as one file.
+
+    Raises:
+        CheckpointError: If the folder has no parts, or they are damaged.
+    """
+    if not (folder / SHARDS).is_dir():
+        raise CheckpointError(f"{folder}: has no {SHARDS}/; it is no sharded checkpoint")
+    target = folder / "model.safetensors"
+    beside = folder / ".model.safetensors-writing"
+    save_file(read_whole(folder / SHARDS)["model"], beside)
+    beside.replace(target)
+    return target
 
 
 def last_checkpoint(folder: Path) -> Path | None:
@@ -205,10 +281,11 @@ def damage(folder: Path) -> str | None:
         return "is not there"
     if not folder.is_dir():
         return "is a file, not a checkpoint folder"
-    if not (folder / "model.safetensors").is_file():
+    is_sharded = (folder / SHARDS).is_dir()
+    if not is_sharded and not (folder / "model.safetensors").is_file():
         return "holds no model.safetensors"
     try:
-        for path in folder.glob("*.safetensors"):
+        for path in [*folder.glob("*.safetensors"), *folder.glob(f"{SHARDS}/*.safetensors")]:
             with safe_open(path, "pt"):  # compares its header with the size of the file
                 pass
         for path in folder.glob("*.json"):

@@ -57,3 +57,17 @@ def peak_flops(device: torch.device, precision: str) -> float | None:
     words = torch.cuda.get_device_name(device).replace("-", " ").split()
     known = next((DEVICES[name] for name in DEVICES if name in words), None)
     return known.peak.get(precision) if known else None
+
+
+def attention_backends(device: torch.device) -> list[str]:
+    """Kernels that torch may take for scaled dot-product attention there, the fastest first."""
+    if device.type != "cuda":
+        return ["cpu"]
+    cuda = torch.backends.cuda
+    enabled = {
+        "cudnn": cuda.cudnn_sdp_enabled(),
+        "flash": cuda.flash_sdp_enabled(),
+        "memory-efficient": cuda.mem_efficient_sdp_enabled(),
+        "math": cuda.math_sdp_enabled(),
+    }
+    return [name for name, is_on in enabled.items() if is_on]

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from internvideo.training.checkpoint import model_state, restore_model
+from internvideo.training.gradients import local
+from internvideo.training.sharded import SHARDS, model_shards, read_into
 
 
 class MovingAverage:
@@ -25,7 +28,8 @@ class MovingAverage:
 
     @torch.no_grad()
     def update(self) -> None:
-        torch._foreach_lerp_(self._average, self._parameters, 1 - self.decay)
+        average = [local(tensor) for tensor in self._average]
+        torch._foreach_lerp_(average, [local(p) for p in self._parameters], 1 - self.decay)
 
     @contextlib.contextmanager
     def in_place(self) -> Iterator[None]:
@@ -39,6 +43,16 @@ class MovingAverage:
     def state(self) -> dict[str, Tensor]:
         with self.in_place():
             return {name: value.clone() for name, value in model_state(self.model).items()}
+
+    def shards(self) -> dict[str, Tensor]:
+        """This rank's part of the averages, by their names in a sharded checkpoint."""
+        with self.in_place():
+            return {name: part.clone() for name, part in model_shards(self.model, "ema").items()}
+
+    def restore_shards(self, folder: Path) -> None:
+        """Read this rank's part of the averages from a sharded checkpoint."""
+        with self.in_place():
+            read_into(model_shards(self.model, "ema"), folder / SHARDS)
 
     @torch.no_grad()
     def restore(self, state: Mapping[str, Tensor]) -> None:

@@ -10,9 +10,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import os
 import signal
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -20,80 +22,39 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from internvideo.errors import ConfigError, NotFiniteError, TrainingError, unknown_name
+from internvideo.errors import NotFiniteError, TrainingError, unknown_name
 from internvideo.processes import sole_use
 from internvideo.training import checkpoint as checkpoints
-from internvideo.training.devices import peak_flops
+from internvideo.training.config import TrainingConfig
+from internvideo.training.devices import attention_backends, peak_flops
 from internvideo.training.ema import MovingAverage
+from internvideo.training.gradients import StepGuard, clip, local, tell, total_norm
 from internvideo.training.journal import Journal, code_revision
-from internvideo.training.optim import OptimiserConfig, build_optimisers, set_lr
+from internvideo.training.optim import build_optimisers, set_lr
 from internvideo.training.parallel import (
     Process,
-    Strategy,
     any_rank,
+    average_whole_gradients,
     gradients_synchronised,
+    keep_whole,
     wrap,
 )
-from internvideo.training.precision import Precision, autocast, loss_scaler, resolve_precision
+from internvideo.training.precision import autocast, loss_scaler, resolve_precision
 from internvideo.training.resuming import check_same_run
+from internvideo.training.sharded import (
+    SHARDS,
+    ShardedWriter,
+    model_shards,
+    optimiser_shards,
+)
 from internvideo.training.throughput import Throughput
+from internvideo.training.watchdog import Watchdog
 from internvideo.training.window import Window
 
 logger = logging.getLogger(__name__)
 
 # A loss above this share of the mean baseline after warm-up has learned nothing.
 _BASELINE_SHARE = 0.98
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class TrainingConfig:
-    """How a run is trained; `batch_size` counts clips of one optimiser step over all ranks.
-
-    With `keep_best`, the name of a score of which more is better, the checkpoint with the highest
-    one is kept besides the newest, as `checkpoints/best`.
-    """
-
-    num_steps: int
-    batch_size: int
-    accumulation: int = 1
-    optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
-    precision: Precision = "auto"
-    compile: bool | None = None  # None: on with CUDA, off on a processor
-    parallel: Strategy = "ddp"
-    # On a processor the command starts so many ranks itself, where torchrun has started none.
-    cpu_processes: int = 1
-    ema_decay: float | None = None
-    log_every: int = 10
-    evaluate_every: int | None = None
-    checkpoint_every: int = 500
-    keep_checkpoints: int = 2
-    keep_best: str | None = None
-    tensorboard: bool = False
-
-    def __post_init__(self) -> None:
-        for name in (
-            "num_steps",
-            "batch_size",
-            "accumulation",
-            "cpu_processes",
-            "log_every",
-            "checkpoint_every",
-        ):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        if self.keep_checkpoints < 1:
-            raise ConfigError(f"keep_checkpoints is {self.keep_checkpoints}; keep at least 1")
-        if self.evaluate_every is not None and self.evaluate_every < 1:
-            raise ConfigError(f"evaluate_every is {self.evaluate_every}; it must be at least 1")
-        if self.optimiser.muon is not None and self.parallel == "fsdp":
-            raise ConfigError("muon needs whole matrices, which fsdp splits; use parallel='ddp'")
-        if self.ema_decay is not None and not 0 < self.ema_decay < 1:
-            raise ConfigError(f"ema_decay is {self.ema_decay}; it must lie between 0 and 1")
-        if self.optimiser.warmup_steps >= self.num_steps:
-            raise ConfigError(
-                f"warmup_steps {self.optimiser.warmup_steps} leaves nothing of num_steps "
-                f"{self.num_steps}; shorten the warm-up or train longer"
-            )
 
 
 @runtime_checkable
@@ -181,7 +142,10 @@ def train(
     if not resume and (folder / "run.json").exists():
         raise TrainingError(f"{folder}: already holds a run; pass --resume or choose another --out")
     check_same_run(folder, run)
-    with sole_use(folder) if process.is_first else contextlib.nullcontext():
+    # After a restart by torchrun the process of before may still be on its way out.
+    patience_s = 30 if "TORCHELASTIC_RUN_ID" in os.environ else 0
+    alone = sole_use(folder, patience_s=patience_s)
+    with alone if process.is_first else contextlib.nullcontext():
         return _train(
             stage,
             config,
@@ -250,6 +214,8 @@ class _Loop:
             strategy=config.parallel,
             precision=self.precision,
             process=process,
+            shard_size=config.shard_size,
+            entry_points=getattr(stage, "entry_points", ()),
         )
         self.optimisers = build_optimisers(stage.model, config.optimiser)
         self.scaler = loss_scaler(self.precision, device)
@@ -258,6 +224,10 @@ class _Loop:
         self.scores: dict[str, float] = {}
         self.best: float | None = None
         self.window = Window()
+        self.guard = (
+            StepGuard(config.skip_above_median, device) if config.max_skipped_steps else None
+        )
+        self.writer = ShardedWriter(process) if config.sharded_checkpoints else None
         self.has_warned = False
 
     def facts(self) -> dict[str, Any]:
@@ -266,6 +236,8 @@ class _Loop:
             "processes": self.process.share.count,
             "precision": self.precision,
             "compiled": self.compiled,
+            "parallel": self.config.parallel if self.process.share.count > 1 else "none",
+            "attention": attention_backends(self.process.device),
         }
 
     def run_steps(
@@ -278,10 +250,17 @@ class _Loop:
         )
         stream = throughput.waiting(self.stage.batches(self.step))
         self.stage.model.train()
-        with _stop_requested() as requested, contextlib.closing(stream):
+        with (
+            _stop_requested() as requested,
+            contextlib.closing(stream),
+            Watchdog(self.process.share.index) as watchdog,
+        ):
             while self.step < config.num_steps:
+                watchdog.begin(self.step + 1)
                 batches = next(stream)
+                watchdog.got(batches)
                 self._one_step(batches)
+                watchdog.end()
                 self.step += 1
                 throughput.count(sum(map(len, batches)) * self.process.share.count)
                 logged = self.step % config.log_every == 0 or self.step == config.num_steps
@@ -303,6 +282,7 @@ class _Loop:
                 if stopping:
                     logger.warning("stopped by a signal; step %d is saved", self.step)
                     return Outcome(step=self.step, scores=self.scores, interrupted=True)
+        keep_whole(self.stage.model)
         bad = [name for name, value in self.scores.items() if not math.isfinite(value)]
         if bad:
             raise NotFiniteError(
@@ -313,20 +293,22 @@ class _Loop:
 
     def _one_step(self, batches: Sequence[Any]) -> None:
         """One optimiser update from this rank's micro-batches."""
-        rank = self.process.share.index
-        generator = _seed_everything(self.seed, self.step, rank, self.process.device)
+        rank, device = self.process.share.index, self.process.device
+        generator = _seed_everything(self.seed, self.step, rank, device)
         lr = self.config.optimiser.lr_at(
             self.step, num_steps=self.config.num_steps, videos_per_step=self.stage.videos_per_step
         )
         set_lr(self.optimisers, lr)
         for optimiser in self.optimisers:
             optimiser.zero_grad(set_to_none=True)
-        with autocast(self.precision, self.process.device):
+        with autocast(self.precision, device):
             batches = self.stage.prepare(batches)
+        logged: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), device=device))
+        loss = torch.zeros((), device=device)
         for position, batch in enumerate(batches):
             is_last = position == len(batches) - 1
             with gradients_synchronised(self.module, self.stage.model, is_last):
-                with autocast(self.precision, self.process.device):
+                with autocast(self.precision, device):
                     losses = self.module(batch, generator)
                 total = sum(
                     weight * losses[name].float()
@@ -334,15 +316,29 @@ class _Loop:
                     if name in losses
                 )
                 self.scaler.scale(total / len(batches)).backward()
-            named = {k if "/" in k else f"loss/{k}": v for k, v in losses.items()}
-            self.window.add({k: v.detach() / len(batches) for k, v in named.items()})
+            loss = loss + total.detach() / len(batches)
+            for name, value in losses.items():
+                key = name if "/" in name else f"loss/{name}"
+                logged[key] = logged[key] + value.detach() / len(batches)
+        self._update(logged, loss, lr)
+
+    def _update(self, logged: dict[str, Tensor], loss: Tensor, lr: float) -> None:
+        """Step the optimisers by the gradients there are, unless the step must not be taken."""
+        average_whole_gradients(self.stage.model)
         for optimiser in self.optimisers:
             self.scaler.unscale_(optimiser)
         parameters = [p for p in self.stage.model.parameters() if p.grad is not None]
-        norm = nn.utils.get_total_norm([p.grad for p in parameters])
+        norm = total_norm(parameters)
         if self.config.optimiser.clip_gradient is not None:
-            nn.utils.clip_grads_with_norm_(parameters, self.config.optimiser.clip_gradient, norm)
-        self.window.add({"grad_norm": norm.full_tensor() if hasattr(norm, "full_tensor") else norm})
+            clip(parameters, self.config.optimiser.clip_gradient, norm)
+        logged["grad_norm"] = norm
+        if self.guard is not None:
+            bad = self.guard.is_bad(loss, norm)
+            # The scaler of fp16 has a number of its own for the same purpose.
+            tell(self.optimisers, None if self.scaler.is_enabled() else bad)
+            logged = {name: torch.where(bad > 0, 0.0, value) for name, value in logged.items()}
+            logged["skipped_steps"] = bad
+        self.window.add(logged)
         self.window.close_step(lr)
         for optimiser in self.optimisers:
             self.scaler.step(optimiser)
@@ -361,6 +357,7 @@ class _Loop:
                 f"{', '.join(bad)} not finite by step {self.step}; the last checkpoint is from "
                 "before; lower the learning rate, clip gradients or use fp32"
             )
+        self._count_skipped(values)
         if journal is not None:
             journal.metrics(self.step, values)
             left_s = (self.config.num_steps - self.step) * throughput.step_s
@@ -378,6 +375,23 @@ class _Loop:
             )
             self._warn_if_at_baseline(values)
         return values
+
+    def _count_skipped(self, values: dict[str, float]) -> None:
+        """Say how many steps were not taken; end the run where they are too many."""
+        if self.guard is None:
+            return
+        count, limit = int(self.guard.num_skipped), self.config.max_skipped_steps
+        share = values["skipped_steps"]
+        if share:
+            logger.warning("step %d: %d steps were not taken so far", self.step, count)
+            for name in [n for n in values if n.startswith("loss/")] if share < 1 else []:
+                values[name] /= 1 - share  # means over the steps that were taken
+        if count > limit:
+            raise NotFiniteError(
+                f"{count} steps until step {self.step} had a loss that is not finite or far above "
+                f"the median, and max_skipped_steps is {limit}; lower the learning rate, clip "
+                "gradients, or look at the data"
+            )
 
     def _warn_if_at_baseline(self, values: Mapping[str, float]) -> None:
         """Say once, and again at the end, that the loss is no better than a mean."""
@@ -433,41 +447,65 @@ class _Loop:
         return asks and any_rank(requested(), self.process.device)
 
     def save(self, *, is_best: bool = False) -> None:
-        """Write a checkpoint; collective, the first rank writes. Raises where it is not finite."""
-        window = self.window.state(self.process)
+        """Write a checkpoint; collective. Raises where it is not finite."""
+        documents = self._to_keep()
+        if self.writer is not None and self.step < self.config.num_steps:
+            self._save_shards(documents, is_best=is_best)
+            return
         model = checkpoints.model_state(self.stage.model)
         optimiser = checkpoints.optimiser_state(self.stage.model, self.optimisers)
         ema = self.ema.state() if self.ema is not None else None
-        self._refuse_broken(window["sums"], model, optimiser, ema)
+        self._refuse_broken(documents["training"]["window"]["sums"], model, optimiser, ema)
+        saved = checkpoints.Checkpoint(
+            model=model, optimiser=optimiser, ema=ema, documents=documents
+        )
+        if self.writer is not None:
+            self.writer.wait()
+        if self.process.is_first:
+            folder, keep = self.folder / "checkpoints", self.config.keep_checkpoints
+            path = checkpoints.save(saved, folder, step=self.step, keep=keep, is_best=is_best)
+            logger.info("saved %s", path)
+
+    def _to_keep(self) -> dict[str, Any]:
+        """The documents of a checkpoint."""
         training = {
             "step": self.step,
             "scaler": self.scaler.state_dict(),
             "scores": self.scores,
             "best": self.best,
-            "window": window,
+            "window": self.window.state(self.process),
             "stage": self.stage.state(),
         }
         provenance = {"revision": code_revision(), "step": self.step, "metrics": self.scores}
-        saved = checkpoints.Checkpoint(
-            model=model,
-            optimiser=optimiser,
-            ema=ema,
-            documents={
-                **self.documents,
-                "provenance": provenance,
-                "training": training,
-                **self.stage.documents(),
-            },
-        )
+        return {
+            **self.documents,
+            "provenance": provenance,
+            "training": training,
+            **self.stage.documents(),
+        }
+
+    def _save_shards(self, documents: dict[str, Any], *, is_best: bool) -> None:
+        """Begin to write this rank's part of a checkpoint."""
+        assert self.writer is not None
+        model = model_shards(self.stage.model)
+        optimiser = optimiser_shards(self.stage.model, self.optimisers)
+        ema = self.ema.shards() if self.ema is not None else {}
+        parts = [{n: local(t) for n, t in kind.items()} for kind in (model, optimiser, ema)]
+        bare = [{n.partition(".")[2]: t for n, t in kind.items()} for kind in parts]
+        self._refuse_broken(documents["training"]["window"]["sums"], *bare)
+        self.writer.wait()
+        folder, step, keep = self.folder / "checkpoints", self.step, self.config.keep_checkpoints
+        beside = folder / f".writing-step-{step}"
         if self.process.is_first:
-            path = checkpoints.save(
-                saved,
-                self.folder / "checkpoints",
-                step=self.step,
-                keep=self.config.keep_checkpoints,
-                is_best=is_best,
-            )
-            logger.info("saved %s", path)
+            checkpoints.begin(folder, step=step)
+            (beside / SHARDS).mkdir()
+        any_rank(False, self.process.device)  # the folder is there before others write into it
+
+        def commit() -> None:
+            path = checkpoints.commit(folder, documents, step=step, keep=keep, is_best=is_best)
+            logger.info("saved %s, in parts", path)
+
+        self.writer.write(model | optimiser | ema, beside / SHARDS, commit)
 
     def _refuse_broken(
         self,
@@ -497,14 +535,23 @@ class _Loop:
 
     def restore(self, path: Path) -> None:
         """Go on from a checkpoint, with any number of ranks."""
-        loaded = checkpoints.load(path)
-        training = loaded.documents.get("training")
-        if training is None or loaded.optimiser is None:
-            raise TrainingError(f"{path}: holds weights only, nothing to resume from")
-        checkpoints.restore_model(self.stage.model, loaded.model)
-        checkpoints.restore_optimiser(self.stage.model, self.optimisers, loaded.optimiser)
-        if self.ema is not None and loaded.ema is not None:
-            self.ema.restore(loaded.ema)
+        is_sharded = (path / SHARDS).is_dir()
+        if is_sharded:
+            training = checkpoints.read_documents(path).get("training")
+            checkpoints.restore_shards(self.stage.model, self.optimisers, path)
+            if self.ema is not None:
+                self.ema.restore_shards(path)
+        else:
+            loaded = checkpoints.load(path)
+            training = loaded.documents.get("training")
+            if training is None or loaded.optimiser is None:
+                raise TrainingError(f"{path}: holds weights only, nothing to resume from")
+            checkpoints.restore_model(self.stage.model, loaded.model)
+            checkpoints.restore_optimiser(self.stage.model, self.optimisers, loaded.optimiser)
+            if self.ema is not None and loaded.ema is not None:
+                self.ema.restore(loaded.ema)
+        if training is None:
+            raise TrainingError(f"{path}: has no training.json, nothing to resume from")
         self.step, self.scores = training["step"], training["scores"]
         self.best = training.get("best")
         self.scaler.load_state_dict(training["scaler"])

@@ -16,6 +16,7 @@ from typing import Literal
 
 import torch
 from torch import nn
+from torch.distributed.tensor import DTensor
 
 from internvideo.errors import ConfigError
 from internvideo.training.muon import Muon
@@ -202,8 +203,11 @@ def build_optimisers(model: nn.Module, config: OptimiserConfig) -> list[torch.op
         pairs = list(zip(group.pop("names"), group.pop("params"), strict=True))
         for chosen, wanted in ((of_adamw, False), (of_muon, True)):
             parameters = [p for n, p in pairs if bool(config.muon and _is_matrix(n, p)) == wanted]
-            if parameters:
-                chosen.append({**group, "params": parameters})
+            # Sharded and whole ones do not go into one fused step.
+            for is_sharded in (True, False):
+                alike = [p for p in parameters if isinstance(p, DTensor) == is_sharded]
+                if alike:
+                    chosen.append({**group, "params": alike})
     for group in of_muon:
         group["lr_scale"] *= config.muon
     optimisers: list[torch.optim.Optimizer] = []

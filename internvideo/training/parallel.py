@@ -12,7 +12,7 @@ import gc
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -20,13 +20,22 @@ import torch
 import torch.distributed as dist
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.fsdp import (
+    FSDPModule,
+    MixedPrecisionPolicy,
+    fully_shard,
+    register_fsdp_forward_method,
+)
 from torch.nn.parallel import DistributedDataParallel
 
 from internvideo.errors import ConfigError
+from internvideo.processes import end_with_agent
 from internvideo.values import Share
 
-Strategy = Literal["ddp", "fsdp"]
+# All on every rank; a share on each rank (FSDP2); a share on each of a group of ranks, of which
+# there are several.
+Strategy = Literal["ddp", "fsdp", "hybrid"]
 Item = TypeVar("Item")
 
 
@@ -50,6 +59,7 @@ def joined(device: str = "auto") -> Iterator[Process]:
         ConfigError: If the variables of the launcher do not fit together, or its port is taken.
     """
     world_size = launched_processes()
+    end_with_agent()
     chosen = choose_device(device)
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
@@ -144,8 +154,15 @@ def wrap(
     strategy: Strategy,
     precision: str,
     process: Process,
+    shard_size: int | None = None,
+    entry_points: Sequence[str] = (),
 ) -> nn.Module:
-    """Return the callable module of one forward pass, distributed if the run is."""
+    """Return the callable module of one forward pass, distributed if the run is.
+
+    `shard_size` is the number of ranks that share one copy with "hybrid"; without it those of a
+    machine, or half of them where all are of one. `entry_points` are methods of `model` that are
+    called besides `forward`.
+    """
     module = LossModule(model, losses)
     if process.share.count == 1:
         return module
@@ -153,19 +170,63 @@ def wrap(
         # Of a kernel whose axes are permuted where it is used; one small copy.
         warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
         return DistributedDataParallel(module)
-    shard(model, precision=precision)
+    mesh = _mesh(process, shard_size) if strategy == "hybrid" else None
+    shard(model, precision=precision, mesh=mesh)
+    for name in entry_points:
+        register_fsdp_forward_method(model, name)
     return module
 
 
-def shard(model: nn.Module, *, precision: str) -> None:
-    """Split parameters over the ranks with FSDP2: each block of a stack alone, then the rest."""
+def _mesh(process: Process, shard_size: int | None) -> DeviceMesh:
+    """Ranks in rows that share one copy: the second axis shards, the first repeats."""
+    count = process.share.count
+    of_machine = int(os.environ.get("LOCAL_WORLD_SIZE", str(count)))
+    size = shard_size or (of_machine if of_machine < count else max(1, count // 2))
+    if count % size:
+        raise ConfigError(
+            f"shard_size {size} does not divide the {count} ranks; choose one of its divisors"
+        )
+    return init_device_mesh(
+        process.device.type, (count // size, size), mesh_dim_names=("replicate", "shard")
+    )
+
+
+def shard(model: nn.Module, *, precision: str, mesh: DeviceMesh | None = None) -> None:
+    """Split parameters over the ranks with FSDP2: each block of a stack alone, then the rest.
+
+    Single numbers (a scale, a gate) stay whole on every rank, see `average_whole_gradients`.
+    """
     policy = MixedPrecisionPolicy()
     if precision == "bf16":
         policy = MixedPrecisionPolicy(param_dtype=torch.bfloat16, reduce_dtype=torch.float32)
-    for stack in [module for module in model.modules() if isinstance(module, nn.ModuleList)]:
+    whole = {parameter for parameter in model.parameters() if parameter.numel() == 1}
+    options: dict[str, Any] = {"mp_policy": policy, "ignored_params": whole, "mesh": mesh}
+    stacks = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
+    for stack in reversed(stacks):  # inner ones first
         for block in stack:
-            fully_shard(block, mp_policy=policy)
-    fully_shard(model, mp_policy=policy)
+            fully_shard(block, **options)
+    fully_shard(model, **options)
+
+
+def average_whole_gradients(model: nn.Module) -> None:
+    """Average over the ranks the gradients that FSDP2 was told to leave alone."""
+    if not isinstance(model, FSDPModule):
+        return
+    gradients = [p.grad for p in model.parameters() if p.numel() == 1 and p.grad is not None]
+    if gradients:
+        mean = torch.cat([gradient.flatten() for gradient in gradients])
+        dist.all_reduce(mean)
+        mean /= dist.get_world_size()
+        for gradient, value in zip(gradients, mean, strict=True):
+            gradient.copy_(value.view_as(gradient))
+
+
+def keep_whole(model: nn.Module) -> None:
+    """Gather what is sharded and leave it so, that one rank alone may use the model; collective."""
+    for module in model.modules():
+        if isinstance(module, FSDPModule):
+            module.set_reshard_after_forward(False, recurse=False)
+            module.unshard()
 
 
 @contextlib.contextmanager

@@ -13,8 +13,9 @@ from internvideo.errors import TrainingError
 _FREE = frozenset(
     (
         *("cache_mb", "checkpoint_every", "compile", "cpu_processes", "evaluate_every"),
-        *("keep_best", "keep_checkpoints", "log_every", "max_broken_share", "num_workers"),
-        *("parallel", "root", "tensorboard"),
+        *("keep_best", "keep_checkpoints", "log_every", "max_broken_share", "max_skipped_steps"),
+        *("num_workers", "parallel", "root", "shard_size", "sharded_checkpoints"),
+        *("skip_above_median", "tensorboard"),
     )
 )
 _MISSING = object()

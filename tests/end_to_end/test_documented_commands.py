@@ -18,6 +18,7 @@ pytestmark = pytest.mark.slow
 # What is not run, by words of the command, and why.
 NOT_RUN = {
     "torchrun": "needs eight GPUs; tests of ranks start two processes",
+    "runs/giant": "needs a run on many GPUs; tests/unit/training/test_sharding.py merges another",
     "videomae-": "needs a released file",
     "vit_b_hybrid": "needs a released file",
     "push": "uploads",

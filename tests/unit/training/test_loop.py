@@ -100,9 +100,9 @@ def test_muon_moves_the_matrices_of_blocks_alone(tmp_path):
     assert moved == {name: name.endswith("weight") for name in moved}
 
 
-def test_muon_does_not_work_on_parts_of_matrices():
-    with pytest.raises(ConfigError, match="muon needs whole matrices, which fsdp splits"):
-        toy_config(optimiser=OptimiserConfig(muon=1.0), parallel="fsdp")
+def test_a_shard_size_is_for_hybrid_sharding_alone():
+    with pytest.raises(ConfigError, match="shard_size is 2 with parallel='ddp'"):
+        toy_config(shard_size=2)
 
 
 def test_a_folder_with_another_run_is_refused(tmp_path):

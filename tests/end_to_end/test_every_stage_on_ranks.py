@@ -1,0 +1,96 @@
+"""All stages: ranks give the losses and weights of one, and no step waits for the device."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from internvideo.playground import generate, plant_features
+from internvideo.runs import build_stage, execute
+from internvideo.stages import mae, multimodal
+from internvideo.training import Process
+from internvideo.training.loop import _Loop
+from internvideo.values import Share
+from tests.end_to_end.every_stage import (
+    STAGES,
+    classifier_run,
+    run_of,
+    train_all,
+    train_on_ranks,
+)
+from tests.unit.training.no_syncs import no_syncs, on_the_processor
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory) -> Path:
+    """Videos, features, and the two classifiers that coordination starts from."""
+    world = tmp_path_factory.mktemp("world")
+    generate(world / "playground", size=24, num_stills=8, seed=0, num_workers=1)
+    plant_features(world / "planted", seed=0)
+    for which in ("a", "b"):
+        process = Process(share=Share(), device=torch.device("cpu"))
+        execute(classifier_run(which, world), world / "classifiers" / which, process=process)
+    return world
+
+
+@pytest.fixture(scope="module")
+def one(world, tmp_path_factory) -> Path:
+    """What one rank trains."""
+    out = tmp_path_factory.mktemp("one")
+    train_all(world, out, [(stage, "ddp") for stage in STAGES])
+    return out
+
+
+def losses(folder: Path) -> list[dict[str, float]]:
+    lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
+    return [{k: v for k, v in line.items() if k.startswith("loss/")} for line in lines]
+
+
+@pytest.mark.parametrize(("count", "strategies"), [(2, ("ddp", "fsdp")), (4, ("fsdp", "hybrid"))])
+def test_ranks_train_what_one_trains(world, one, tmp_path, free_port, count, strategies):
+    jobs = [(stage, strategy) for strategy in strategies for stage in STAGES]
+
+    train_on_ranks(count, free_port, world, tmp_path, jobs)
+
+    for stage, strategy in jobs:
+        where = f"{stage}, {strategy} on {count} ranks"
+        ours, theirs = one / f"ddp-{stage}", tmp_path / f"{strategy}-{stage}"
+        assert len(losses(ours)) >= 3
+        for expected, found in zip(losses(ours), losses(theirs), strict=True):
+            assert found == pytest.approx(expected, abs=1e-5, rel=1e-5), where
+        weights = [load_file(f / "checkpoints/last/model.safetensors") for f in (ours, theirs)]
+        assert weights[0].keys() == weights[1].keys()
+        for name, expected in weights[0].items():
+            difference = float((expected - weights[1][name]).abs().max())
+            assert difference < 1e-5, f"{where}: {name} differs by {difference:.2g}"
+
+
+# What works on tensors of the processor: ids of captions, and masks drawn from seeds.
+ON_THE_PROCESSOR = [
+    (multimodal.MultimodalPretrainingStage, "_micro_batch"),
+    (mae, "sample_masks"),
+]
+
+
+@pytest.mark.parametrize("stage", list(STAGES))
+def test_no_step_of_any_stage_waits_for_the_device(world, tmp_path, monkeypatch, stage):
+    run = run_of(stage, world, "ddp")
+    process = Process(share=Share(), device=torch.device("cpu"))
+    run, built = build_stage(run, tmp_path, process)
+    loop = _Loop(built, run.training, folder=tmp_path, documents={}, seed=0, process=process)
+    for owner, name in ON_THE_PROCESSOR:
+        monkeypatch.setattr(owner, name, on_the_processor(getattr(owner, name)))
+    stream = built.batches(0)
+    built.model.train()
+    loop._one_step(next(stream))
+    loop.step += 1
+    batches = next(stream)
+
+    with no_syncs():
+        loop._one_step(batches)
