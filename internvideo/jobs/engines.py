@@ -143,11 +143,10 @@ def _run_on_ray(
     # Workers inherit the environment; Ray's own reports go nowhere.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     options: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
-    options |= {"address": None if address == "local" else address}
     if address == "local" and num_workers:
         options["num_cpus"] = num_workers
     try:
-        ray.init(log_to_driver=False, logging_level="warning", **options)
+        ray.init(address, log_to_driver=False, logging_level="warning", **options)
     except (ConnectionError, ValueError) as error:
         raise ConfigError(f"--ray {address}: {error}") from error
     try:

@@ -280,9 +280,10 @@ class _Loop:
                     self.save(is_best=is_best)
                 on_progress(Progress(step=self.step, num_steps=config.num_steps, values=values))
                 if stopping:
+                    self._end()
                     logger.warning("stopped by a signal; step %d is saved", self.step)
                     return Outcome(step=self.step, scores=self.scores, interrupted=True)
-        keep_whole(self.stage.model)
+        self._end()
         bad = [name for name, value in self.scores.items() if not math.isfinite(value)]
         if bad:
             raise NotFiniteError(
@@ -290,6 +291,12 @@ class _Loop:
                 "is saved, its weights are finite; look at the data that were evaluated"
             )
         return Outcome(step=self.step, scores=self.scores, interrupted=False)
+
+    def _end(self) -> None:
+        """Wait for what is being written, and leave a model that one rank may use; collective."""
+        if self.writer is not None:
+            self.writer.wait()
+        keep_whole(self.stage.model)
 
     def _one_step(self, batches: Sequence[Any]) -> None:
         """One optimiser update from this rank's micro-batches."""

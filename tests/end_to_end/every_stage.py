@@ -29,7 +29,11 @@ STAGES = {
     "supervised": (
         "post_pretrain_tiny_playground_b",
         "playground",
-        ("stage.initial_weights=none", "training.optimiser.muon=none"),
+        (
+            "stage.initial_weights=none",
+            "stage.model.num_classes=24",
+            "training.optimiser.muon=none",
+        ),
     ),
     "coordination": (
         "coordinate_tiny_playground",
@@ -49,7 +53,8 @@ TRAINING = (
     "training.precision=fp32",
     "training.log_every=1",
     "training.evaluate_every=none",
-    "training.checkpoint_every=3",
+    "training.checkpoint_every=1",
+    "training.keep_checkpoints=9",
     "training.optimiser.warmup_steps=0",
     "training.optimiser.eps=0.001",
     "data.num_workers=0",
@@ -61,13 +66,15 @@ TRAINING = (
 def run_of(stage: str, world: Path, strategy: str) -> Run:
     """A stage's run on the worlds and classifiers below `world`."""
     name, data, settings = STAGES[stage]
-    return _small(name, world, data, (*settings, f"training.parallel={strategy}"))
+    how = (f"training.parallel={strategy}", f"training.sharded_checkpoints={strategy == 'fsdp'}")
+    return _small(name, world, data, (*settings, *(setting.lower() for setting in how)))
 
 
 def classifier_run(which: str, world: Path) -> Run:
     """A run of the classifier that coordination starts from."""
     name = "post_pretrain_tiny_playground" + ("_b" if which == "b" else "")
-    return _small(name, world, "playground", ("stage.initial_weights=none",))
+    settings = ("stage.initial_weights=none", "stage.model.num_classes=24")
+    return _small(name, world, "playground", settings)
 
 
 def _small(name: str, world: Path, data: str, settings: tuple[str, ...]) -> Run:
@@ -81,8 +88,10 @@ def _small(name: str, world: Path, data: str, settings: tuple[str, ...]) -> Run:
         document["stage"]["features"]["released"][0]["folder"] = str(world / "planted/features")
         settings = settings[1:]
     filled = [setting.format(**places) for setting in settings]
-    root = f"data.root={world / data}"
-    return override(from_document(document), [*TRAINING, root, *filled])
+    where = [f"data.root={world / data}"]
+    if data == "playground":  # so few videos have no other split
+        where += ["data.train_split=train", "data.eval_split=train"]
+    return override(from_document(document), [*TRAINING, *where, *filled])
 
 
 def _without_dropout(value: Any, name: str = "") -> Any:
@@ -92,18 +101,24 @@ def _without_dropout(value: Any, name: str = "") -> Any:
     return 0.0 if is_dropped else value
 
 
-def train_all(world: Path, out: Path, jobs: list[tuple[str, str]]) -> None:
+def train_all(world: Path, out: Path, jobs: list[tuple[str, str]], resume: bool = False) -> None:
     """Train each (stage, strategy) into out/<strategy>-<stage>, in the process group there is."""
     logging.getLogger("internvideo").setLevel(logging.ERROR)
     torch.set_num_threads(1)
     with joined("cpu") as process:
         for stage, strategy in jobs:
             folder = out / f"{strategy}-{stage}"
-            execute(run_of(stage, world, strategy), folder, process=process)
+            execute(run_of(stage, world, strategy), folder, process=process, resume=resume)
 
 
 def _rank(
-    rank: int, count: int, port: int, world: str, out: str, jobs: list[tuple[str, str]]
+    rank: int,
+    count: int,
+    port: int,
+    world: str,
+    out: str,
+    jobs: list[tuple[str, str]],
+    resume: bool,
 ) -> None:
     os.environ.update(
         RANK=str(rank),
@@ -112,10 +127,17 @@ def _rank(
         MASTER_ADDR="127.0.0.1",
         MASTER_PORT=str(port),
     )
-    train_all(Path(world), Path(out), jobs)
+    train_all(Path(world), Path(out), jobs, resume)
 
 
 def train_on_ranks(
-    count: int, port: int, world: Path, out: Path, jobs: list[tuple[str, str]]
+    count: int,
+    port: int,
+    world: Path,
+    out: Path,
+    jobs: list[tuple[str, str]],
+    *,
+    resume: bool = False,
 ) -> None:
-    multiprocessing.spawn(_rank, (count, port, str(world), str(out), jobs), nprocs=count)
+    """The same on so many ranks."""
+    multiprocessing.spawn(_rank, (count, port, str(world), str(out), jobs, resume), nprocs=count)
