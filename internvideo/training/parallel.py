@@ -170,6 +170,8 @@ def wrap(
         # Of a kernel whose axes are permuted where it is used; one small copy.
         warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
         return DistributedDataParallel(module)
+    # Outputs that are views must not be changed in place, and none is.
+    warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view tensor")
     mesh = _mesh(process, shard_size) if strategy == "hybrid" else None
     shard(model, precision=precision, mesh=mesh)
     for name in entry_points:
