@@ -12,7 +12,7 @@ the distance target of a point that answers for no segment is zero.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -83,6 +83,9 @@ class LocalizationLoss:
         padded: Bool[Tensor, "b p"],
         targets: Sequence[PointTargets],
         normaliser: Float[Tensor, ""],
+        *,
+        over_ranks: Callable[[Tensor], Tensor] | None = None,
+        num_ranks: int = 1,
     ) -> LocalizationLosses:
         """Compute the loss of a batch.
 
@@ -92,18 +95,25 @@ class LocalizationLoss:
             padded: Points past the end of a sequence, which count for nothing.
             targets: One for each sequence, from `assign_targets`.
             normaliser: Running number of positive points; start it at `init_loss_norm`.
+            over_ranks: Adds a number up over `num_ranks` ranks that share a batch. The mean of
+                their losses is then that of the whole batch.
         """
         classes = torch.stack([target.classes for target in targets])
         wanted = torch.stack([target.distances for target in targets])
         positive = (classes.sum(-1) > 0) & ~padded
-        normaliser = update_normaliser(normaliser, positive.sum(), momentum=self.momentum)
+        num_positive = positive.sum() if over_ranks is None else over_ranks(positive.sum())
+        normaliser = update_normaliser(normaliser, num_positive, momentum=self.momentum)
         smooth = classes * (1 - self.label_smoothing)
         smooth = smooth + self.label_smoothing / (classes.shape[-1] + 1)
-        focal = sigmoid_focal_loss(
-            logits[~padded], smooth[~padded], alpha=self.alpha, gamma=self.gamma
+        # Masks and not selections: how many points there are would have to be waited for.
+        focal = sigmoid_focal_loss(logits, smooth, alpha=self.alpha, gamma=self.gamma)
+        classification = (focal * ~padded[..., None]).sum() * num_ranks / normaliser
+        found, right = (
+            torch.where(positive[..., None], pair, 1.0).flatten(0, 1)
+            for pair in (distances, wanted)
         )
-        classification = focal.sum() / normaliser
-        distance = distance_iou_loss(distances[positive], wanted[positive]).sum() / normaliser
+        error = distance_iou_loss(found, right) * positive.flatten()
+        distance = error.sum() * num_ranks / normaliser
         weight: float | Tensor
         if self.distance_weight is None:
             weight = classification.detach() / distance.detach().clamp(min=0.01)

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from internvideo.playground import generate, plant_features
 from internvideo.runs import build_stage, execute
 from internvideo.stages import mae, multimodal
+from internvideo.tasks.temporal_localization import training as localization
 from internvideo.training import Process
 from internvideo.training.loop import _Loop
 from internvideo.values import Share
@@ -103,10 +104,12 @@ def test_hybrid_ranks_go_on_from_what_one_wrote(world, one, tmp_path, free_port,
         assert_alike(ours, theirs, f"{stage}, hybrid on {count} ranks")
 
 
-# What works on tensors of the processor: ids of captions, and masks drawn from seeds.
+# What works on tensors of the processor: ids of captions, and masks drawn from seeds. Of the targets
+# of localization `one_hot` checks its labels, on a processor alone.
 ON_THE_PROCESSOR = [
     (multimodal.MultimodalPretrainingStage, "_micro_batch"),
     (mae, "sample_masks"),
+    (localization, "assign_targets"),
 ]
 
 

@@ -234,7 +234,13 @@ class TemporalLocalizationObjective:
         ]
         found = self.model(batch.features.to(self._device), batch.padded.to(self._device))
         losses = self.config.loss(
-            found.logits, found.distances, found.padded, targets, self._normaliser
+            found.logits,
+            found.distances,
+            found.padded,
+            targets,
+            self._normaliser,
+            over_ranks=sum_over_ranks,
+            num_ranks=self._share.count,
         )
         self._normaliser = losses.normaliser
         return {
