@@ -104,8 +104,8 @@ def test_hybrid_ranks_go_on_from_what_one_wrote(world, one, tmp_path, free_port,
         assert_alike(ours, theirs, f"{stage}, hybrid on {count} ranks")
 
 
-# What works on tensors of the processor: ids of captions, and masks drawn from seeds. Of the targets
-# of localization `one_hot` checks its labels, on a processor alone.
+# What works on tensors of the processor: ids of captions, and masks drawn from seeds. Making the
+# targets of localization, `one_hot` checks its labels, and does so on a processor alone.
 ON_THE_PROCESSOR = [
     (multimodal.MultimodalPretrainingStage, "_micro_batch"),
     (mae, "sample_masks"),
