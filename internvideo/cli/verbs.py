@@ -32,6 +32,7 @@ from internvideo.cli.index import Index
 from internvideo.cli.inspect import List, Show
 from internvideo.cli.plan import PlanRun
 from internvideo.cli.search import Search
+from internvideo.cli.serve import Serve
 from internvideo.cli.train import Train
 from internvideo.cli.videos import Scan, Transcode
 from internvideo.cli.weights import Import, ListReleases, Merge, ShowRelease
@@ -95,6 +96,7 @@ Verb = (
     | Annotated[Show, subcommand("show")]
     | Annotated[PlanRun, subcommand("plan")]
     | Bench
+    | Annotated[Serve, subcommand("serve")]
     | Annotated[Doctor, subcommand("doctor")]
 )
 
