@@ -14,6 +14,7 @@ from typing import Annotated, Any, get_args
 from tyro.conf import subcommand
 
 from internvideo.cli.bench import BenchData, BenchDecode, BenchStep
+from internvideo.cli.catalogue import Check, Make, Reproduce, Sets
 from internvideo.cli.data import (
     Actors,
     Init,
@@ -46,8 +47,13 @@ Data = Annotated[
     | Annotated[Playground, subcommand("playground")]
     | Annotated[Actors, subcommand("actors")]
     | Annotated[PlantedFeatures, subcommand("planted-features")]
-    | Annotated[Untrimmed, subcommand("untrimmed")],
-    subcommand("data", description="Check, list, merge, pack or generate videos."),
+    | Annotated[Untrimmed, subcommand("untrimmed")]
+    | Annotated[Sets, subcommand("sets")]
+    | Annotated[Check, subcommand("check")]
+    | Annotated[Make, subcommand("make")],
+    subcommand(
+        "data", description="Check, list, merge, pack or generate videos; data sets of the paper."
+    ),
 ]
 
 Bench = Annotated[
@@ -97,6 +103,7 @@ Verb = (
     | Annotated[PlanRun, subcommand("plan")]
     | Bench
     | Annotated[Serve, subcommand("serve")]
+    | Annotated[Reproduce, subcommand("reproduce")]
     | Annotated[Doctor, subcommand("doctor")]
 )
 

@@ -9,6 +9,12 @@ from collections.abc import Callable
 
 from internvideo.data.annotations.boxes import read_ava, read_label_map
 from internvideo.data.annotations.choices import read_lsmdc_choice, read_msrvtt_choice
+from internvideo.data.annotations.ego4d import (
+    read_ego4d_anticipation,
+    read_ego4d_hands,
+    read_ego4d_queries,
+    read_ego4d_state_changes,
+)
 from internvideo.data.annotations.labelled_boxes import (
     read_box_csv,
     read_coco_video,
@@ -83,6 +89,10 @@ ANNOTATIONS: dict[str, Callable[..., Annotations]] = {
     "segment-list": read_segment_list,
     "localization": read_localization,
     "ego4d-moments": read_ego4d_moments,
+    "ego4d-queries": read_ego4d_queries,
+    "ego4d-hands": read_ego4d_hands,
+    "ego4d-state-changes": read_ego4d_state_changes,
+    "ego4d-anticipation": read_ego4d_anticipation,
     "segment-csv": read_segment_csv,
     "ava": read_ava,
     "box-csv": read_box_csv,
@@ -122,7 +132,11 @@ __all__ = [
     "read_label_map",
     "read_activitynet_captions",
     "read_didemo",
+    "read_ego4d_anticipation",
+    "read_ego4d_hands",
     "read_ego4d_moments",
+    "read_ego4d_queries",
+    "read_ego4d_state_changes",
     "read_folder",
     "read_frame_list",
     "read_frame_ranges",

@@ -1,0 +1,270 @@
+"""Ego4D: queries in words, hands to come, objects whose state changes, the next touched object.
+
+Sources: the annotation files of the benchmarks NLQ, FHP, SCOD and STA of Ego4D (Grauman et al.
+2022), version 1, as the challenge solutions of InternVideo read them; moment queries are in
+`localization`. Clips lie in `root` by their uid. Boxes and hands become fractions of the frame, so
+that they move with the crop; in the published solution of hand prediction they stay behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from internvideo.data.annotations import files
+from internvideo.data.annotations.folders import SPLITS
+from internvideo.data.annotations.gathering import find_videos, with_fields
+from internvideo.errors import AnnotationError
+from internvideo.values import Annotations, Box, Record, Segment
+
+EGO4D_FPS = 30.0
+# The five moments at which hands are predicted, in the order of the published outputs.
+HAND_MOMENTS = ("pre_45", "pre_30", "pre_15", "pre_frame", "contact_frame")
+HANDS = ("left_hand", "right_hand")
+
+
+def read_ego4d_queries(path: str | Path, *, root: str | Path | None = None) -> Annotations:
+    """Read `nlq_{train,val}.json`: a record a query, its segment what answers it.
+
+    The query is both the record's caption and its segment's; times are those within the clip.
+    """
+    path = Path(path)
+    items = []
+    for where, video in _entries(path, "videos"):
+        split = _split(where, video)
+        for clip in with_fields(where, video, "clips")["clips"]:
+            uid = str(with_fields(where, clip, "clip_uid")["clip_uid"])
+            for group in clip.get("annotations", ()):
+                for asked in group.get("language_queries", ()):
+                    query = asked.get("query")
+                    if not query:  # the published files have a few without words
+                        continue
+                    start_s, end_s = _span(f"{where}, clip {uid}", asked)
+                    segment = Segment(start_s=start_s, end_s=end_s, caption=query)
+                    fields = {"captions": (query,), "segments": (segment,), "split": split}
+                    items.append((uid, fields))
+    return _placed(path, root, items)
+
+
+def read_ego4d_hands(
+    path: str | Path,
+    *,
+    root: str | Path | None = None,
+    width_px: int = 1920,
+    height_px: int = 1440,
+) -> Annotations:
+    """Read `fho_hands_{train,val}.json`: a record an interaction, its boxes the hands to come.
+
+    A hand is a point, so its box has no extent; `actor` is 0 for the left hand and 1 for the right.
+    Hands out of sight have no box. The record ends at the first of the five moments, which is where
+    a prediction has seen the video up to.
+
+    Args:
+        path: The file.
+        root: Folder of the clips; that of the file without it.
+        width_px: Width of the frames in which the points were marked.
+        height_px: Their height.
+    """
+    path = Path(path)
+    items = []
+    for where, clip in _entries(path, "clips"):
+        uid = str(with_fields(where, clip, "clip_uid")["clip_uid"])
+        split = _split(where, clip)
+        for number, action in enumerate(clip.get("frames", ())):
+            place = f"{where}, action {number}"
+            boxes = []
+            for moment in HAND_MOMENTS:
+                told = action.get(moment)
+                if told is None:
+                    continue
+                time_s = float(with_fields(place, told, "frame")["frame"]) / EGO4D_FPS
+                boxes += [
+                    _hand(f"{place}, {moment}", hand, time_s, width_px, height_px)
+                    for hand in told.get("boxes", ())
+                ]
+            if boxes:
+                end_s = min(box.time_s for box in boxes)
+                items.append((uid, {"boxes": tuple(boxes), "end_s": end_s, "split": split}))
+    return _placed(path, root, items)
+
+
+def _hand(where: str, told: Mapping[str, Any], time_s: float, width_px: int, height_px: int) -> Box:
+    name = next((hand for hand in HANDS if hand in told), None)
+    try:
+        x, y = (float(value) for value in told[name or ""])
+    except (KeyError, TypeError, ValueError):
+        raise AnnotationError(
+            f"{where}: expected left_hand or right_hand with x and y, found {told!r:.80}"
+        ) from None
+    x, y = x / width_px, y / height_px
+    if not (0 <= x <= 1 and 0 <= y <= 1):
+        raise AnnotationError(
+            f"{where}: {name} lies outside {width_px} x {height_px} px; give width_px and "
+            "height_px of the frames"
+        )
+    return Box(time_s=time_s, xyxy=(x, y, x, y), actor=HANDS.index(str(name)))
+
+
+def read_ego4d_state_changes(
+    path: str | Path,
+    *,
+    root: str | Path | None = None,
+    classes: tuple[str, ...] | str = (),
+) -> Annotations:
+    """Read `fho_scod_{train,val}.json`: a record a clip, its boxes objects whose state changes.
+
+    Boxes are those called `object_of_change`, before, at and after the point of no return; classes
+    are the objects' nouns, sorted where `classes` does not name them.
+    """
+    path = Path(path)
+    found = []
+    nouns: set[str] = set()
+    for where, clip in _entries(path, "clips"):
+        uid = str(with_fields(where, clip, "clip_uid")["clip_uid"])
+        boxes = []
+        for moment in ("pre_frame", "pnr_frame", "post_frame"):
+            frame = clip.get(moment)
+            if frame is None:
+                continue
+            place = f"{where}, {moment}"
+            frame = with_fields(place, frame, "frame_number", "width", "height", "bbox")
+            number = frame.get("clip_frame_number", frame["frame_number"])
+            for one in frame["bbox"]:
+                if one.get("object_type") != "object_of_change":
+                    continue
+                box = with_fields(place, one.get("bbox"), "x", "y", "width", "height")
+                left, top = float(box["x"]), float(box["y"])
+                corners = (left, top, left + float(box["width"]), top + float(box["height"]))
+                noun = str(one.get("structured_noun") or "")
+                nouns.add(noun)
+                xyxy = _fractions(place, corners, float(frame["width"]), float(frame["height"]))
+                boxes.append((float(number) / EGO4D_FPS, xyxy, noun))
+        found.append((uid, _split(where, clip), boxes))
+    names = files.named_classes(path, classes) or tuple(sorted(nouns))
+    number_of = {name: place for place, name in enumerate(names)}
+    items = []
+    for uid, split, marked in found:
+        for _, _, noun in marked:
+            if noun not in number_of:
+                hint = files.nearest(noun, names)
+                raise AnnotationError(
+                    f"{path}, clip {uid}: {noun!r} is in no list of classes{hint}"
+                )
+        boxes = tuple(
+            Box(time_s=time_s, xyxy=xyxy, labels=(number_of[noun],))
+            for time_s, xyxy, noun in marked
+        )
+        items.append((uid, {"boxes": boxes, "split": split}))
+    return _placed(path, root, items, names)
+
+
+def read_ego4d_anticipation(path: str | Path, *, root: str | Path | None = None) -> Annotations:
+    """Read `fho_sta_{train,val}.json`: a record an annotated frame, its boxes the next objects.
+
+    The record ends at the frame. A box is labelled with its noun; `segments` has, in the order of
+    the boxes, the time from the frame to the contact, labelled with the verb. The class names are
+    the nouns, then the verbs: a verb's label is its id plus the number of nouns.
+    """
+    path = Path(path)
+    document = files.read_json(path)
+    document = with_fields(
+        str(path), document, "annotations", "noun_categories", "verb_categories", "info"
+    )
+    nouns = _categories(path, document["noun_categories"])
+    verbs = _categories(path, document["verb_categories"])
+    sizes = document["info"].get("video_metadata", {})
+    items = []
+    for number, entry in enumerate(document["annotations"]):
+        where = f"{path}, annotation {number}"
+        entry = with_fields(where, entry, "clip_uid", "clip_frame", "objects")
+        size = with_fields(
+            where, sizes.get(entry.get("video_uid", entry.get("video_id"))), "frame_width"
+        )
+        time_s = float(entry["clip_frame"]) / float(size.get("fps", EGO4D_FPS))
+        boxes, segments = [], []
+        for one in entry["objects"]:
+            one = with_fields(
+                where, one, "box", "noun_category_id", "verb_category_id", "time_to_contact"
+            )
+            noun, verb = int(one["noun_category_id"]), int(one["verb_category_id"])
+            if not (0 <= noun < len(nouns) and 0 <= verb < len(verbs)):
+                raise AnnotationError(f"{where}: noun {noun} or verb {verb} is in no list of names")
+            corners = tuple(float(value) for value in one["box"])
+            if len(corners) != 4:
+                raise AnnotationError(f"{where}: box is {one['box']!r:.60}, expected four numbers")
+            xyxy = _fractions(
+                where, corners, float(size["frame_width"]), float(size["frame_height"])
+            )
+            boxes.append(Box(time_s=time_s, xyxy=xyxy, labels=(noun,)))
+            contact_s = time_s + float(one["time_to_contact"])
+            segments.append(Segment(start_s=time_s, end_s=contact_s, label=len(nouns) + verb))
+        fields = {
+            "boxes": tuple(boxes),
+            "segments": tuple(segments),
+            "end_s": time_s,
+            "split": _split(where, document),
+        }
+        items.append((str(entry["clip_uid"]), fields))
+    return _placed(path, root, items, (*nouns, *verbs))
+
+
+def _categories(path: Path, entries: Any) -> tuple[str, ...]:
+    names = {int(e["id"]): str(e["name"]) for e in entries}
+    if sorted(names) != [*range(len(names))]:
+        raise AnnotationError(f"{path}: categories are not numbered from 0 on")
+    return tuple(names[number] for number in range(len(names)))
+
+
+def _entries(path: Path, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    document = files.read_json(path)
+    entries = with_fields(str(path), document, name)[name]
+    if not isinstance(entries, list) or not entries:
+        raise AnnotationError(f'{path}: "{name}" is no list with something in it')
+    split = document.get("split")
+    for place, entry in enumerate(entries):
+        where = f"{path}, {name} {place}"
+        yield where, {"split": split, **with_fields(where, entry)}
+
+
+def _split(where: str, entry: Mapping[str, Any]) -> str | None:
+    said = entry.get("split")
+    if said is None:
+        return None
+    if str(said).lower() not in SPLITS:
+        raise AnnotationError(f"{where}: split is {said!r}, expected train, val or test")
+    return SPLITS[str(said).lower()]
+
+
+def _span(where: str, entry: Mapping[str, Any]) -> tuple[float, float]:
+    entry = with_fields(where, entry, "clip_start_sec", "clip_end_sec")
+    start_s, end_s = float(entry["clip_start_sec"]), float(entry["clip_end_sec"])
+    if not 0 <= start_s <= end_s:
+        raise AnnotationError(f"{where}: a query's answer lasts from {start_s} s to {end_s} s")
+    return start_s, end_s
+
+
+def _fractions(
+    where: str, corners: tuple[float, ...], width_px: float, height_px: float
+) -> tuple[float, float, float, float]:
+    left, top, right, bottom = corners
+    if not (width_px > 0 and height_px > 0 and left < right and top < bottom):
+        raise AnnotationError(
+            f"{where}: box {corners} in {width_px:g} x {height_px:g} px has no area"
+        )
+    xyxy = (left / width_px, top / height_px, right / width_px, bottom / height_px)
+    x1, y1, x2, y2 = (min(1.0, max(0.0, value)) for value in xyxy)
+    return x1, y1, x2, y2
+
+
+def _placed(
+    path: Path,
+    root: str | Path | None,
+    items: list[tuple[str, dict[str, Any]]],
+    classes: tuple[str, ...] = (),
+) -> Annotations:
+    if not items:
+        raise AnnotationError(f"{path}: annotates nothing")
+    videos = find_videos(Path(root or path.parent), [(uid,) for uid, _ in items])
+    records = [Record(video=v, **fields) for v, (_, fields) in zip(videos, items, strict=True)]
+    return Annotations(records=tuple(records), classes=classes)
