@@ -84,7 +84,7 @@ def _graph(model: Tower, folder: Path) -> Callable[[tuple[Tensor, ...]], Tensor]
     if not path.exists():
         _log.info("exporting the visual tower to %s", path)
         inputs = {name: Input(axes=shape) for name, shape in model.input_shapes.items()}
-        part = Part(network=model.network, inputs=inputs, outputs=("embedding",))
+        part = Part(network=model.network, inputs=inputs, outputs=("vector_of_clip",))
         export_part(part, path, to="onnx", tolerance=_TOLERANCE)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
