@@ -201,7 +201,7 @@ def _model(task: Task, checkpoint: Path, *, device: str, ema: bool) -> Any:
     model = task.model_type.from_pretrained(pretrained, source=str(checkpoint))
     if isinstance(model, TemporalDetector):
         model.open_encoder = lambda name: load(name, device=device).feature_encoder
-    if isinstance(model, VideoTextModel):
+    if isinstance(model, TemporalDetector | VideoTextModel):
         model.open_recogniser = lambda name: _recogniser(name, device=device)
     if isinstance(model, Navigating):
         model.open_model = load_pretrained

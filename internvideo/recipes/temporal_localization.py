@@ -1,4 +1,4 @@
-"""Runs of temporal localization: the four published ones, and a tiny one.
+"""Runs of temporal localization: the published ones, and a tiny one.
 
 Source of the published settings: the yaml files of Temporal-Action-Localization in the InternVideo
 release (HACS and FineAction cannot be run there as they stand). Features are read from FEATURES
@@ -76,12 +76,20 @@ _TABLE = (
         *(-1, 1, 15, 1e-3, 20, 16, 200.0, 0.1, 2.0, 0.75, 0.9, 100, 0.001),
         about="Class-agnostic ActionFormer on FineAction, features resized to 192 steps.",
     ),
+    # OpenTAD's settings, but for its dropout of inputs; normaliser and shortest segment are those
+    # of THUMOS14.
+    _Published(
+        *("temporal_localization_ego4d_mq", "ego4d_mq", 1_486, "moments_train.json", "", 8, 16, 30),
+        *(1e-4, 20, 2, 100.0, 0.0, 1.0, 2.0, 0.0, 2000, 0.05),
+        about="ActionFormer on Ego4D moment queries, features of ViT-L every 8 frames.",
+    ),
 )
+_THRESHOLDS = {"thumos": THUMOS_THRESHOLDS, "ego4d_mq": (0.1, 0.2, 0.3, 0.4, 0.5)}
 
 
 def _published(row: _Published) -> Run:
     network = ACTIONFORMERS[row.network]
-    is_agnostic, is_thumos = network.num_classes == 1, row.network == "thumos"
+    is_agnostic = network.num_classes == 1
     features = ReleasedFeatures(
         folder=Path(f"{row.network}_features"),
         stride_frames=row.stride,
@@ -110,15 +118,9 @@ def _published(row: _Published) -> Run:
                     max_segments=row.max_segments,
                 ),
             ),
-            thresholds=THUMOS_THRESHOLDS if is_thumos else ACTIVITYNET_THRESHOLDS,
+            thresholds=_THRESHOLDS.get(row.network, ACTIVITYNET_THRESHOLDS),
         ),
-        data=VideoData(
-            source=row.source,
-            format="localization",
-            # The training videos of THUMOS14 are trimmed.
-            options={"train": "validation"} if is_thumos else {},
-            eval_split="test" if is_thumos else "val",
-        ),
+        data=_data(row),
         training=TrainingConfig(
             num_steps=(row.epochs + _WARMUP_EPOCHS) * per_epoch,
             batch_size=row.batch_size,
@@ -136,6 +138,17 @@ def _published(row: _Published) -> Run:
             checkpoint_every=per_epoch,
         ),
     )
+
+
+def _data(row: _Published) -> VideoData:
+    if row.network == "ego4d_mq":
+        return VideoData(source=row.source, eval_source="moments_val.json", format="ego4d-moments")
+    if row.network == "thumos":  # its training videos are trimmed
+        options: dict[str, str | int] = {"train": "validation"}
+        return VideoData(
+            source=row.source, format="localization", options=options, eval_split="test"
+        )
+    return VideoData(source=row.source, format="localization")
 
 
 def temporal_localization_tiny() -> Run:

@@ -160,7 +160,7 @@ EGO4D: tuple[DataSet, ...] = (
         protocol="ActionFormer over 110 classes on features of VideoMAE-L; mAP at tIoU 0.1 to 0.5",
         metric="average_map",
         what="clips",
-        recipes=("temporal_localization_tiny",),
+        recipes=("temporal_localization_ego4d_mq",),
     ),
 )
 

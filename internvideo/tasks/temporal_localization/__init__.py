@@ -12,6 +12,11 @@ from internvideo.tasks.temporal_localization.segments import (
     FoundSegment,
     FoundSegments,
 )
+from internvideo.tasks.temporal_localization.sliding import (
+    SlidingConfig,
+    segments_of_probabilities,
+    slide,
+)
 from internvideo.tasks.temporal_localization.task import (
     LocalizationRequest,
     TemporalLocalization,
@@ -27,9 +32,12 @@ __all__ = [
     "LocalizationData",
     "LocalizationRequest",
     "LocalizationVideos",
+    "SlidingConfig",
     "TemporalDetector",
     "TemporalDetectorConfig",
     "TemporalLocalization",
     "TemporalLocalizationResult",
     "TemporalLocalizationTraining",
+    "segments_of_probabilities",
+    "slide",
 ]

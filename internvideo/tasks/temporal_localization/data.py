@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from internvideo.data.annotations import read_video_scores
 from internvideo.errors import ConfigError, unknown_name
 from internvideo.tasks.shared.evaluation_data import EvaluationData
 from internvideo.tasks.temporal_localization.features import video_id
+from internvideo.tasks.temporal_localization.sliding import SlidingConfig
 from internvideo.values import Annotations
 
 # Of THUMOS14: one with wrong labels, one without any. OpenTAD evaluates 211 videos without them,
@@ -23,12 +24,15 @@ class LocalizationVideos:
     """Annotated videos, the folders of their features, and class scores of whole videos.
 
     `listed` says in words which list of videos it is, as results on others cannot be compared.
+    `sliding` names a classifier that is measured beside the detector, `sliding_config` how.
     """
 
     annotations: Annotations
     features: tuple[str, ...] = ()
     video_scores: dict[str, np.ndarray] | None = None
     listed: str = ""
+    sliding: str | None = None
+    sliding_config: SlidingConfig = field(default_factory=SlidingConfig)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,14 +48,19 @@ class LocalizationData(EvaluationData):
     """Id of a video to leave out, once for each."""
     video_scores: str | None = None
     """JSON with class scores of whole videos, for a class-agnostic detector."""
+    sliding: str | None = None
+    """A classifier as baseline: it slides over the videos, and its scores are thresholded."""
+    sliding_window_s: float | None = None
+    """Length of its windows; default its clips' frames at the stride of training, or at 8 fps."""
 
     def read(self) -> LocalizationVideos:
         """Read the annotations of a split with segments: the one named, else test, else val."""
         if self.only_existing:
             raise ConfigError("--only-existing looks for videos, and features are scored here")
+        sliding_config = SlidingConfig(window_s=self.sliding_window_s)
         read = VideoData(
             source=self.data, format=self.format, root=self.root, columns=self.columns
-        ).read(with_videos=False)
+        ).read(with_videos=self.sliding is not None)
         splits = sorted({record.split for record in read.records if record.split})
         split = self.split
         if split is not None and split not in splits:
@@ -72,6 +81,8 @@ class LocalizationData(EvaluationData):
             features=self.features,
             video_scores=scores,
             listed=self._listed(split, ids),
+            sliding=self.sliding,
+            sliding_config=sliding_config,
         )
 
     def _listed(self, split: str | None, ids: set[str]) -> str:

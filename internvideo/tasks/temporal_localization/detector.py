@@ -20,8 +20,10 @@ from internvideo.data.feature_sequences import FeatureSequence, FeatureSource, g
 from internvideo.errors import CheckpointError, ConfigError
 from internvideo.metrics.temporal_localization import THUMOS_THRESHOLDS
 from internvideo.models.actionformer import ActionFormer, ActionFormerConfig, SegmentPredictions
+from internvideo.tasks.shared.classification import RecognitionModel
 from internvideo.tasks.shared.features import FeatureEncoder, FeatureExtraction, FeatureStream
 from internvideo.tasks.shared.localization import DetectionConfig, detect, detect_stream
+from internvideo.tasks.shared.suppression import SuppressionConfig
 from internvideo.tasks.shared.task import Pretrained, Progress
 from internvideo.tasks.temporal_localization.features import FeatureSets
 
@@ -66,7 +68,8 @@ class TemporalDetectorConfig:
 class TemporalDetector:
     """A network that detects segments, with its class names.
 
-    `open_encoder` opens an encoder by name, to extract the features of a new video.
+    `open_encoder` opens an encoder by name, to extract the features of a new video, and
+    `open_recogniser` a classifier, to be measured beside the detector.
     """
 
     kind: ClassVar[str] = "temporal-detector"
@@ -78,9 +81,10 @@ class TemporalDetector:
         config: TemporalDetectorConfig,
         *,
         open_encoder: Callable[[str], FeatureEncoder] | None = None,
+        open_recogniser: Callable[[str], RecognitionModel] | None = None,
     ) -> None:
         self.model, self.classes, self.config = model.eval(), tuple(classes), config
-        self.open_encoder = open_encoder
+        self.open_encoder, self.open_recogniser = open_encoder, open_recogniser
         self._opened: dict[str, FeatureEncoder] = {}
 
     @classmethod
@@ -100,6 +104,15 @@ class TemporalDetector:
         if not pretrained.classes:
             raise CheckpointError(f"{source}: the names of its classes are not kept with it")
         return cls(model, pretrained.classes, config)
+
+    def suppressing(self, suppression: SuppressionConfig) -> TemporalDetector:
+        """The same detector with another suppression of overlapping segments."""
+        detection = replace(self.config.detection, suppression=suppression)
+        return TemporalDetector(
+            *(self.model, self.classes, replace(self.config, detection=detection)),
+            open_encoder=self.open_encoder,
+            open_recogniser=self.open_recogniser,
+        )
 
     def detect(self, sequence: FeatureSequence) -> SegmentPredictions:
         """Detect segments in one video, in seconds and in falling order of score."""

@@ -8,19 +8,21 @@ the released loaders leave it out.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 
 from internvideo.errors import ConfigError, DecodeError, TrainingError, unknown_name
 from internvideo.models.actionformer import SegmentPredictions
 from internvideo.report import is_page
+from internvideo.tasks.shared.classification import RecognitionModel
 from internvideo.tasks.shared.evaluation_data import EvaluationData
 from internvideo.tasks.shared.finetuning import FinetuningGuide
 from internvideo.tasks.shared.requests import RankingRequest
-from internvideo.tasks.shared.suppression import fuse_video_scores
+from internvideo.tasks.shared.suppression import SUPPRESSIONS, fuse_video_scores
 from internvideo.tasks.shared.task import FailedVideo, Progress, Task
 from internvideo.tasks.temporal_localization.data import LocalizationData, LocalizationVideos
 from internvideo.tasks.temporal_localization.detector import TemporalDetector
@@ -41,10 +43,13 @@ from internvideo.tasks.temporal_localization.segments import (
     write_activitynet,
     write_segments_csv,
 )
+from internvideo.tasks.temporal_localization.sliding import slide
 from internvideo.tasks.temporal_localization.timelines import write_page
 from internvideo.tasks.temporal_localization.training import TemporalLocalizationTraining
 from internvideo.values import Annotations
 from internvideo.video import find_videos
+
+_log = logging.getLogger(__name__)
 
 _KEPT_SEGMENTS = 200  # of each video, for the page
 
@@ -86,7 +91,7 @@ class TemporalLocalization(Task):
     name = "temporal-localization"
     summary = "when which of its classes happens in a long video"
     model_type = TemporalDetector
-    metrics = ("map/*", "class_agnostic/map/*", "recall/*")
+    metrics = ("map/*", "class_agnostic/map/*", "recall/*", "sliding/map/*")
     datasets = (
         "THUMOS14",
         "ActivityNet 1.3",
@@ -102,12 +107,16 @@ class TemporalLocalization(Task):
 
     recall: bool = False
     """Also measure recall of the best predictions, as Ego4D moment queries do."""
+    suppression: Literal["trained", "opentad", "voting"] = "trained"
+    """How overlapping segments are thinned out: as the run says, or by a setting with a name."""
 
     def evaluate(
         self, model: TemporalDetector, data: LocalizationVideos, *, progress: Progress | None = None
     ) -> TemporalLocalizationResult:
         """Detect in every video; the annotations' classes are found by name in the model's."""
+        model = self._as_asked(model)
         place = places_of_classes(model.classes, data.annotations)
+        classifier = None if data.sliding is None else _classifier(model, data)
         records = data.annotations.records
         reader = FeatureReader(
             model.config.features.in_folders(data.features), expected=model.config.sources
@@ -142,6 +151,8 @@ class TemporalLocalization(Task):
             scores = named_scores(measured) | scores
             if self.recall:
                 scores |= named_recall(found, records, place)
+        if classifier is not None:
+            scores |= _sliding_scores(classifier, data, thresholds, progress=progress)
         return TemporalLocalizationResult(
             scores=scores,
             num_evaluated=len(records) - len(failed),
@@ -167,6 +178,7 @@ class TemporalLocalization(Task):
         progress: Progress | None = None,
     ) -> FoundSegments | FoundInVideos:
         """Detect in one video, or in all of a folder; broken ones of a folder are named."""
+        model = self._as_asked(model)
         if request.video.is_file():
             answer = self._find(model, request, request.video, progress)
             _write(request, [answer])
@@ -188,6 +200,12 @@ class TemporalLocalization(Task):
             )
         _write(request, found)
         return FoundInVideos(videos=tuple(found), failed=tuple(failed))
+
+    def _as_asked(self, model: TemporalDetector) -> TemporalDetector:
+        """The detector with the suppression that was chosen by name."""
+        if self.suppression == "trained":
+            return model
+        return model.suppressing(SUPPRESSIONS[self.suppression])
 
     def _find(
         self,
@@ -213,7 +231,40 @@ def _write(request: LocalizationRequest, found: list[FoundSegments]) -> None:
         write_page(request.page, found)
 
 
-def places_of_classes(classes: tuple[str, ...], annotations: Annotations) -> dict[int, int]:
+def _classifier(model: TemporalDetector, data: LocalizationVideos) -> RecognitionModel:
+    """Open the classifier of the baseline, which has to know all classes that are annotated."""
+    if model.open_recogniser is None:
+        raise ConfigError(f"{data.sliding}: there is no way to open it; set `open_recogniser`")
+    classifier = model.open_recogniser(str(data.sliding))
+    places_of_classes(classifier.classes, data.annotations, of="the sliding classifier")
+    return classifier
+
+
+def _sliding_scores(
+    classifier: RecognitionModel,
+    data: LocalizationVideos,
+    thresholds: tuple[float, ...],
+    *,
+    progress: Progress | None,
+) -> dict[str, float]:
+    """mAP of a classifier that slides over the videos; one that cannot be decoded is missed."""
+    records = data.annotations.records
+    found: list[SegmentPredictions | None] = []
+    for done, record in enumerate(records, 1):
+        try:
+            found.append(slide(classifier, record.video, data.sliding_config))
+        except DecodeError as error:
+            _log.warning("sliding: counts as missed: %s", error)
+            found.append(None)
+        if progress is not None:
+            progress(done, len(records))
+    place = places_of_classes(classifier.classes, data.annotations)
+    return named_scores(mean_average_precision_of(found, records, place, thresholds), "sliding/")
+
+
+def places_of_classes(
+    classes: tuple[str, ...], annotations: Annotations, *, of: str = "the detector"
+) -> dict[int, int]:
     """Place among a model's classes of every label that is annotated, matched by name.
 
     Raises:
@@ -225,7 +276,7 @@ def places_of_classes(classes: tuple[str, ...], annotations: Annotations) -> dic
     for label in sorted(label for label in used if label is not None):
         name = annotations.classes[label]
         if name not in known:
-            raise unknown_name("class of the detector", name, classes)
+            raise unknown_name(f"class of {of}", name, classes)
         found[label] = known[name]
     return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from itertools import pairwise
 
+import numpy as np
 import pytest
 
 from internvideo.data.annotations import read_localization, read_segment_csv
@@ -38,15 +39,8 @@ def test_an_actor_is_there_only_around_its_action():
     assert opacity[-1] == 0
 
 
-@pytest.mark.slow
-def test_three_files_say_the_same_and_videos_are_not_made_twice(tmp_path):
-    out = tmp_path / "world"
-    count = generate_untrimmed(out, num_videos=5, side_px=32, actions=ACTIONS)
-    times = {path: path.stat().st_mtime_ns for path in (out / "videos").iterdir()}
-
-    generate_untrimmed(out, num_videos=5, side_px=32, actions=ACTIONS)
-
-    assert {path: path.stat().st_mtime_ns for path in (out / "videos").iterdir()} == times
+def same_segments(out, count):
+    """Read all three annotation files; they are to agree."""
     activitynet = read_localization(out / "activitynet.json", root=out / "videos")
     thumos = read_localization(out / "thumos14.json", root=out / "videos", train="validation")
     table = read_segment_csv(out / "segments.csv")
@@ -58,6 +52,35 @@ def test_three_files_say_the_same_and_videos_are_not_made_twice(tmp_path):
     assert segments[0] == segments[1] == segments[2]
     assert len(segments[0]) == count
     assert [r.split for r in activitynet.records] == ["train", "train", "train", "val", "test"]
+    assert [r.split for r in thumos.records] == ["train"] * 4 + ["test"]
+    return table
+
+
+def test_published_formats_are_read_back_as_they_were_drawn(tmp_path, monkeypatch):
+    """Without pictures: what is drawn costs most, and annotations do not depend on it."""
+    black = np.zeros((2, 16, 16, 3), dtype=np.uint8)
+    monkeypatch.setattr("internvideo.playground.untrimmed.render", lambda facts: black)
+
+    count = generate_untrimmed(tmp_path / "world", num_videos=5, actions=ACTIONS)
+
+    table = same_segments(tmp_path / "world", count)
+    facts = [draw_untrimmed(index, World(seed=0), actions=ACTIONS) for index in range(5)]
+    assert [r.duration_s for r in table.records] == [f.duration_s for f in facts]
+    assert [[s.start_s for s in r.segments] for r in table.records] == [
+        [e.start_s for e in f.events] for f in facts
+    ]
+
+
+@pytest.mark.slow
+def test_three_files_say_the_same_and_videos_are_not_made_twice(tmp_path):
+    out = tmp_path / "world"
+    count = generate_untrimmed(out, num_videos=5, side_px=32, actions=ACTIONS)
+    times = {path: path.stat().st_mtime_ns for path in (out / "videos").iterdir()}
+
+    generate_untrimmed(out, num_videos=5, side_px=32, actions=ACTIONS)
+
+    assert {path: path.stat().st_mtime_ns for path in (out / "videos").iterdir()} == times
+    table = same_segments(out, count)
     with open_video(table.records[0].video) as video:
         assert video.info.duration_s == pytest.approx(table.records[0].duration_s)
     facts = json.loads((out / "facts.jsonl").read_text().splitlines()[0])

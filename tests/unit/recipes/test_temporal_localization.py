@@ -19,6 +19,7 @@ from internvideo.recipes import recipe
         ("activitynet", 15 * 1253, 1, 0.5),
         ("hacs", 25 * 2350, 1, 0.5),
         ("fineaction", 25 * 527, 1, 0.5),
+        ("ego4d_mq", 25 * 743, 110, 0.1),
     ],
 )
 def test_published_runs_have_the_published_numbers(name, steps, outputs, threshold):
