@@ -3,6 +3,7 @@
     model = internvideo.load("runs/b")
     model.encode_video(["a.mp4", "b.mp4"])        # (2, d)
     model.encode_text(["a dog runs"])             # (1, e), in the same space
+    model.similar("a.jpg", ["a.mp4", "b.mp4"])    # [(1, 0.71), (0, 0.23)]
     model.classify("a.mp4", ["juggling", "diving"])
     model.caption("a.mp4")
     model.answer("a.mp4", "which colour is the car?")
@@ -21,6 +22,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Float, UInt8
 from torch import Tensor
@@ -104,6 +106,7 @@ class Model:
             "caption": has_text and has_captioner,
             "answer": self._answers_questions and self.pretrained.tokenizer is not None,
             "features": True,
+            "similar": True,
         }
         return tuple(name for name, does in can.items() if does)
 
@@ -126,6 +129,16 @@ class Model:
             for at in range(0, len(each), _BATCH_SIZE)
         ]
         return torch.cat(rows)
+
+    def similar(self, query: Video, videos: Sequence[Video]) -> list[tuple[int, float]]:
+        """Order videos by how much they show what an image or a clip shows, the closest first.
+
+        Returns:
+            The place of each in `videos`, from 0, with its cosine to the query.
+        """
+        rows = F.normalize(self.encode_video(videos).float(), dim=1)
+        cosines = rows @ F.normalize(self.encode_video([query]).float(), dim=1)[0]
+        return [(i, float(cosines[i])) for i in cosines.argsort(descending=True).tolist()]
 
     def encode_text(self, sentences: str | Sequence[str]) -> Float[Tensor, "b e"]:
         """Place sentences in the space shared with videos; each has length 1."""

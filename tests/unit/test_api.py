@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import internvideo
 from internvideo.api import Model
@@ -133,7 +134,7 @@ def test_a_model_of_masked_pretraining_encodes_videos(masked, video):
 
     assert model.encode_video(video).shape == (1, features.rows.shape[2])
     assert features.start_s.tolist() == [0.0]
-    assert model.abilities == ("encode_video", "features")
+    assert model.abilities == ("encode_video", "features", "similar")
 
 
 def test_viclip_reads_texts_and_videos(video):
@@ -149,7 +150,7 @@ def test_viclip_reads_texts_and_videos(video):
     )
 
     assert model.encode_video(video).shape == (1, 24)
-    assert model.abilities == ("encode_video", "encode_text", "classify", "features")
+    assert model.abilities == (*("encode_video", "encode_text", "classify", "features", "similar"),)
     with pytest.raises(ConfigError, match="this model has no caption decoder; take one"):
         model.caption(video)
 
@@ -160,7 +161,7 @@ def test_viclip_reads_texts_and_videos(video):
         (
             lambda model, video: model.encode_text(["a dot"]),
             "classifier: this model has no text tower, which encode_text needs; leave labels out "
-            "for its own classes; it can encode_video, classify, features",
+            "for its own classes; it can encode_video, classify, features, similar",
         ),
         (lambda model, video: model.caption(video), "no text tower, which caption needs"),
         (lambda model, video: model.classify(video, ["x"]), "which classify by labels needs"),
@@ -203,9 +204,22 @@ def test_what_encoder_b_cannot_do_is_said(b, video, ask, message):
 def test_a_model_whose_words_are_lost_says_so(tmp_path, video):
     model = internvideo.load(multimodal(tmp_path), device="cpu")
 
-    assert model.abilities == ("encode_video", "features")
+    assert model.abilities == ("encode_video", "features", "similar")
     with pytest.raises(ConfigError, match=r"this model came without its tokenizer\.json, without"):
         model.encode_text(["a dot"])
+
+
+def test_a_clip_and_an_image_order_videos_by_their_cosines(b, level_videos, tmp_path):
+    videos, image = level_videos[:3], tmp_path / "grey.png"
+    Image.new("RGB", (40, 32), (90, 90, 90)).save(image)
+    cosines = (b.encode_video(videos) @ b.encode_video(image).T)[:, 0]
+
+    places, found = zip(*b.similar(image, videos), strict=True)
+
+    assert b.similar(videos[1], videos)[0] == (1, pytest.approx(1, abs=1e-4))
+    assert sorted(places) == [0, 1, 2]
+    assert found == pytest.approx(cosines.sort(descending=True).values.tolist(), abs=1e-5)
+    assert cosines[list(places)].tolist() == pytest.approx(list(found), abs=1e-5)
 
 
 def test_a_broken_video_is_an_error(b, level_videos):
@@ -216,7 +230,7 @@ def test_a_broken_video_is_an_error(b, level_videos):
 def test_a_model_tells_its_name_and_what_it_can_do(b, folder):
     assert repr(b) == (
         f"<tiny-multimodal-encoder {str(folder)!r}: encode_video, encode_text, classify, caption, "
-        "answer, features>"
+        "answer, features, similar>"
     )
 
 
