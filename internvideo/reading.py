@@ -1,19 +1,29 @@
-"""Files from outside: what may be opened at all, and JSON that cannot end the program.
+"""Files from outside: what may be opened at all, and JSON and pickles that cannot end the program.
 
 A pipe or device is not opened, since reading it may never end. JSON of any depth and numbers of any
-length become a value or a `ValueError`.
+length become a value or a `ValueError`. Pickles are looked through before anything reads them:
+Python hashes a tuple by walking through all of it, which crashes on deep ones and never ends on
+those that contain one another many times.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import pickletools
 import stat
 from pathlib import Path
 from typing import Any
 
 # Documents beside weights: configurations, class names, vocabularies.
 MOST_DOCUMENT_BYTES = 64 << 20
+# Of tuples in a pickle: levels, and items counted as often as they are reached.
+_MOST_LEVELS, _MOST_REACHED = 100, 1 << 20
+
+
+class TooDeepError(ValueError):
+    """A pickle has tuples that Python cannot hash."""
 
 
 def why_no_file(path: Path) -> str | None:
@@ -51,3 +61,60 @@ def read_json_document(path: Path, *, most_bytes: int = MOST_DOCUMENT_BYTES) -> 
         return parse_json(path.read_bytes())
     except OSError as error:
         raise ValueError(error.strerror or str(error)) from error
+
+
+def check_pickle(stream: io.BufferedIOBase) -> None:
+    """Read one pickle to its end, without making its objects, and refuse tuples as above.
+
+    Raises:
+        TooDeepError: It has tuples that cannot be hashed.
+        ValueError: It is no pickle, or is cut short.
+    """
+    stack: list[tuple[int, int] | None] = []  # (levels, items reached); None for a mark
+    memo: dict[int, tuple[int, int]] = {}
+    plain = (0, 1)
+    for code, argument, _ in pickletools.genops(stream):
+        name = code.name
+        if name == "MARK":
+            stack.append(None)
+        elif name == "MEMOIZE":
+            memo[len(memo)] = _top(stack)
+        elif name.endswith("PUT"):
+            memo[int(argument or 0)] = _top(stack)
+        elif name.endswith("GET"):
+            stack.append(memo.get(int(argument or 0), plain))
+        elif name == "DUP":
+            stack.append(_top(stack))
+        else:
+            taken = _take(stack, code)
+            if name in ("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"):
+                levels = 1 + max((inner[0] for inner in taken), default=0)
+                reached = 1 + sum(inner[1] for inner in taken)
+                if levels > _MOST_LEVELS or reached > _MOST_REACHED:
+                    raise TooDeepError("its tuples are nested too deeply")
+                stack.append((levels, reached))
+            elif name == "REDUCE":  # a function may give back what it was given
+                stack.append(max(taken))
+            else:
+                stack.extend(plain for _ in code.stack_after)
+
+
+def _top(stack: list[tuple[int, int] | None]) -> tuple[int, int]:
+    if not stack or stack[-1] is None:
+        raise ValueError("it stores what it does not have")
+    return stack[-1]
+
+
+def _take(
+    stack: list[tuple[int, int] | None], code: pickletools.OpcodeInfo
+) -> list[tuple[int, int]]:
+    """Take from the stack what an operation takes: a number of objects, or those up to a mark."""
+    before, taken = code.stack_before, []
+    if pickletools.markobject in before:
+        while stack and (one := stack.pop()) is not None:
+            taken.append(one)
+        before = before[: before.index(pickletools.markobject)]
+    if len(before) > len(stack):
+        raise ValueError("it takes what it does not have")
+    below = [stack.pop() for _ in before]
+    return taken + [one for one in below if one is not None]

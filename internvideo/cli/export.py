@@ -65,9 +65,10 @@ class Export:
 class Push:
     """Upload a model to the Hugging Face hub, with a card written from what is known of it.
 
-    Needs the extra `hub` and a login (`hf auth login`).
+    Without --yes it only says what would go where. Needs the extra `hub` and a login (`hf auth
+    login`).
 
-    Example: internvideo weights push runs/mine --repo me/mine --private
+    Example: internvideo weights push runs/mine --repo me/mine --private --yes
     """
 
     model: Positional[str]
@@ -80,12 +81,22 @@ class Push:
     """Take the moving average of the weights, where the run kept one."""
     card: bool = False
     """Only print the card, and upload nothing."""
+    yes: bool = False
+    """Publish; without it nothing is uploaded."""
 
     def run(self) -> int:
-        from internvideo.hub import card_of, load_pretrained, push_to_hub
+        from internvideo.errors import ConfigError
+        from internvideo.hub import card_of, load_pretrained
+        from internvideo.hub.push import hub_api, prepared_upload
 
         if self.card:
             print(card_of(load_pretrained(self.model, averaged=self.ema), self.repo), end="")
             return 0
-        print(push_to_hub(self.model, self.repo, private=self.private, averaged=self.ema))
+        with prepared_upload(
+            self.model, self.repo, private=self.private, averaged=self.ema
+        ) as upload:
+            print(*upload.lines(), sep="\n", flush=True)
+            if not self.yes:
+                raise ConfigError("nothing was uploaded; add --yes to publish this")
+            print(upload.send(hub_api(), message="Upload model"))
         return 0

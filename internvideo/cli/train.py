@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, UseAppendAction, arg
 
+from internvideo.errors import ConfigError
+
 if TYPE_CHECKING:
     import torch
 
@@ -50,6 +52,7 @@ class Train:
         if self.data is not None:
             run = rooted(run, str(self.data))
         run = override(run, self.set)
+        _check_data_named(run)
         out = self.out or Path("runs") / run.name
         outcome, rebuilt = train_and_report(run, out, device=self.device, resume=self.resume)
         if self.json:
@@ -65,6 +68,16 @@ def named_run(name: str) -> Run:
     from internvideo.runs import read_run
 
     return read_run(Path(name), RECIPES) if name.endswith(".toml") else recipe(name)
+
+
+def _check_data_named(run: Run) -> None:
+    """Refuse a recipe of whatever folder of videos: the current one is nobody's choice."""
+    for data in (run.data, *(source.data for source in run.other_sources.values())):
+        if data.root is None and Path(data.source) == Path():
+            raise ConfigError(
+                f"{run.name}: which videos? give --data FOLDER, or --set data.source=FILE with "
+                "data.format"
+            )
 
 
 def rooted(run: Run, root: str) -> Run:

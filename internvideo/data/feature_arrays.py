@@ -21,6 +21,7 @@ from jaxtyping import Float32
 from numpy.typing import NDArray
 
 from internvideo.errors import DecodeError
+from internvideo.reading import check_pickle
 
 # What a pickled array needs to be put together again; both homes of numpy's internals.
 _ALLOWED = {
@@ -115,8 +116,11 @@ def _latin1_bytes(text: str, encoding: str) -> bytes:
 
 
 def _read_pickle(path: Path) -> Any:
+    content = io.BytesIO(path.read_bytes())
+    check_pickle(content)
+    content.seek(0)
     try:
-        return _ArrayUnpickler(io.BytesIO(path.read_bytes()), encoding="latin1").load()
+        return _ArrayUnpickler(content, encoding="latin1").load()
     except (AttributeError, IndexError, ImportError, KeyError, TypeError, UnicodeError) as error:
         # What damaged bytes lead the unpickler to, besides its own error.
         raise pickle.UnpicklingError(f"{type(error).__name__}: {error}") from None

@@ -29,7 +29,15 @@ _VIDEOS = frozenset(suffix.lstrip(".") for suffix in VIDEO_SUFFIXES)
 _PICTURES = frozenset(suffix.lstrip(".") for suffix in IMAGE_SUFFIXES)
 _CAPTIONS = ("txt", "text", "caption")
 _TEXTS = frozenset({"json", "cls", *_CAPTIONS})
-_MAX_TEXT_BYTES = 16 << 20
+_MOST_TEXT_BYTES = 16 << 20
+# What stands before a member: long names and further facts about it.
+_HEADERS = frozenset(
+    (
+        *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+        *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+    )
+)
+_MOST_HEADER_BYTES = 1 << 20
 
 
 @dataclass(slots=True)
@@ -40,6 +48,24 @@ class _Found:
     members: dict[str, tuple[int, int]] = field(default_factory=dict)
     texts: dict[str, bytes] = field(default_factory=dict)
     label: str = ""
+
+
+class _Member(tarfile.TarInfo):
+    """A member whose header is bounded; damage beyond that is told by `tarfile`."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Member:
+        found = super().frombuf(buf, encoding, errors)
+        if found.size < 0:
+            raise ValueError(f"a member has {found.size} bytes")
+        if found.type in _HEADERS and found.size > _MOST_HEADER_BYTES:
+            raise ValueError(
+                f"a header has {found.size} bytes, expected at most {_MOST_HEADER_BYTES}"
+            )
+        return found
+
+    def _proc_gnusparse_10(self, *unused: object) -> None:
+        raise ValueError("a member has holes")  # its map is read on beyond the end of the file
 
 
 def media_suffix(members: dict[str, tuple[int, int]]) -> str | None:
@@ -106,14 +132,19 @@ def _scan(folder: str, name: str) -> tuple[int, list[_Found]]:
         with storage.opened(f"{folder}/{name}") as file:
             size = file.seek(0, 2)
             file.seek(0)
-            tar = tarfile.TarFile(fileobj=file)  # pyrefly: ignore[bad-argument-type]
+            tar = tarfile.TarFile(fileobj=file, tarinfo=_Member)  # pyrefly: ignore[bad-argument-type]
             try:
                 for key, suffix, info in _members(tar):
                     if not found or found[-1].key != key or suffix in found[-1].members:
                         found.append(_Found(key))
                     found[-1].members[suffix] = (info.offset_data, info.size)
                     kind = suffix.rpartition(".")[2].lower()
-                    if kind in _TEXTS and info.size <= _MAX_TEXT_BYTES:
+                    if kind in _TEXTS:
+                        if info.size > _MOST_TEXT_BYTES:
+                            raise ValueError(
+                                f"the text {info.name!r:.80} has {info.size} bytes, expected at "
+                                f"most {_MOST_TEXT_BYTES}"
+                            )
                         found[-1].texts[kind] = tar.extractfile(info).read()
             except tarfile.ReadError:
                 pass  # told below: no end mark follows
@@ -124,7 +155,11 @@ def _scan(folder: str, name: str) -> tuple[int, list[_Found]]:
             f"{folder}/{name}: is not a tar file that can be read in parts ({error}); unpack it if "
             "it is compressed"
         ) from None
-    except OSError as error:
+    except RecursionError:
+        raise AnnotationError(
+            f"{folder}/{name}: cannot be read (header follows header without end)"
+        ) from None
+    except (OSError, ValueError, OverflowError) as error:
         raise AnnotationError(f"{folder}/{name}: cannot be read ({error})") from None
     if not is_whole and found:
         last = found.pop()
@@ -136,6 +171,8 @@ def _members(tar: tarfile.TarFile) -> Iterator[tuple[str, str, tarfile.TarInfo]]
     """Yield (key, suffix, header) of the files of a tar."""
     num_unnamed = 0
     for info in tar:
+        if info.size < 0:  # as a header before it said
+            raise ValueError(f"the member {info.name!r:.80} has {info.size} bytes")
         if not storage.is_text(info.name):
             num_unnamed += 1
             if num_unnamed == 1:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import io
 import logging
 import pickle
 import re
@@ -31,7 +32,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from internvideo.errors import CheckpointError
-from internvideo.reading import read_json_document, why_no_file
+from internvideo.reading import TooDeepError, check_pickle, read_json_document, why_no_file
 from internvideo.weights.torchscript import is_torchscript, read_torchscript
 
 _log = logging.getLogger(__name__)
@@ -56,6 +57,8 @@ _READ_ERRORS = (
 # shared have several names, and some archives are compressed.
 _MOST_TIMES, _ALLOWANCE_BYTES = 8, 1 << 20
 _MOST_UNKNOWN = 200  # classes
+# A file of torch before 1.6: a number, its version, the machine, the objects, names of storages.
+_OLDER_PICKLES = 5
 # Modules whose functions run programs, open files or load code.
 _HOSTILE = frozenset(
     (
@@ -266,10 +269,21 @@ def _read(path: Path, beginning: bytes) -> Any:
         with zipfile.ZipFile(path) as archive:
             _check_inflation(path, archive)
             scripted = is_torchscript(archive)
+            for name in archive.namelist():
+                if name.endswith(".pkl"):
+                    check_pickle(io.BytesIO(archive.read(name)))
         if scripted:
             return read_torchscript(path)
         with torch.serialization.safe_globals(_SAFE_GLOBALS):
             return _load(path, set(torch.serialization.get_unsafe_globals_in_checkpoint(path)))
+    try:
+        with path.open("rb") as stream:
+            for _ in range(_OLDER_PICKLES):
+                check_pickle(stream)
+    except ValueError as error:
+        if isinstance(error, TooDeepError):
+            raise
+        # torch stops where this did, and says more about it.
     return _load(path, set())
 
 

@@ -27,6 +27,7 @@ from internvideo.data.annotations.gathering import (
     with_fields,
 )
 from internvideo.errors import AnnotationError, ConfigError, unknown_name
+from internvideo.reading import check_pickle
 from internvideo.values import Annotations, Segment
 
 MSRVTT_FOLDERS = ("", "all/", "videos/", "TrainValVideo/", "TestVideo/")
@@ -315,6 +316,8 @@ def read_plain_pickle(path: Path) -> Any:
     """Read a pickle of dictionaries, lists, texts and numbers; no code in it is ever run."""
     try:
         with path.open("rb") as file:
+            check_pickle(file)
+            file.seek(0)
             return _PlainUnpickler(file, encoding="utf-8").load()
     except FileNotFoundError:
         raise AnnotationError(f"{path}: there is no such annotation file") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -51,3 +52,31 @@ def test_push_can_show_the_card_first(folder, capsys):
     assert main(["weights", "push", str(folder), "--repo", "me/encoder", "--card"]) == 0
 
     assert "\n# me/encoder\n" in capsys.readouterr().out
+
+
+def test_push_says_what_goes_where_and_publishes_with_yes_alone(folder, monkeypatch, capsys):
+    sent = []
+
+    class Hub:
+        def create_repo(self, repo_id: str, **asked: object) -> None:
+            sent.append(repo_id)
+
+        def upload_folder(self, **asked: object) -> SimpleNamespace:
+            return SimpleNamespace(commit_url="https://hub/commit/1")
+
+    monkeypatch.setattr("internvideo.hub.push.hub_api", Hub)
+    command = ["weights", "push", str(folder), "--repo", "me/encoder"]
+
+    assert main(command) == 2
+
+    told = capsys.readouterr()
+    size = (folder / "model.safetensors").stat().st_size
+    assert told.out.startswith("to me/encoder, which is seen by everybody")
+    assert f"model.safetensors  {size:,} bytes" in told.out
+    assert "nothing was uploaded; add --yes" in told.err
+    assert not sent
+
+    assert main([*command, "--yes"]) == 0
+
+    assert sent == ["me/encoder"]
+    assert capsys.readouterr().out.endswith("https://hub/commit/1\n")

@@ -623,3 +623,50 @@ def test_shards_at_a_time_need_shards(tiny_videos):
         ClipDataset(data.read(), data, num_frames=4, side_px=16, training=True)
     with pytest.raises(ConfigError, match="shards_at_a_time is 0, expected 1 or more"):
         replace(data, shards_at_a_time=0)
+
+
+def _header(name: str, size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
+    info = tarfile.TarInfo(name)
+    info.size, info.type = size, kind
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+def _further(fact: str) -> bytes:
+    """A header of further facts (PAX) of one line."""
+    line = f"{len(fact) + 4} {fact}\n".encode()
+    return _header("x", len(line), tarfile.XHDTYPE) + line.ljust(512, b"\0")
+
+
+_HOSTILE_TARS = {
+    "a negative size": (_header("a.jpg", -1024), "has -1024 bytes"),
+    "a negative size in a header": (
+        _header("b.jpg", 0) + _further("size=-2048") + _header("a.jpg", 0),
+        "has -2048 bytes",
+    ),
+    "a size without end": (
+        _further("size=1" + "0" * 40) + _header("a.jpg", 0) + bytes(1024),
+        "cannot be read",
+    ),
+    "header after header": (_further("path=a.jpg") * 2000, "header follows header"),
+    "a large header": (_header("x", 1 << 40, tarfile.XHDTYPE), "at most 1048576"),
+    "a large text": (_header("a.txt", 100 << 20), "'a.txt' has 104857600 bytes, expected at most"),
+    "holes without a map": (
+        _header("x", 52, tarfile.XHDTYPE)
+        + b"22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n".ljust(512, b"\0")
+        + _header("a.jpg", 512)
+        + b"9" * 512,
+        "a member has holes",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", _HOSTILE_TARS)
+def test_what_no_tar_should_claim_is_refused(what, tmp_path):
+    content, why = _HOSTILE_TARS[what]
+    (tmp_path / "000.tar").write_bytes(_header("good.jpg", 3) + b"abc".ljust(512, b"\0") + content)
+
+    with pytest.raises(AnnotationError, match=why) as raised:
+        read_shards(tmp_path)
+
+    assert "000.tar" in str(raised.value)
+    assert "\n" not in str(raised.value)

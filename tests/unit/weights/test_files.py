@@ -186,3 +186,31 @@ def test_another_file_than_the_published_one_is_refused(tmp_path):
     check_sha256(tmp_path / "a.pt", sha256_of(tmp_path / "a.pt").upper())
     with pytest.raises(CheckpointError, match=r"sha256 is .*published is 00; .*download again"):
         check_sha256(tmp_path / "a.pt", "00")
+
+
+def _nested(levels: int) -> bytes:
+    """A pickle of {((...),): 1}, tuples in tuples, as the key of a dictionary."""
+    return b"\x80\x02})" + b"\x85" * levels + b"K\x01s."
+
+
+def _doubled(levels: int) -> bytes:
+    """Each tuple holds the one before twice, from the memo: 2 ** levels items to hash."""
+    return b"\x80\x02})" + b"q\x00h\x00\x86" * levels + b"K\x01s."
+
+
+@pytest.mark.parametrize("hostile", [_nested(300_000), _doubled(60)])
+@pytest.mark.parametrize("kind", ["older", "zip", "torchscript"])
+def test_tuples_that_cannot_be_hashed_are_refused(hostile, kind, tmp_path):
+    path = tmp_path / "w.pt"
+    if kind == "older":
+        path.write_bytes(hostile)
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("w/data.pkl", hostile)
+            archive.writestr("w/version", "3")
+            if kind == "torchscript":
+                archive.writestr("w/constants.pkl", pickle.dumps((), 2))
+                archive.writestr("w/code/__torch__.py", "")
+
+    with pytest.raises(CheckpointError, match="nested too deeply"):
+        read_document(path)
