@@ -9,6 +9,7 @@ alike.
 from __future__ import annotations
 
 import heapq
+import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,8 +33,9 @@ from internvideo.navigation.episodes import NavigationEpisode, Position, load_js
 from internvideo.navigation.movement import STEP_M
 from internvideo.navigation.render import Panorama
 
+_log = logging.getLogger(__name__)
 _NEAREST_M = 2.0  # of a viewpoint to where an episode starts or ends
-_PLAN_PX_PER_M, _MARGIN_M = 24.0, 1.5
+_PLAN_PX_PER_M, _MARGIN_M = 48.0, 3.5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,7 +135,8 @@ def _scan(scene: str) -> str:
 def read_r2r(path: str | Path, graphs: SceneGraphs) -> tuple[NavigationEpisode, ...]:
     """Read `R2R_{split}.json`: an episode for each instruction, `PATH_NUMBER` by name.
 
-    Entries of scenes without a connectivity file are left out, for many folders hold only some.
+    Entries of scenes without a connectivity file are left out, which is logged: many folders hold
+    only some.
 
     Raises:
         AnnotationError: The file is damaged, has no goals (the test split), or all scenes lack.
@@ -152,6 +155,12 @@ def read_r2r(path: str | Path, graphs: SceneGraphs) -> tuple[NavigationEpisode, 
             ) from error
     if not episodes:
         raise AnnotationError(f"{path}: {graphs.folder} has the connectivity of none of its scenes")
+    missing = sorted({scan for e in document if (scan := str(e["scan"])) not in graphs})
+    if missing:
+        _log.warning(
+            "%s: left out the episodes of %d scenes that have no file in %s, such as %s",
+            *(path, len(missing), graphs.folder, missing[0]),
+        )
     return tuple(episodes)
 
 

@@ -32,7 +32,7 @@ from internvideo.navigation import (
 from internvideo.tasks.navigation.frozen import FrozenEncoders
 from internvideo.text import Tokenizer
 
-Hidden = Literal["none", "instruction", "pictures"]
+Hidden = Literal["nothing", "instruction", "pictures"]
 _FULL_M = 3.0  # distances are given as a share of this
 
 
@@ -47,6 +47,16 @@ class Choice:
     options: tuple[Go, ...] = ()
     shares: tuple[float, ...] = ()
     words: tuple[float, ...] = ()
+
+    @property
+    def told(self) -> str:
+        """The action for people."""
+        if self.action is None:
+            return "stop"
+        degrees = round(math.degrees(self.action.angle))
+        side = "left" if degrees > 0 else "right"
+        turn = "ahead" if abs(degrees) < 15 else f"{abs(degrees)} degrees {side}"
+        return f"{turn}, {self.action.distance_m:.2f} m"
 
 
 @runtime_checkable
@@ -133,7 +143,7 @@ class TrainedAgent:
         tokenizer: Tokenizer | None,
         frozen: FrozenEncoders,
         *,
-        hidden: Hidden = "none",
+        hidden: Hidden = "nothing",
         device: torch.device | None = None,
     ) -> None:
         self.model, self.tokenizer, self.frozen = model, tokenizer, frozen

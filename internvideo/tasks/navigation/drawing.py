@@ -19,8 +19,10 @@ from internvideo.report import enlarge
 from internvideo.tasks.navigation.walking import Decision, WalkedEpisode
 
 _WALKED, _WANTED, _GOAL, _OPTION = "#2563c9", "#2e9d4c", "#d0342c", "#e08a00"
-_PAPER, _INK, _FAINT, _HOT = "#17191d", "#e8eaed", "#7d848d", (255, 176, 64)
-_VIEW_PX, _WIDTH_PX, _GAP_PX, _TEXT_PX = 160, 1020, 12, 19
+_PAPER, _INK, _FAINT = "#17191d", "#e8eaed", "#7d848d"
+_DIM, _HOT = (150, 156, 164), (255, 176, 64)  # words with the least and the most attention
+_VIEW_PX, _WIDTH_PX, _GAP_PX, _TEXT_PX, _LINE_PX = 160, 1020, 12, 19, 26
+_MARGIN_M = 3.5  # around a walk, which is farther than a decision leads
 _SHOWN_VIEWS = (2, 1, 0, 11, 10)  # from the left to the right of the heading
 
 
@@ -29,6 +31,8 @@ def draw_map(
 ) -> UInt8[np.ndarray, "h w 3"]:
     """The way walked (blue), the reference (green) and the goal (red, success within the circle).
 
+    Of a large scene only what lies around them is shown.
+
     Args:
         walked: An episode with its record.
         until: Position of the path up to which it is drawn; all of it by default.
@@ -36,7 +40,7 @@ def draw_map(
     """
     record = walked.record
     assert record is not None
-    plan = walked.plan or _empty_plan(record)
+    plan = _around(record, walked.plan or _empty_plan(record))
     image = Image.fromarray(plan.picture)
     draw = ImageDraw.Draw(image)
     path = [_pixel(plan, point) for point in record.path]
@@ -87,7 +91,9 @@ def _frame(
     scale = min(scale, 560 / map_of.shape[0])
     size = round(map_of.shape[1] * scale), round(map_of.shape[0] * scale)
     has_views = decision is not None and decision.colours.size > 0
-    height = size[1] + 2 * _GAP_PX + 6 * (_TEXT_PX + 7) + (_VIEW_PX + 40 if has_views else 0)
+    lines = _lines(walked.episode.instruction)
+    height = size[1] + 3 * _GAP_PX + (len(lines) + 1) * _LINE_PX
+    height += _VIEW_PX + 40 if has_views else 0
     canvas = Image.new("RGB", (_WIDTH_PX, height), _PAPER)
     left = (_WIDTH_PX - size[0]) // 2
     canvas.paste(Image.fromarray(map_of).resize(size), (left, _GAP_PX))
@@ -98,31 +104,44 @@ def _frame(
         canvas.paste(strip, ((_WIDTH_PX - strip.width) // 2, top))
         top += strip.height + _GAP_PX
     words = decision.choice.words if decision is not None else ()
-    _draw_words(draw, walked.episode.instruction, words, top)
-    draw.text(
-        (_WIDTH_PX - _GAP_PX, height - _GAP_PX),
-        f"decision {number}",
-        fill=_FAINT,
-        font=ImageFont.load_default(size=_TEXT_PX - 4),
-        anchor="rd",
-    )
+    _draw_words(draw, lines, words, top)
+    if decision is not None:
+        draw.text(
+            (_WIDTH_PX - _GAP_PX, height - _GAP_PX),
+            f"decision {number}: {decision.choice.told}",
+            fill=_FAINT,
+            font=ImageFont.load_default(size=_TEXT_PX - 4),
+            anchor="rd",
+        )
     return np.array(canvas)
 
 
-def _draw_words(draw: ImageDraw.ImageDraw, text: str, shares: Sequence[float], top: int) -> None:
+def _lines(text: str) -> list[list[str]]:
+    """Words of a text, in lines as wide as a frame."""
+    font, lines, x = ImageFont.load_default(size=_TEXT_PX), list[list[str]](), math.inf
+    for word in text.split():
+        drawable = word.encode("latin-1", errors="replace").decode("latin-1") + " "
+        if x + font.getlength(drawable) > _WIDTH_PX - _GAP_PX:
+            lines.append([])
+            x = float(_GAP_PX)
+        lines[-1].append(drawable)
+        x += font.getlength(drawable)
+    return lines
+
+
+def _draw_words(
+    draw: ImageDraw.ImageDraw, lines: Sequence[Sequence[str]], shares: Sequence[float], top: int
+) -> None:
     """Words in lines, the brighter the more attention they had."""
-    font, x, y = ImageFont.load_default(size=_TEXT_PX), _GAP_PX, top
-    highest = max(shares, default=0.0)
-    faint = (150, 156, 164)
-    for place, word in enumerate(text.split()):
-        drawable = word.encode("latin-1", errors="replace").decode("latin-1")
-        width = font.getlength(drawable + " ")
-        if x + width > _WIDTH_PX - _GAP_PX:
-            x, y = _GAP_PX, y + _TEXT_PX + 7
-        share = shares[place] / highest if place < len(shares) and highest else 0.0
-        ink = tuple(round(a + share * (b - a)) for a, b in zip(faint, _HOT, strict=True))
-        draw.text((x, y), drawable, fill=ink if shares else _INK, font=font)
-        x += width
+    font, highest = ImageFont.load_default(size=_TEXT_PX), max(shares, default=0.0)
+    left = iter(shares)
+    for row, line in enumerate(lines):
+        x = float(_GAP_PX)
+        for word in line:
+            share = next(left, 0.0) / highest if highest else 0.0
+            ink = tuple(round(a + share * (b - a)) for a, b in zip(_DIM, _HOT, strict=True))
+            draw.text((x, top + row * _LINE_PX), word, fill=ink if shares else _INK, font=font)
+            x += font.getlength(word)
 
 
 def _draw_options(
@@ -170,10 +189,24 @@ def _pixel(plan: Plan, point: Sequence[float]) -> tuple[float, float]:
     )
 
 
-def _empty_plan(record: Episode, *, px_per_m: float = 40.0, margin_m: float = 4.0) -> Plan:
-    """A blank map around all that is drawn, where the world has none."""
+def _bounds(record: Episode) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest and highest (x, z) of what is drawn."""
     points = np.array([*record.path, *record.reference_path])[:, [0, 2]]
-    low, high = points.min(0) - margin_m, points.max(0) + margin_m
+    return points.min(0) - _MARGIN_M, points.max(0) + _MARGIN_M
+
+
+def _around(record: Episode, plan: Plan) -> Plan:
+    """The part of a map in which a walk lies."""
+    origin, corners = np.array(plan.origin), np.array(_bounds(record))
+    size = plan.picture.shape[1::-1]
+    (x0, z0), (x1, z1) = np.clip((corners - origin) * plan.px_per_m, 0, size).astype(int)
+    low = origin + np.array([x0, z0]) / plan.px_per_m
+    return Plan(plan.picture[z0:z1, x0:x1], (float(low[0]), float(low[1])), plan.px_per_m)
+
+
+def _empty_plan(record: Episode, *, px_per_m: float = 40.0) -> Plan:
+    """A blank map around all that is drawn, where the world has none."""
+    low, high = _bounds(record)
     width, height = np.ceil((high - low) * px_per_m).astype(int)
     return Plan(
         np.full((height, width, 3), 240, np.uint8), (float(low[0]), float(low[1])), px_per_m

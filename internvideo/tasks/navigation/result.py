@@ -15,6 +15,10 @@ from internvideo.tasks.navigation.walking import METRICS, Decision, WalkedEpisod
 from internvideo.tasks.shared.task import Result
 
 _MOST_MAPS = 6
+_LEGEND = (
+    "Blue: the way that was walked. Green: the reference. Red: the goal, and the circle within "
+    "which stopping is a success."
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -46,10 +50,7 @@ class NavigationResult(Result):
         for failed in self.failed:
             page.warning(f"Counts as a failure: {failed.path}: {failed.reason}")
         page.section("Walks")
-        page.text(
-            "Blue: the way that was walked. Green: the reference. Red: the goal, and the circle "
-            "within which stopping is a success."
-        )
+        page.text(_LEGEND)
         shown = [one for one in self.walked if one.record is not None][:_MOST_MAPS]
         for one in shown:
             page.picture(_png(draw_map(one)), alt="map", caption=_caption(one))
@@ -77,7 +78,7 @@ class WalkedAnswer:
             return [f"episode {one.episode.episode_id}: {one.failure}"]
         words = one.episode.instruction.split()
         told = [f"episode {one.episode.episode_id} in {one.episode.scene}", one.episode.instruction]
-        told += [f"{_said(decision)}{_read(decision, words)}" for decision in one.decisions]
+        told += [f"{decision.choice.told}{_read(decision, words)}" for decision in one.decisions]
         scores = one.scores
         return [*told, "  ".join(f"{name} {scores[name]:.3g}" for name in METRICS)]
 
@@ -110,25 +111,22 @@ class WalkedAnswer:
         page = Page(f"Episode {one.episode.episode_id}", subtitle=one.episode.scene)
         page.text(one.episode.instruction)
         page.facts({name.replace("_", " "): _rounded(one.scores[name]) for name in METRICS})
+        page.section("The way")
         if mp4 is not None:
             page.video(mp4, caption="The way so far, what is seen, and the words attended to.")
-        page.section("The way")
         page.picture(_png(draw_map(one)), alt="map", caption=_LEGEND)
         words = one.episode.instruction.split()
+        page.section("Decisions")
         for number, decision in enumerate(one.decisions, 1):
-            page.section(f"Decision {number}: {_said(decision)}")
+            told = f"Decision {number}: {decision.choice.told}"
             if decision.colours.size:
                 strip = _png(views_strip(decision))
-                page.picture(strip, alt="views", caption="From left to right; ahead in the middle.")
+                page.picture(strip, alt="views", caption=f"{told} (ahead is in the middle)")
+            else:
+                page.text(told)
             if decision.choice.words:
                 page.charts([_words_chart(words, decision)])
         return page
-
-
-_LEGEND = (
-    "Blue: the way that was walked. Green: the reference. Red: the goal, and the circle within "
-    "which stopping is a success."
-)
 
 
 def _words_chart(words: list[str], decision: Decision) -> Svg:
@@ -144,19 +142,6 @@ def _action(decision: Decision) -> dict[str, float] | str:
     if action is None:
         return "stop"
     return {"angle": action.angle, "distance_m": action.distance_m}
-
-
-def _said(decision: Decision) -> str:
-    action = decision.choice.action
-    if action is None:
-        return "stop"
-    degrees = round(math.degrees(action.angle))
-    side = (
-        "ahead"
-        if abs(degrees) < 15
-        else f"{abs(degrees)} degrees {'left' if degrees > 0 else 'right'}"
-    )
-    return f"{side}, {action.distance_m:.2f} m"
 
 
 def _read(decision: Decision, words: list[str]) -> str:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 from internvideo.errors import CheckpointError, ConfigError, TrainingError
 from internvideo.heads import Navigator, NavigatorConfig
 from internvideo.navigation import MAX_DECISIONS
+from internvideo.report import is_page
 from internvideo.tasks.navigation.agent import Agent, Hidden, Oracle, RandomWalk, TrainedAgent
 from internvideo.tasks.navigation.drawing import walk_frames
 from internvideo.tasks.navigation.frozen import FrozenEncoders, OpenModel
@@ -76,7 +77,7 @@ class Navigating:
             raise CheckpointError(f"{source}: no tokenizer.json, without which it reads nothing")
         return cls.of_network(model, pretrained.tokenizer)
 
-    def agent(self, hidden: Hidden = "none") -> Agent:
+    def agent(self, hidden: Hidden = "nothing") -> Agent:
         """What walks; `hidden` takes the instruction or the pictures from a trained one."""
         return self._make(hidden, self.open_model)
 
@@ -138,8 +139,14 @@ class EpisodeRequest(TaskRequest):
     """HOST:PORT of integrations/habitat_server.py: walk in Habitat."""
     page: Path | None = None
     """Write a page with the way on a map, the views and the words here."""
-    video: Path | None = None
+    drawn: Path | None = None
     """Write an mp4 of the walk here."""
+
+    def __post_init__(self) -> None:
+        if self.episode < 1:
+            raise ConfigError(f"--episode {self.episode}: episodes are counted from 1")
+        if self.page is not None and self.page.exists() and not is_page(self.page):
+            raise ConfigError(f"{self.page}: exists already and is no page of ours; rename one")
 
     def read(self) -> WorldEpisodes:
         """The one episode with its world.
@@ -147,8 +154,6 @@ class EpisodeRequest(TaskRequest):
         Raises:
             ConfigError: There are not so many.
         """
-        if self.episode < 1:
-            raise ConfigError(f"--episode {self.episode}: episodes are counted from 1")
         count = self.episode if self.data == ROOMS else None
         world = World(connectivity=self.connectivity, habitat=self.habitat)
         episodes = world.episodes(self.data, self.split, count=count, seed=self.seed)
@@ -178,8 +183,8 @@ class Navigation(Task):
     request_type: ClassVar[type[TaskRequest]] = EpisodeRequest
     training = NavigationTraining
 
-    hidden: Hidden = "none"
-    """Take the instruction or the pictures from a trained agent: none, instruction or pictures."""
+    hidden: Hidden = "nothing"
+    """What a trained agent has to do without: nothing, instruction or pictures."""
     max_decisions: int | None = None
     """After so many decisions an episode ends as if stopped; default as trained, or 25."""
 
@@ -200,8 +205,9 @@ class Navigation(Task):
             if one.record is None
         )
         if len(failed) == len(walked):
-            raise TrainingError(f"none of {len(walked)} episodes can be walked: {failed[0].reason}")
-        hidden = "" if self.hidden == "none" else f" without its {self.hidden}"
+            first = f"{failed[0].path}: {failed[0].reason}"
+            raise TrainingError(f"none of {len(walked)} episodes can be walked; {first}")
+        hidden = "" if self.hidden == "nothing" else f" without its {self.hidden}"
         return NavigationResult(
             scores=mean_scores(walked),
             num_evaluated=len(walked) - len(failed),
@@ -224,15 +230,15 @@ class Navigation(Task):
         environments = self._environments(model, agent, data)
         (walked,) = walk(agent, environments, data.episodes, progress=progress, has_plans=True)
         if walked.record is None:
-            raise ConfigError(walked.failure)
+            raise ConfigError(f"episode {walked.episode.episode_id}: {walked.failure}")
         answer = WalkedAnswer(walked=walked)
-        for path in (request.page, request.video):
+        for path in (request.page, request.drawn):
             if path is not None:
                 path.parent.mkdir(parents=True, exist_ok=True)
-        if request.video is not None:
-            write_video(request.video, walk_frames(walked), _RATE_FPS)
+        if request.drawn is not None:
+            write_video(request.drawn, walk_frames(walked), _RATE_FPS)
         if request.page is not None:
-            mp4 = None if request.video is None else request.video.read_bytes()
+            mp4 = None if request.drawn is None else request.drawn.read_bytes()
             answer.page(mp4).write(request.page)
         return answer
 

@@ -74,7 +74,7 @@ class NavigationTraining:
     teacher_share: float = 0.75
     teacher_decay_steps: int = 2000
     teacher_stop_m: float = 1.5
-    hidden: Hidden = "none"
+    hidden: Hidden = "nothing"
 
     def __post_init__(self) -> None:
         if not 0 <= self.teacher_share <= 1 or self.teacher_decay_steps < 1:

@@ -18,6 +18,7 @@ METRICS = (
     *("success", "spl", "oracle_success", "ndtw", "sdtw", "distance_to_goal", "path_length"),
     *("collisions", "steps_taken"),
 )
+_GIVE_UP_AFTER = 3  # episodes in a row that the simulator does not start
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -59,13 +60,16 @@ def walk(
 ) -> list[WalkedEpisode]:
     """Walk all episodes, as many at once as there are environments.
 
-    One that cannot be started or whose simulator dies is kept with the reason.
+    One that cannot be started or whose simulator dies is kept with the reason. When the simulator
+    has started none of several episodes in a row, the rest are not tried: each may take minutes.
     """
     walked: list[WalkedEpisode] = []
+    lost: list[str] = []
     at_once = len(environments)
     try:
         for first in range(0, len(episodes), at_once):
-            walked += _walk_batch(agent, environments, episodes[first : first + at_once], has_plans)
+            batch = episodes[first : first + at_once]
+            walked += _walk_batch(agent, environments, batch, lost, has_plans)
             if progress is not None:
                 progress(len(walked), len(episodes))
     finally:
@@ -78,17 +82,27 @@ def _walk_batch(
     agent: Agent,
     environments: Sequence[Environment],
     episodes: Sequence[NavigationEpisode],
+    lost: list[str],
     has_plans: bool,
 ) -> list[WalkedEpisode]:
+    """Walk episodes side by side; `lost` are the starts before that failed in the simulator."""
     agent.begin(episodes)
     failures: dict[int, str] = {}
     decisions: list[list[Decision]] = [[] for _ in episodes]
     observations = {}
     for place, (environment, episode) in enumerate(zip(environments, episodes, strict=False)):
+        if len(lost) == _GIVE_UP_AFTER:
+            failures[place] = f"not tried, for {_GIVE_UP_AFTER} before it failed: {lost[-1]}"
+            continue
         try:
             observations[place], _ = environment.reset(episode)
-        except (ConfigError, SimulatorError) as error:
+        except ConfigError as error:
+            failures[place] = str(error).removeprefix(f"episode {episode.episode_id}: ")
+        except SimulatorError as error:
             failures[place] = str(error)
+            lost.append(str(error))
+        else:
+            lost.clear()
     while observations:
         active = sorted(observations)
         choices = _choose(agent, environments, observations, failures)

@@ -109,7 +109,7 @@ def test_random_walks_repeat_and_a_trained_agent_walks_alike_alone_and_together(
 def test_what_is_hidden_changes_nothing_more(episodes, trained):
     """Without the instruction all instructions are alike; without pictures all pictures."""
     other = [replace(e, instruction="Stop.") for e in episodes]
-    for hidden, changed in (("none", True), ("instruction", False)):
+    for hidden, changed in (("nothing", True), ("instruction", False)):
         shares = []
         for these in (episodes, other):
             data = WorldEpisodes(world=World(), episodes=these)
@@ -132,7 +132,7 @@ def test_a_view_belongs_to_the_30_degrees_around_it():
 
 def test_a_walk_is_drawn_as_page_and_video(episodes, trained, tmp_path):
     request = EpisodeRequest(
-        episode=2, seed=3, page=tmp_path / "new" / "walk.html", video=tmp_path / "walk.mp4"
+        episode=2, seed=3, page=tmp_path / "new" / "walk.html", drawn=tmp_path / "walk.mp4"
     )
 
     answer = Navigation().predict(trained, request)
@@ -165,7 +165,9 @@ def test_an_episode_that_cannot_be_walked_is_a_failure_with_its_name(episodes, c
     assert result.scores["success"] == 0.75
     assert (result.num_evaluated, result.failed[0].path) == (3, "episode bad")
     assert said in result.failed[0].reason
-    with pytest.raises(TrainingError, match=f"none of 1 episodes can be walked: .*{said}"):
+    with pytest.raises(
+        TrainingError, match=f"none of 1 episodes can be walked; episode bad: .*{said}"
+    ):
         Navigation().evaluate(oracle, replace(data, episodes=[broken]))
 
 
@@ -198,6 +200,24 @@ def test_a_simulator_that_dies_costs_its_episode_alone(episodes, trained):
     blind = [RoomsEnvironment(side_px=None), RoomsEnvironment(side_px=None), _Dies(side_px=None)]
     walked = walk(Oracle(), blind, episodes[:3])
     assert [bool(one.failure) for one in walked] == [False, False, True]
+
+
+class _NeverStarts(RoomsEnvironment):
+    num_tried = 0
+
+    def reset(self, episode):
+        self.num_tried += 1
+        raise SimulatorError("no answer")
+
+
+def test_a_simulator_that_starts_nothing_is_given_up(episodes):
+    silent = _NeverStarts()
+
+    walked = walk(Oracle(), [silent], episodes)
+
+    assert silent.num_tried == 3
+    assert [one.failure for one in walked[:3]] == ["no answer"] * 3
+    assert walked[3].failure == "not tried, for 3 before it failed: no answer"
 
 
 def test_worlds_read_files_and_refuse_what_does_not_fit(episodes, tmp_path):
@@ -325,7 +345,9 @@ def test_other_models_and_impossible_settings_are_refused():
     with pytest.raises(ConfigError, match="teacher_share 2"):
         NavigationTraining(model=MODEL, teacher_share=2.0)
     with pytest.raises(ConfigError, match="counted from 1"):
-        EpisodeRequest(episode=0).read()
+        EpisodeRequest(episode=0)
+    with pytest.raises(ConfigError, match="is no page of ours"):
+        EpisodeRequest(page=Path(__file__))
     with pytest.raises(ConfigError, match="walks nothing"):
         NavigationData(num_at_once=0)
 
@@ -349,8 +371,9 @@ def test_the_tiny_recipe_trains_evaluates_and_predicts(tmp_path, capsys):
     capsys.readouterr()
     assert main(["evaluate", "navigation", str(out), "--episodes", "3", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    page = tmp_path / "walk.html"
-    assert main(["predict", "navigation", "--model", str(out), "--page", str(page)]) == 0
+    page, mp4 = tmp_path / "walk.html", tmp_path / "walk.mp4"
+    files = ["--page", str(page), "--drawn", str(mp4)]
+    assert main(["predict", "navigation", "--model", str(out), "--episode", "2", *files]) == 0
 
     assert told["num_total"] == 3 and 0 <= told["success"] <= 1
-    assert page.exists()
+    assert page.exists() and mp4.exists()
