@@ -6,6 +6,11 @@ from internvideo.heads.action_detector import (
     detection_loss,
 )
 from internvideo.heads.actor_context import ActorContextHead
+from internvideo.heads.adapted_detector import (
+    AdaptedDetector,
+    AdaptedEncoderConfig,
+    TemporalAdapter,
+)
 from internvideo.heads.classify import (
     AttentivePooling,
     VideoClassifier,
@@ -37,7 +42,10 @@ __all__ = [
     "ActionDetectorConfig",
     "detection_loss",
     "ActorContextHead",
+    "AdaptedDetector",
+    "AdaptedEncoderConfig",
     "AttentivePooling",
+    "TemporalAdapter",
     "CoordinatedClassifier",
     "CoordinatedClassifierConfig",
     "CoordinatedScores",

@@ -53,7 +53,6 @@ from internvideo.models import (
     Viclip,
     ViclipConfig,
 )
-from internvideo.models.actionformer import ActionFormer
 from internvideo.ranges import check_ranges
 from internvideo.reading import read_json_document
 from internvideo.tasks import TemporalDetectorConfig
@@ -110,7 +109,7 @@ KINDS: dict[str, tuple[type[ModelConfig], Callable[[Any], nn.Module]]] = {
     "retriever": (RetrieverConfig, Retriever),
     "viclip": (ViclipConfig, Viclip),
     "action-detector": (ActionDetectorConfig, ActionDetector),
-    "temporal-detector": (TemporalDetectorConfig, lambda config: ActionFormer(config.network)),
+    "temporal-detector": (TemporalDetectorConfig, lambda config: config.build()),
     "navigator": (NavigatorConfig, Navigator),
 }
 

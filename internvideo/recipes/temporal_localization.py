@@ -8,16 +8,19 @@ below the folder of the data; `stage.features` names others.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from internvideo.data import VideoData
 from internvideo.data.feature_sequences import ReleasedFeatures
+from internvideo.heads import AdaptedEncoderConfig
 from internvideo.metrics.temporal_localization import ACTIVITYNET_THRESHOLDS, THUMOS_THRESHOLDS
 from internvideo.models.actionformer import ACTIONFORMERS, ActionFormerConfig, DecodingConfig
 from internvideo.objectives.temporal_localization import LocalizationLoss
+from internvideo.recipes.masked_pretraining import mae_tiny_playground
 from internvideo.runs.run import Run
+from internvideo.stages import MaskedPretraining
 from internvideo.tasks import TemporalLocalizationTraining
 from internvideo.tasks.shared import DetectionConfig, SuppressionConfig
 from internvideo.tasks.temporal_localization import FeatureSets
@@ -197,6 +200,39 @@ def temporal_localization_tiny() -> Run:
             log_every=10,
             evaluate_every=50,
             checkpoint_every=50,
+        ),
+    )
+
+
+def temporal_localization_tiny_adapted() -> Run:
+    """Temporal adapters in encoder A of mae_tiny_playground, trained with the detector.
+
+    On untrimmed videos that `internvideo data untrimmed --out runs/untrimmed` makes.
+    """
+    before = mae_tiny_playground()
+    assert isinstance(before.stage, MaskedPretraining)
+    tiny = temporal_localization_tiny()
+    assert isinstance(tiny.stage, TemporalLocalizationTraining)
+    encoder = replace(before.stage.encoder, final_norm=False)
+    # Steps of a quarter of a second, in videos of up to a minute.
+    network = replace(tiny.stage.model, input_width=encoder.width, num_classes=29, max_length=256)
+    return replace(
+        tiny,
+        name="temporal_localization_tiny_adapted",
+        stage=TemporalLocalizationTraining(
+            model=network,
+            adapted=AdaptedEncoderConfig(encoder=encoder, front_end=before.stage.front_end),
+            initial_weights="runs/mae_tiny_playground",
+            initial_normaliser=20.0,
+        ),
+        data=VideoData(
+            source="segments.csv", format="segment-csv", root="runs/untrimmed", cache_mb=2048
+        ),
+        training=replace(
+            tiny.training,
+            num_steps=400,
+            batch_size=2,
+            optimiser=replace(tiny.training.optimiser, lr=1e-3, rates={r"^adapters\.": 0.3}),
         ),
     )
 

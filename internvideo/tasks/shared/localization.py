@@ -17,6 +17,7 @@ from torch import Tensor
 
 from internvideo.data.feature_sequences import FeatureGrid, FeatureSequence
 from internvideo.data.sequence_batches import batches_by_length
+from internvideo.heads import AdaptedDetector
 from internvideo.models.actionformer import (
     ActionFormer,
     DecodingConfig,
@@ -39,7 +40,7 @@ class DetectionConfig:
 
 @torch.no_grad()
 def detect(
-    model: ActionFormer,
+    model: ActionFormer | AdaptedDetector,
     sequences: Sequence[FeatureSequence],
     config: DetectionConfig,
     *,
@@ -72,7 +73,7 @@ def detect(
 
 
 def detect_stream(
-    model: ActionFormer,
+    model: ActionFormer | AdaptedDetector,
     rows: Iterable[Float[Tensor, "_ d"]],
     grid: FeatureGrid,
     config: DetectionConfig,

@@ -5,6 +5,7 @@ Shapes: features (f, d) of a video -> segments (s, 2) in seconds, scores (s), la
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,7 @@ from torch import Tensor
 from internvideo.data import WindowConfig
 from internvideo.data.feature_sequences import FeatureSequence, FeatureSource, grid_of_windows
 from internvideo.errors import CheckpointError, ConfigError
+from internvideo.heads import AdaptedDetector, AdaptedEncoderConfig
 from internvideo.metrics.temporal_localization import THUMOS_THRESHOLDS
 from internvideo.models.actionformer import ActionFormer, ActionFormerConfig, SegmentPredictions
 from internvideo.tasks.shared.classification import RecognitionModel
@@ -25,7 +27,8 @@ from internvideo.tasks.shared.features import FeatureEncoder, FeatureExtraction,
 from internvideo.tasks.shared.localization import DetectionConfig, detect, detect_stream
 from internvideo.tasks.shared.suppression import SuppressionConfig
 from internvideo.tasks.shared.task import Pretrained, Progress
-from internvideo.tasks.temporal_localization.features import FeatureSets
+from internvideo.tasks.temporal_localization.clips import ClipReader, ClipStream
+from internvideo.tasks.temporal_localization.features import FeatureReader, FeatureSets
 
 # The label of a head that finds actions without naming them.
 ANY_CLASS = "action"
@@ -38,7 +41,8 @@ class TemporalDetectorConfig:
 
     `num_classes` counts named classes; a class-agnostic network has one output for all of them.
     `sources` say what each feature set was extracted with, so that other features are refused, and
-    `encoders` name the models. mAP is measured at `thresholds` of temporal IoU.
+    `encoders` name the models; with `adapted` there are none, and the network reads raw frames
+    through an encoder of its own. mAP is measured at `thresholds` of temporal IoU.
     """
 
     network: ActionFormerConfig
@@ -48,6 +52,7 @@ class TemporalDetectorConfig:
     features: FeatureSets = field(default_factory=FeatureSets)
     sources: tuple[FeatureSource, ...] = ()
     encoders: tuple[str, ...] = ()
+    adapted: AdaptedEncoderConfig | None = None
 
     def __post_init__(self) -> None:
         if self.network.num_classes not in (1, self.num_classes):
@@ -59,6 +64,17 @@ class TemporalDetectorConfig:
             raise ConfigError(
                 f"thresholds are {self.thresholds}, expected overlaps above 0, at most 1"
             )
+
+    def build(self) -> ActionFormer | AdaptedDetector:
+        """The network, with its encoder where it has one."""
+        if self.adapted is None:
+            return ActionFormer(self.network)
+        return AdaptedDetector(self.adapted, self.network)
+
+    @property
+    def step_width(self) -> int:
+        """Channels of a step that the network reads."""
+        return self.network.input_width if self.adapted is None else self.adapted.step_width
 
     @property
     def is_class_agnostic(self) -> bool:
@@ -76,7 +92,7 @@ class TemporalDetector:
 
     def __init__(
         self,
-        model: ActionFormer,
+        model: ActionFormer | AdaptedDetector,
         classes: Sequence[str],
         config: TemporalDetectorConfig,
         *,
@@ -96,7 +112,8 @@ class TemporalDetector:
         """
         config: Any = getattr(pretrained, "config", None)
         model = pretrained.model
-        if not isinstance(model, ActionFormer) or not isinstance(config, TemporalDetectorConfig):
+        is_detector = isinstance(model, ActionFormer | AdaptedDetector)
+        if not is_detector or not isinstance(config, TemporalDetectorConfig):
             raise CheckpointError(
                 f"{source}: holds a {pretrained.kind} model, which detects no segments; take the "
                 "run of a training for temporal-localization"
@@ -116,7 +133,7 @@ class TemporalDetector:
 
     def detect(self, sequence: FeatureSequence) -> SegmentPredictions:
         """Detect segments in one video, in seconds and in falling order of score."""
-        width, expected = sequence.features.shape[1], self.config.network.input_width
+        width, expected = sequence.features.shape[1], self.config.step_width
         if width != expected:
             raise ConfigError(
                 f"{sequence.video}: features have {width} channels, the detector was trained with "
@@ -148,6 +165,8 @@ class TemporalDetector:
             ConfigError: If no encoder is known, or it is another one than in training.
             DecodeError: If the video cannot be decoded.
         """
+        if self.config.adapted is not None:
+            return self._detect_clips(video, encoders, progress)
         with ExitStack() as stack:
             streams, grids = [], []
             for encoder, extraction, source in self._extractions(tuple(encoders)):
@@ -158,8 +177,6 @@ class TemporalDetector:
             num_steps, duration_s = len(streams[0].start_s), streams[0].info.duration_s
             if any(not grids[0].agrees(grid, num_steps) for grid in grids[1:]):
                 raise ConfigError(f"{video}: the times of the feature sets do not agree")
-            unit = 2 * self.config.network.strides[-1]
-            length = -(-max(self.config.network.max_length, _PART_STEPS) // unit) * unit
             found = detect_stream(
                 self.model,
                 _joined_rows(streams, num_steps, progress),
@@ -167,9 +184,37 @@ class TemporalDetector:
                 self.config.detection,
                 video=video.name,
                 duration_s=duration_s,
-                length=length,
+                length=self._part_length(self.config.network.strides[-1], _PART_STEPS),
             )
         return found, duration_s
+
+    def _detect_clips(
+        self, video: Path, encoders: Sequence[str], progress: Progress | None
+    ) -> tuple[SegmentPredictions, float]:
+        """Decode a video and detect segments with the detector's own encoder."""
+        adapted = self.config.adapted
+        assert adapted is not None
+        if encoders:
+            raise ConfigError("the detector has its own encoder; leave --encoder out")
+        unit = math.lcm(self.config.network.strides[-1], adapted.steps_per_clip)
+        with ClipReader(adapted).stream(video) as stream:
+            found = detect_stream(
+                *(self.model, _told(stream, progress), stream.grid, self.config.detection),
+                video=video.name,
+                duration_s=stream.duration_s,
+                length=self._part_length(unit, 0),
+            )
+            return found, stream.duration_s
+
+    def _part_length(self, unit: int, least: int) -> int:
+        """Steps of a part of a long video; half of it is a multiple of `unit`."""
+        return -(-max(self.config.network.max_length, least) // (2 * unit)) * 2 * unit
+
+    def reader(self, folders: Sequence[str] = ()) -> FeatureReader | ClipReader:
+        """What reads annotated videos for it: features, from other folders if named, or frames."""
+        if self.config.adapted is not None:
+            return ClipReader(self.config.adapted)
+        return FeatureReader(self.config.features.in_folders(folders), expected=self.config.sources)
 
     def _extractions(
         self, encoders: tuple[str, ...]
@@ -215,6 +260,16 @@ class TemporalDetector:
 
 def _rate(source: FeatureSource) -> Any:
     return source.rate_fps if source.rate_fps == "native" else float(source.rate_fps)
+
+
+def _told(stream: ClipStream, progress: Progress | None) -> Iterator[Float[Tensor, "_ d"]]:
+    """Steps of a stream, while it is told how many are done."""
+    done = 0
+    for rows in stream.batches:
+        done += len(rows)
+        yield rows
+        if progress is not None:
+            progress(done, stream.num_steps)
 
 
 def _joined_rows(

@@ -26,7 +26,7 @@ from internvideo.tasks.shared.suppression import SUPPRESSIONS, fuse_video_scores
 from internvideo.tasks.shared.task import FailedVideo, Progress, Task
 from internvideo.tasks.temporal_localization.data import LocalizationData, LocalizationVideos
 from internvideo.tasks.temporal_localization.detector import TemporalDetector
-from internvideo.tasks.temporal_localization.features import FeatureReader, video_id
+from internvideo.tasks.temporal_localization.features import video_id
 from internvideo.tasks.temporal_localization.finetuning import LocalizationGuide
 from internvideo.tasks.temporal_localization.result import (
     TemporalLocalizationResult,
@@ -118,9 +118,7 @@ class TemporalLocalization(Task):
         place = places_of_classes(model.classes, data.annotations)
         classifier = None if data.sliding is None else _classifier(model, data)
         records = data.annotations.records
-        reader = FeatureReader(
-            model.config.features.in_folders(data.features), expected=model.config.sources
-        )
+        reader = model.reader(data.features)
         found: list[SegmentPredictions | None] = []
         failed = []
         for done, record in enumerate(records, 1):

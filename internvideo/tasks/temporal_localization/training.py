@@ -13,6 +13,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -22,7 +23,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from internvideo.data import RunContext, VideoData
 from internvideo.data.feature_sequences import FeatureSequence, FeatureSource
 from internvideo.data.sequence_batches import SequenceBatch, TruncationConfig
-from internvideo.errors import ConfigError, DecodeError
+from internvideo.errors import CheckpointError, ConfigError, DecodeError
+from internvideo.heads import AdaptedDetector, AdaptedEncoderConfig, VideoClassifierConfig
 from internvideo.metrics.temporal_localization import THUMOS_THRESHOLDS
 from internvideo.models.actionformer import (
     ActionFormer,
@@ -31,7 +33,9 @@ from internvideo.models.actionformer import (
     point_grid,
 )
 from internvideo.objectives.temporal_localization import LocalizationLoss, assign_targets
+from internvideo.tasks.shared.initialisation import read_initial_weights
 from internvideo.tasks.shared.localization import DetectionConfig
+from internvideo.tasks.temporal_localization.clips import ClipReader
 from internvideo.tasks.temporal_localization.detector import (
     TemporalDetector,
     TemporalDetectorConfig,
@@ -54,7 +58,9 @@ class TemporalLocalizationTraining:
     With `class_agnostic` the network has one output for all classes. `initial_normaliser` is the
     number of positive points that the losses are divided by at first. Sequences are shortened to
     `model.max_length` as `crop_ratio` and `min_share` of `TruncationConfig` say. `sources`,
-    `encoders` and `num_classes` are written down from the files.
+    `encoders` and `num_classes` are written down from the files. With `adapted` there are no
+    features: a frozen encoder A with temporal adapters reads the videos and is trained with the
+    network; it starts from `initial_weights`, and sequences are not cropped.
     """
 
     model_kind: ClassVar[str] = "temporal-detector"
@@ -75,8 +81,12 @@ class TemporalLocalizationTraining:
     num_classes: int | None = None
     sources: tuple[FeatureSource, ...] = ()
     encoders: tuple[str, ...] = ()
+    adapted: AdaptedEncoderConfig | None = None
+    initial_weights: str | None = None
 
     def __post_init__(self) -> None:
+        if self.initial_weights is not None and self.adapted is None:
+            raise ConfigError("initial_weights are those of an encoder; set stage.adapted as well")
         if self.initial_normaliser <= 0:
             raise ConfigError(
                 f"initial_normaliser is {self.initial_normaliser}, expected a positive number"
@@ -98,6 +108,7 @@ class TemporalLocalizationTraining:
             features=self.features,
             sources=self.sources,
             encoders=self.encoders,
+            adapted=self.adapted,
         )
 
     @property
@@ -105,7 +116,7 @@ class TemporalLocalizationTraining:
         return TruncationConfig(
             max_length=self.model.max_length,
             min_share=self.min_share,
-            crop_ratio=self.crop_ratio,
+            crop_ratio=None if self.adapted else self.crop_ratio,
         )
 
     @property
@@ -116,15 +127,15 @@ class TemporalLocalizationTraining:
     @property
     def num_parameters(self) -> int:
         with torch.device("meta"):
-            model = ActionFormer(self.model)
+            model = self.model_config.build()
         return sum(p.numel() for p in model.parameters())
 
     @property
     def training_flops_per_clip(self) -> float:
         """Of one sequence of `max_length` steps, forward and backward."""
         with torch.device("meta"):
-            model = ActionFormer(self.model).eval()
-            features = torch.zeros(1, self.model.max_length, self.model.input_width)
+            model = self.model_config.build().eval()
+            features = torch.zeros(1, self.model.max_length, self.model_config.step_width)
             padded = torch.zeros(1, self.model.max_length, dtype=torch.bool)
         with torch.no_grad(), FlopCounterMode(display=False) as counted:
             model(features, padded)
@@ -132,6 +143,9 @@ class TemporalLocalizationTraining:
 
     def preprocessing(self, data: VideoData) -> Preprocessing:
         """Clips of the encoder, of whose pixels the detector sees nothing."""
+        if self.adapted is not None:
+            seen = self.adapted.encoder
+            return data.preprocessing(num_frames=seen.num_frames, side_px=seen.side_px)
         num_frames = self.sources[0].num_frames if self.sources else 16
         return data.preprocessing(num_frames=num_frames, side_px=224)
 
@@ -143,15 +157,19 @@ class TemporalLocalizationTraining:
         Raises:
             ConfigError: If a split has no video with features, or features or classes do not fit.
         """
-        annotations = data.read(with_videos=False)
-        reader = FeatureReader(self.features, expected=self.sources)
+        annotations = data.read(with_videos=self.adapted is not None)
+        reader: FeatureReader | ClipReader = (
+            FeatureReader(self.features, expected=self.sources)
+            if self.adapted is None
+            else ClipReader(self.adapted)
+        )
         parts = [data.select(annotations, training=training) for training in (True, False)]
         train = _with_features(reader, parts[0], what="train on", source=data.source)
         _with_features(reader, parts[1], what="evaluate on", source=data.source)
         videos = TrainingVideos(reader, train, cache_mb=data.cache_mb)
         first = videos.read(0)
         width, count = first.features.shape[1], len(annotations.classes)
-        if width != self.model.input_width:
+        if width != self.model_config.step_width:
             raise ConfigError(
                 f"{first.video}: features have {width} channels, model.input_width is "
                 f"{self.model.input_width}; set stage.model.input_width={width}"
@@ -167,15 +185,32 @@ class TemporalLocalizationTraining:
             sources=reader.sources,
             encoders=self.encoders or reader.encoders(train[0]),
         )
-        model = ActionFormer(self.model).to(context.device)
+        model = self._network().to(context.device)
         objective = TemporalLocalizationObjective(told, model, reader, parts, train, context)
         return told, videos, objective
+
+    def _network(self) -> ActionFormer | AdaptedDetector:
+        model = self.model_config.build()
+        if isinstance(model, AdaptedDetector) and self.initial_weights is not None:
+            adapted, path = model.adapted, Path(self.initial_weights)
+            known = VideoClassifierConfig(encoder=adapted.encoder, front_end=adapted.front_end)
+            weights = read_initial_weights(path, known).weights
+            own = model.encoder.state_dict()
+            if missing := [name for name in own if f"encoder.{name}" not in weights]:
+                raise CheckpointError(
+                    f"{path}: lacks {len(missing)} tensors of the encoder, first {missing[0]}; "
+                    "take a run of encoder A"
+                )
+            model.encoder.load_state_dict({name: weights[f"encoder.{name}"] for name in own})
+        return model
 
 
 class TrainingVideos:
     """Sequences of the videos to train on; up to `cache_mb` of them stay in memory."""
 
-    def __init__(self, reader: FeatureReader, records: Sequence[Record], *, cache_mb: int) -> None:
+    def __init__(
+        self, reader: FeatureReader | ClipReader, records: Sequence[Record], *, cache_mb: int
+    ) -> None:
         self._reader, self._records = reader, tuple(records)
         self._kept: dict[int, FeatureSequence] = {}
         self._room = cache_mb * 2**20
@@ -188,7 +223,7 @@ class TrainingVideos:
         if index in self._kept:
             return self._kept[index]
         sequence = self._reader.read(self._records[index]).within()
-        if (size := sequence.features.numel() * 4) <= self._room:
+        if (size := sequence.features.nbytes) <= self._room:
             self._kept[index] = sequence
             self._room -= size
         return sequence
@@ -200,8 +235,8 @@ class TemporalLocalizationObjective:
     def __init__(
         self,
         config: TemporalLocalizationTraining,
-        model: ActionFormer,
-        reader: FeatureReader,
+        model: ActionFormer | AdaptedDetector,
+        reader: FeatureReader | ClipReader,
         parts: Sequence[Annotations],
         train: Sequence[Record],
         context: RunContext,
@@ -294,7 +329,7 @@ def _place(one: tuple[int, SegmentPredictions | None]) -> int:
 
 
 def _with_features(
-    reader: FeatureReader, annotations: Annotations, *, what: str, source: str
+    reader: FeatureReader | ClipReader, annotations: Annotations, *, what: str, source: str
 ) -> list[Record]:
     """Records whose features are there; the others are reported."""
     kept, missing = [], []
