@@ -39,6 +39,9 @@ class Train:
     """Change a field of the recipe; `internvideo show RECIPE` lists them."""
     resume: bool = False
     """Continue the run in --out from its last checkpoint."""
+    rehearse: bool = False
+    """Run two steps of a tiny network of the same kind on the data, from scratch: whether files and
+    settings fit, before hours are spent."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
     json: bool = False
@@ -46,13 +49,15 @@ class Train:
 
     def run(self) -> int:
         from internvideo.cli.terminal import print_json
-        from internvideo.runs import override
+        from internvideo.runs import override, rehearsal
 
         run = named_run(self.recipe)
         if self.data is not None:
             run = rooted(run, str(self.data))
         run = override(run, self.set)
         _check_data_named(run)
+        if self.rehearse:
+            run = rehearsal(run)
         out = self.out or Path("runs") / run.name
         outcome, rebuilt = train_and_report(run, out, device=self.device, resume=self.resume)
         if self.json:

@@ -9,6 +9,7 @@ from internvideo.runs.finetuning import (
     measure_cost,
     open_source,
 )
+from internvideo.runs.rehearsal import rehearsal
 from internvideo.runs.run import Run, from_document, override, read_run, to_document
 from internvideo.runs.testing import FinalScores, final_test
 
@@ -27,5 +28,6 @@ __all__ = [
     "open_source",
     "override",
     "read_run",
+    "rehearsal",
     "to_document",
 ]

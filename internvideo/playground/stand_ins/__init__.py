@@ -23,8 +23,14 @@ from internvideo.playground.render import render
 from internvideo.playground.stand_ins import ego4d, localization, recognition, video_text
 from internvideo.playground.stand_ins.contents import STAND_IN_ACTIONS, Contents, draw_videos
 
-FEATURE_WIDTH = 8
 _FEATURE_STEPS = 32
+# Channels, as the published recipes have them.
+_FEATURE_WIDTHS = {
+    "thumos14": 1408,
+    "activitynet-localization": 1280,
+    "hacs-segments": 2560,
+    "fineaction": 1408,
+}
 
 _Maker = Callable[[Sequence[Facts]], Contents]
 
@@ -103,7 +109,7 @@ def make_stand_in(name: str, folder: str | Path, *, seed: int = 0) -> None:
         if one.id in contents.features:
             path = folder / contents.features[one.id]
             path.parent.mkdir(parents=True, exist_ok=True)
-            np.save(path, _features(one, rng))
+            np.save(path, _features(one, rng, _FEATURE_WIDTHS[name]))
     for file, text in contents.files.items():
         path = folder / file
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -125,13 +131,13 @@ def _write_video(path: Path, name: str, one: Facts) -> None:
     write_clip(path, frames, one.rate_fps)
 
 
-def _features(one: Facts, rng: np.random.Generator) -> Float[np.ndarray, "f d"]:
+def _features(one: Facts, rng: np.random.Generator, width: int) -> Float[np.ndarray, "f d"]:
     """Noise, and within the segment of `localization` the direction of the class."""
-    features = 0.3 * rng.normal(size=(_FEATURE_STEPS, FEATURE_WIDTH))
-    directions = np.random.default_rng(1).normal(size=(len(STAND_IN_ACTIONS), FEATURE_WIDTH))
+    features = 0.3 * rng.normal(size=(_FEATURE_STEPS, width))
+    directions = np.random.default_rng(1).normal(size=(len(STAND_IN_ACTIONS), width))
     edge = round(0.25 / one.duration_s * _FEATURE_STEPS)
     features[edge:-edge] += directions[STAND_IN_ACTIONS.index(one.action)]
     return features.astype(np.float32)
 
 
-__all__ = ["FEATURE_WIDTH", "STAND_INS", "make_stand_in"]
+__all__ = ["STAND_INS", "make_stand_in"]

@@ -1,0 +1,135 @@
+"""A rehearsal: the same run with networks of a few thousand parameters, for two steps.
+
+Before a cluster is asked for, it shows that annotations, videos, labels and settings fit together:
+data, losses, evaluation and checkpoints are the recipe's own, only widths, depths, frames and
+steps are small, and nothing is started from. What it learns is nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
+
+from internvideo.models import (
+    CaptionDecoderConfig,
+    DecoderConfig,
+    MaskedEncoderConfig,
+    MultimodalEncoderConfig,
+    TextEncoderConfig,
+    UniFormerConfig,
+)
+from internvideo.models.actionformer import ActionFormerConfig
+from internvideo.runs.run import Run
+
+_log = logging.getLogger(__name__)
+
+_WIDTH = 32
+_NUM_STEPS = 2
+_BATCH_SIZE = 2
+
+
+def _masked(config: MaskedEncoderConfig) -> MaskedEncoderConfig:
+    size = config.tubelet
+    return replace(
+        config,
+        num_frames=2 * size.time,
+        side_px=2 * max(size.height, size.width),
+        width=_WIDTH,
+        depth=2,
+        num_heads=2,
+        drop_path=0.0,
+    )
+
+
+def _uniformer(config: UniFormerConfig) -> UniFormerConfig:
+    return replace(
+        config,
+        side_px=2 * config.patch_px,
+        width=_WIDTH,
+        depth=2,
+        num_heads=2,
+        num_global_heads=2,
+        global_layers=(1,) if config.global_layers else (),
+    )
+
+
+def _multimodal(config: MultimodalEncoderConfig) -> MultimodalEncoderConfig:
+    return replace(_within(config), embed_dim=_WIDTH)
+
+
+def _captioner(config: CaptionDecoderConfig) -> CaptionDecoderConfig:
+    return replace(config, width=_WIDTH, context_width=_WIDTH, num_heads=2, depth=1)
+
+
+def _actionformer(config: ActionFormerConfig) -> ActionFormerConfig:
+    return replace(
+        config, width=_WIDTH, num_heads=2, pyramid_width=_WIDTH, head_width=_WIDTH, drop_path=0.0
+    )
+
+
+_SMALL: dict[type, Callable[[Any], Any]] = {
+    MaskedEncoderConfig: _masked,
+    UniFormerConfig: _uniformer,
+    MultimodalEncoderConfig: _multimodal,
+    CaptionDecoderConfig: _captioner,
+    ActionFormerConfig: _actionformer,
+    DecoderConfig: lambda config: replace(config, width=_WIDTH, depth=1, num_heads=2),
+    TextEncoderConfig: lambda config: replace(config, width=_WIDTH, depth=2, num_heads=2),
+}
+# What a run would start from, and what belongs to that start.
+_STARTS = ("initial_weights", "head_rows", "merge_clip")
+
+
+def rehearsal(run: Run) -> Run:
+    """The same run, small: see above. Classes and answers are counted in the run's data.
+
+    Raises:
+        AnnotationError: The data cannot be read.
+    """
+    stage = _within(run.stage)
+    present = {field.name for field in fields(stage)}
+    stage = replace(stage, **{name: None for name in _STARTS if name in present})
+    if "num_frames" in present and getattr(stage, "num_frames", None):
+        stage = replace(stage, num_frames=4)
+    classes = run.data.read(with_videos=False).classes
+    stage = _with_classes(stage, len(classes))
+    training = replace(
+        run.training,
+        num_steps=_NUM_STEPS,
+        batch_size=_BATCH_SIZE,
+        accumulation=1,
+        cpu_processes=1,
+        optimiser=replace(run.training.optimiser, warmup_steps=0),
+        log_every=1,
+        evaluate_every=_NUM_STEPS,
+        checkpoint_every=_NUM_STEPS,
+        parallel="ddp",
+        compile=False,
+    )
+    data = replace(run.data, num_workers=0, views_per_video=1)
+    _log.warning("a rehearsal of %s: two steps of a tiny network, which learns nothing", run.name)
+    return replace(run, stage=stage, data=data, training=training)
+
+
+def _within(config: Any) -> Any:
+    """Make every network in a configuration small."""
+    changed = {}
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if type(value) in _SMALL:
+            changed[field.name] = _SMALL[type(value)](value)
+        elif is_dataclass(value) and not isinstance(value, type):
+            changed[field.name] = _within(value)
+    return replace(config, **changed) if changed else config
+
+
+def _with_classes(stage: Any, count: int) -> Any:
+    """Give heads over classes as many outputs as the data have classes."""
+    model = getattr(stage, "model", None)
+    if not count or model is None or not is_dataclass(model) or isinstance(model, type):
+        return stage
+    if getattr(model, "num_classes", 1) <= 1:  # no classes, or one output for all of them
+        return stage
+    return replace(stage, model=replace(model, num_classes=count))
