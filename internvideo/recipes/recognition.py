@@ -32,6 +32,7 @@ class _Corpus:
     sampling: Literal["dense", "segments"] = "dense"  # of VideoMAE; UniFormerV2: segments
     has_sides: bool = False  # whether left and right matter
     stride_frames: int = 4
+    eval_split: str = "val"
 
 
 _K400 = _Corpus(num_videos=240_436, num_classes=400, format="kinetics")
@@ -54,8 +55,12 @@ _SSV1 = _Corpus(
 )
 _ACTIVITYNET = _Corpus(num_videos=15_410, num_classes=200, format="activitynet")
 _HACS = _Corpus(num_videos=37_613, num_classes=200, format="activitynet")
-_HMDB51 = _Corpus(num_videos=3_570, num_classes=51, format="hmdb51", stride_frames=2)
-_UCF101 = _Corpus(num_videos=9_537, num_classes=101, format="ucf101", stride_frames=2)
+_HMDB51 = _Corpus(
+    num_videos=3_570, num_classes=51, format="hmdb51", stride_frames=2, eval_split="test"
+)
+_UCF101 = _Corpus(
+    num_videos=9_537, num_classes=101, format="ucf101", stride_frames=2, eval_split="test"
+)
 
 # The published list of Kinetics-400's rows among Kinetics-710's: where a head has no names, or
 # other ones (fifteen classes were renamed), its rows are found by place.
@@ -285,6 +290,7 @@ def _data(
     return VideoData(
         source=".",
         format=corpus.format,
+        eval_split=corpus.eval_split,
         sampling=sampling,
         stride_frames=corpus.stride_frames,
         crop="random-resized",

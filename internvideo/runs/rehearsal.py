@@ -90,7 +90,9 @@ def rehearsal(run: Run) -> Run:
     """
     stage = _within(run.stage)
     present = {field.name for field in fields(stage)}
-    stage = replace(stage, **{name: None for name in _STARTS if name in present})
+    # Without a start nothing learned is there to be kept.
+    without = {**dict.fromkeys(_STARTS), "freeze_text": False}
+    stage = replace(stage, **{name: value for name, value in without.items() if name in present})
     if "num_frames" in present and getattr(stage, "num_frames", None):
         stage = replace(stage, num_frames=4)
     classes = run.data.read(with_videos=False).classes

@@ -8,12 +8,16 @@ from typing import Any, Literal
 
 from internvideo.errors import ConfigError
 
+# What was run on stand-ins.
+STAND_IN_RUNS = "benchmarks/data_sets-2026-11-30-2cores.md"
+
 State = Literal["case", "excerpt", "run", "paper"]
 
 STATES: dict[State, str] = {
     "case": "its metric or network equals recorded outputs of the official code",
     "excerpt": "excerpts of its real annotation files are read in tests",
-    "run": "trained and evaluated at small scale; the benchmark file says how",
+    "run": "its recipe, made tiny, trained two steps on a stand-in of the data set and was "
+    "evaluated there; the file named says how",
     "paper": "described only: neither its data nor its protocol were run here",
 }
 

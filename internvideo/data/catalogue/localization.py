@@ -5,7 +5,14 @@ Counts and results: InternVideo, tables 4 and 5; ActionFormer; AVA's page.
 
 from __future__ import annotations
 
-from internvideo.data.catalogue.entry import AnnotationFile, DataSet, Evidence, Published, Split
+from internvideo.data.catalogue.entry import (
+    STAND_IN_RUNS,
+    AnnotationFile,
+    DataSet,
+    Evidence,
+    Published,
+    Split,
+)
 
 _TABLE = "InternVideo, table 4"
 _CASES = ("actionformer_multiclass", "actionformer_agnostic_fpn", "nms_1d", "shapes_actionformer")
@@ -40,15 +47,15 @@ def _temporal(
         options={"train": train} if train != "training" else {},
         num_classes=num_classes,
         protocol=protocol,
-        metric="average_map",
+        metric="map/average",
         terms=terms,
         where=where,
         published=tuple(
-            Published(metric="average_map", value=value, source=_TABLE, model=model)
+            Published(metric="map/average", value=value, source=_TABLE, model=model)
             for value, model in published
         ),
         recipes=(recipe,),
-        evidence=Evidence(cases=(*_CASES, metric_case), excerpts=excerpts),
+        evidence=Evidence(benchmark=STAND_IN_RUNS, cases=(*_CASES, metric_case), excerpts=excerpts),
         differs=differs,
     )
 
@@ -153,18 +160,25 @@ def _ava(
         protocol="frame mAP at IoU 0.5 over the 60 scored of 80 classes, on key frames each second "
         "from 902 to 1798 s, with given boxes of persons"
         + ("; AVA and one key frame of each Kinetics clip" if both else ""),
-        metric="map",
+        metric="map/true_boxes",
         terms="annotations CC BY 4.0",
         where="Google's AVA page; films from YouTube, copies at CVDF",
         published=(
-            Published(metric="map", value=value, source="InternVideo, table 5"),
-            Published(metric="map", value=prior[0], source="InternVideo, table 5", model=prior[1]),
+            Published(metric="map/true_boxes", value=value, source="InternVideo, table 5"),
+            Published(
+                metric="map/true_boxes",
+                value=prior[0],
+                source="InternVideo, table 5",
+                model=prior[1],
+            ),
         ),
         recipes=("spatiotemporal_huge_ava_kinetics",)
         if both
         else ("spatiotemporal_large_ava", "spatiotemporal_base_ava"),
         evidence=Evidence(
-            cases=("stal_roi_linear", "stal_roi_acar", "ava_frame_map"), excerpts=("ava",)
+            benchmark=STAND_IN_RUNS,
+            cases=("stal_roi_linear", "stal_roi_acar", "ava_frame_map"),
+            excerpts=("ava",),
         ),
     )
 

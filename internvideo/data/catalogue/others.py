@@ -158,7 +158,7 @@ EGO4D: tuple[DataSet, ...] = (
         10.33,
         reader="ego4d-moments",
         protocol="ActionFormer over 110 classes on features of VideoMAE-L; mAP at tIoU 0.1 to 0.5",
-        metric="average_map",
+        metric="map/average",
         what="clips",
         recipes=("temporal_localization_ego4d_mq",),
     ),

@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from internvideo.data.catalogue.entry import AnnotationFile, DataSet, Evidence, Published, Split
+from internvideo.data.catalogue.entry import (
+    STAND_IN_RUNS,
+    AnnotationFile,
+    DataSet,
+    Evidence,
+    Published,
+    Split,
+)
 
 _PAPER = "InternVideo, tables 2 and 3"
 _KINETICS_TERMS = "annotations CC BY 4.0; the videos belong to those who uploaded them to YouTube"
@@ -58,7 +65,7 @@ def _kinetics(
         where=_KINETICS_WHERE,
         published=published,
         recipes=tuple(recipes),
-        evidence=Evidence(cases=_KINETICS_CASES, excerpts=("kinetics",)),
+        evidence=Evidence(benchmark=STAND_IN_RUNS, cases=_KINETICS_CASES, excerpts=("kinetics",)),
     )
 
 
@@ -93,6 +100,7 @@ def _something(version: int, splits: dict[str, Split], value: float, single: flo
         recipes=(f"recognition_uniformer_large_ssv{version}",)
         + (() if first else ("recognition_mae_huge_ssv2", "recognition_mae_base_ssv2")),
         evidence=Evidence(
+            benchmark=STAND_IN_RUNS,
             cases=("sampling_ssv2_videomae", "uniformerv2_downsample_double", *_VIEWS_CASES),
             excerpts=("jester_v1",) if first else ("something_something_v2",),
         ),
@@ -132,7 +140,11 @@ def _untrimmed(
         ),
         recipes=(f"recognition_uniformer_large_{name}",)
         + (("recognition_mae_base_activitynet",) if name == "activitynet" else ()),
-        evidence=Evidence(cases=("sampling_uniformerv2", *_VIEWS_CASES), excerpts=("activitynet",)),
+        evidence=Evidence(
+            benchmark=STAND_IN_RUNS,
+            cases=("sampling_uniformerv2", *_VIEWS_CASES),
+            excerpts=("activitynet",),
+        ),
         differs="a validation video with instances of several classes counts as the one that fills "
         "most of it; the released lists do not say which they took",
     )
@@ -199,7 +211,7 @@ RECOGNITION: tuple[DataSet, ...] = (
         where="the Serre lab's page of HMDB51 (videos as rar, testTrainMulti_7030_splits)",
         published=_top1((89.3, "InternVideo", _PAPER)),
         recipes=("recognition_mae_huge_hmdb51",),
-        evidence=Evidence(cases=_VIEWS_CASES, excerpts=("hmdb51",)),
+        evidence=Evidence(benchmark=STAND_IN_RUNS, cases=_VIEWS_CASES, excerpts=("hmdb51",)),
         differs="the settings are VideoMAE V2's, since InternVideo's were not published",
     ),
     DataSet(
@@ -231,7 +243,9 @@ RECOGNITION: tuple[DataSet, ...] = (
         ),
         recipes=("multimodal_large", "multimodal_base"),
         evidence=Evidence(
-            cases=("zero_shot_templates", "internvideo_mm_dual_encoder"), excerpts=("kinetics",)
+            benchmark=STAND_IN_RUNS,
+            cases=("zero_shot_templates", "internvideo_mm_dual_encoder"),
+            excerpts=("kinetics",),
         ),
     ),
     DataSet(
@@ -271,6 +285,7 @@ RECOGNITION: tuple[DataSet, ...] = (
         ),
         recipes=("open_set_mae_huge_ucf101",),
         evidence=Evidence(
+            benchmark=STAND_IN_RUNS,
             cases=("open_set_edl", "open_set_average_clips"),
             excerpts=("ucf101", "hmdb51", "moments_in_time"),
         ),

@@ -9,7 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from internvideo.data.catalogue.entry import AnnotationFile, DataSet, Evidence, Published, Split
+from internvideo.data.catalogue.entry import (
+    STAND_IN_RUNS,
+    AnnotationFile,
+    DataSet,
+    Evidence,
+    Published,
+    Split,
+)
 
 _FILE = AnnotationFile
 
@@ -223,7 +230,7 @@ def _fine_tuned(row: _Pairs) -> DataSet:
         where=row.where,
         published=_recalls(row.fine_tuned, "InternVideo, table 6; README of the retrieval code"),
         recipes=(row.recipe,),
-        evidence=Evidence(cases=row.cases, excerpts=row.excerpts),
+        evidence=Evidence(benchmark=STAND_IN_RUNS, cases=row.cases, excerpts=row.excerpts),
         differs="scores with and without dual softmax, which needs all test queries at once, stand "
         "side by side; the published ones are most likely with it",
     )
@@ -288,7 +295,9 @@ def _questions(
             Published(metric="accuracy", value=base, model="InternVideo-MM-B/16", source="README"),
         ),
         recipes=(recipe,),
-        evidence=Evidence(cases=("internvideo_mm_vqa", "vqa_accuracy"), excerpts=excerpts),
+        evidence=Evidence(
+            benchmark=STAND_IN_RUNS, cases=("internvideo_mm_vqa", "vqa_accuracy"), excerpts=excerpts
+        ),
         differs="accuracy over all questions stands beside the released one",
     )
 
@@ -363,15 +372,15 @@ def _choice(
         reader=name,
         source=file.pattern,
         protocol="nothing is trained: the nearest of five sentences; 8 frames, weights half CLIP's",
-        metric="top1",
+        metric="accuracy",
         terms="as the videos'",
         where=where,
         published=(
-            Published(metric="top1", value=large, model="InternVideo-MM-L/14", source="README"),
-            Published(metric="top1", value=base, model="InternVideo-MM-B/16", source="README"),
+            Published(metric="accuracy", value=large, model="InternVideo-MM-L/14", source="README"),
+            Published(metric="accuracy", value=base, model="InternVideo-MM-B/16", source="README"),
         ),
         recipes=("multimodal_large", "multimodal_base"),
-        evidence=Evidence(cases=("multiple_choice",)),
+        evidence=Evidence(benchmark=STAND_IN_RUNS, cases=("multiple_choice",)),
     )
 
 

@@ -62,6 +62,17 @@ class FeatureSets:
             )
         return replace(self, extracted=tuple(folders))
 
+    def below(self, root: str | None) -> FeatureSets:
+        """The same sets; relative folders that are not here are looked for in `root`."""
+        folders = self.extracted or [str(one.folder) for one in self.released]
+        found = [
+            str(Path(root) / folder)
+            if root and not Path(folder).is_dir() and (Path(root) / folder).is_dir()
+            else folder
+            for folder in folders
+        ]
+        return self.in_folders(found)
+
 
 class FeatureReader:
     """Finds and reads the features of records.

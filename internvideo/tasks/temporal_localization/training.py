@@ -158,8 +158,9 @@ class TemporalLocalizationTraining:
             ConfigError: If a split has no video with features, or features or classes do not fit.
         """
         annotations = data.read(with_videos=self.adapted is not None)
+        features = self.features.below(data.root)
         reader: FeatureReader | ClipReader = (
-            FeatureReader(self.features, expected=self.sources)
+            FeatureReader(features, expected=self.sources)
             if self.adapted is None
             else ClipReader(self.adapted)
         )
@@ -181,6 +182,7 @@ class TemporalLocalizationTraining:
             )
         told = replace(
             self,
+            features=features,
             num_classes=count,
             sources=reader.sources,
             encoders=self.encoders or reader.encoders(train[0]),
