@@ -327,14 +327,14 @@ def _sections(told: dict[str, Any], validation: Validation) -> list[Section]:
 
 
 def _best(out: Path, score: str | None) -> list[str]:
-    """Say which checkpoint had the highest score, where the run keeps it."""
+    """Say which checkpoint was validated, where the run keeps that of the highest score."""
     folder = out / "checkpoints" / "best"
     if score is None or not folder.exists():
         return []
     provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
     return [
-        f"this was the last checkpoint; the best by these videos, step {provenance['step']} with "
-        f"{score} {provenance['metrics'][score]:.3f}, is {folder}"
+        f"this is the best checkpoint by these videos, step {provenance['step']} with {score} "
+        f"{provenance['metrics'][score]:.3f}; the last one is {folder.with_name('last')}"
     ]
 
 

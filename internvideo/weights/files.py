@@ -128,6 +128,8 @@ def read_document(path: Path) -> Mapping[str, Any]:
                 _check_claims(path, found)
                 return found
             refused = f"holds no state dict but a {type(found).__name__}"
+    except CheckpointError:
+        raise  # says all there is to say
     except pickle.UnpicklingError as error:
         refused = _explain_unpickling(error)
     except RecursionError:

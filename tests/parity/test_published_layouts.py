@@ -93,7 +93,11 @@ def test_names_are_recognised_in_every_wrapper(expected, wrappers):
 
 
 @pytest.mark.parametrize(("expected", "wrappers"), list(_models(slow_above=3e8)))
-def test_every_tensor_of_a_full_size_file_is_accounted_for(expected, wrappers, tmp_path: Path):
+def test_every_tensor_of_a_full_size_file_is_accounted_for(
+    expected, wrappers, tmp_path: Path, monkeypatch
+):
+    # Tensors of one value each claim far more than their file holds, which is else refused.
+    monkeypatch.setattr("internvideo.weights.files._ALLOWANCE_BYTES", 1 << 40)
     state, wrap = _state(expected), next(iter(wrappers.values()))
     torch.save(wrap(state), tmp_path / "weights.pth")
 

@@ -78,8 +78,9 @@ def csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 def read_json(path: Path) -> Any:
     """Read a JSON file."""
+    text = read_text(path)
     try:
-        return parse_text(read_text(path))
+        return parse_text(text)
     except json.JSONDecodeError as error:
         raise wrong(path, error.lineno, f"is not JSON ({error.msg})") from None
     except ValueError as error:

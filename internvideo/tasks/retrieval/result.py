@@ -62,8 +62,11 @@ class RetrievalResult(Result):
 
 
 def add_retrieval(page: Page, result: RetrievalResult, *, num_sheets: int = 6) -> None:
-    """Add everything below: table, matrix, and sheets chosen evenly from best to worst rank."""
-    add_retrieval_scores(page, {"": result.scores})
+    """Add everything below: tables, matrix, and sheets chosen evenly from best to worst rank."""
+    pair = "coordinated/"
+    theirs = {k.removeprefix(pair): v for k, v in result.scores.items() if k.startswith(pair)}
+    add_retrieval_scores(page, {"": result.scores} | ({"the pair": theirs} if theirs else {}))
+    _add_time_scores(page, result.scores)
     page.text(
         "The matrix has a row for each sentence, in the order of the videos, and a column for each "
         "video; what belongs together lies on the diagonal. Red columns could not be read."
@@ -89,6 +92,16 @@ def add_retrieval_scores(page: Page, scores: Mapping[str, Mapping[str, float]]) 
             ranks = [f"{values[f'{way}/{key}']:.1f}" for key in _RANKS]
             rows.append([f"{name}: {title}" if name else title, *recalls, *ranks])
     page.table(["direction", *_COLUMNS.values(), *_RANKS.values()], rows)
+
+
+def _add_time_scores(page: Page, scores: Mapping[str, float]) -> None:
+    """Add how often a sentence beats its false counterpart, where there are any."""
+    counts = {k[9:]: n for k, n in scores.items() if k.startswith("time/num_")}
+    counts = {kind: n for kind, n in counts.items() if f"time/{kind}" in scores}
+    if counts:
+        page.text("How often the true sentence beats a false one; guessing is right in half:")
+        rows = [[kind, int(n), f"{100 * scores[f'time/{kind}']:.1f}"] for kind, n in counts.items()]
+        page.table(["the false sentence is", "pairs", "told apart, %"], rows)
 
 
 def add_retrieval_sheet(

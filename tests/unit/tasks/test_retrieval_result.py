@@ -102,6 +102,23 @@ def test_a_whole_section_chooses_sentences_from_best_to_worst(result):
     assert "“&lt;sentence 6&gt;”" in page.html()
 
 
+def test_time_and_a_coordinated_pair_are_part_of_the_page(result):
+    assert "told apart" not in _page_of(result)
+
+    coordinated = {f"coordinated/{name}": 0.25 for name in result.scores}
+    time = {"time/opposite": 0.75, "time/num_opposite": 8.0}
+    page = _page_of(replace(result, scores={**result.scores, **coordinated, **time}))
+
+    assert "the pair: video for text" in page
+    assert all(f">{cell}</td>" in page for cell in ("25.0", "8", "75.0"))
+
+
+def _page_of(result):
+    page = Page("t")
+    result.add_to(page, num_sheets=1)
+    return page.html()
+
+
 def test_a_small_matrix_is_named_and_a_large_one_a_picture(result, videos):
     large = replace(
         result,
