@@ -96,8 +96,11 @@ def _parse(arguments: list[str]) -> Any:
                 complaint.truncate(complaint.seek(0))
     # The parser draws a box; one line is what a script and a log want.
     lines = [line.strip("│╭╮╰╯─ \n") for line in complaint.getvalue().splitlines()]
-    said = "; ".join(line for line in lines[1:] if line.strip("-+|"))
-    return _complain(said.replace(":;", ":"))
+    said = "; ".join(line for line in lines[1:] if line.strip("-+|")).replace(":;", ":")
+    for word in arguments:
+        if word.startswith("-") and os.path.lexists(word):
+            said += f"; if you mean the file of that name, write ./{word}"
+    return _complain(said)
 
 
 @contextlib.contextmanager

@@ -16,7 +16,8 @@ def as_options(configuration: type) -> type:
     """Make a subclass whose fields are spelled as on a command line.
 
     Fields of configurations inside it stand beside its own. `num_crops` becomes `--crops`, a field
-    `video` is positional, and a tuple of strings is an option that is given once for each.
+    `video` is positional, `more` follows it, and a tuple of strings is an option that is given once
+    for each.
     """
     hints = get_type_hints(configuration)
     spelled = [(f.name, *_spelled(f, hints[f.name])) for f in fields(configuration)]
@@ -37,7 +38,7 @@ def _spelled(declared: Field[Any], hint: Any) -> tuple[Any, Any]:
             return inner(**{f.name: getattr(usual, f.name) for f in fields(hint)})
 
         return Annotated[inner, arg(name="")], field(default_factory=default)
-    if declared.name == "video":
+    if declared.name in ("video", "more"):
         hint = Positional[hint]
     elif get_origin(hint) is tuple and get_args(hint)[0] is str:
         hint = UseAppendAction[hint]

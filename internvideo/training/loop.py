@@ -177,6 +177,10 @@ def _train(
         loop = _Loop(stage, config, folder=folder, documents=documents, seed=seed, process=process)
         if last is not None:
             loop.restore(last)
+            if loop.step >= config.num_steps:
+                logger.info(
+                    "%s: all %d steps are done; nothing is trained any more", folder, loop.step
+                )
         elif resume:
             logger.info("%s: no checkpoint yet, starting from step 0", folder)
         if journal is not None:

@@ -31,19 +31,29 @@ class VideoRequest(TaskRequest):
 
     video: Path
     """A video or image, or a folder of them."""
+    more: tuple[Path, ...] = ()
+    """Further videos, images or folders."""
 
     def __post_init__(self) -> None:
-        if not self.video.exists():
-            raise ConfigError(f"{self.video}: no such file or folder")
+        for path in (self.video, *self.more):
+            if not path.exists():
+                raise ConfigError(f"{path}: no such file or folder")
 
     def each(self) -> list[VideoRequest]:
-        """The request for every video below a folder; a task that searches one takes it whole."""
-        if not self.video.is_dir() or self.takes_folders:
+        """The request for every video named or below a folder; a task may take folders whole."""
+        if not self.more and (not self.video.is_dir() or self.takes_folders):
             return [self]
-        found = find_videos(self.video)
+        named = (self.video, *self.more)
+        found = [video for path in named for video in self._videos_at(path)]
+        return [replace(self, video=video, more=()) for video in found]
+
+    def _videos_at(self, path: Path) -> list[Path]:
+        if not path.is_dir() or self.takes_folders:
+            return [path]
+        found = find_videos(path)
         if not found:
-            raise ConfigError(f"{self.video}: holds no video file")
-        return [replace(self, video=video) for video in found]
+            raise ConfigError(f"{path}: holds no video file")
+        return list(found)
 
     def to_json(self) -> dict[str, Any]:
         return {"video": str(self.video)}

@@ -143,6 +143,14 @@ def test_shards_without_a_place_ask_for_one(capsys):
     assert "give --out FOLDER" in complaint(capsys, "data", "shards", "some.csv")
 
 
+def test_a_name_that_begins_with_a_dash_is_written_with_its_folder(capsys, tmp_path, monkeypatch):
+    (tmp_path / "-odd").mkdir()
+    monkeypatch.chdir(tmp_path)
+
+    assert "write ./-odd" in complaint(capsys, "data", "scan", "-odd")
+    assert main(["data", "scan", "./-odd"]) == 0
+
+
 def test_the_version_is_said(capsys):
     assert main(["--version"]) == 0
 

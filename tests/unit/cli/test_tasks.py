@@ -131,7 +131,7 @@ def test_what_cannot_be_evaluated_is_said(
     ("task", "video", "texts", "message"),
     [
         ("retreival", "a.mp4", ("x",), "unknown task 'retreival'; did you mean 'retrieval'?"),
-        ("retrieval", "a.mp4", (), "this task chooses among texts; give them with --text"),
+        ("retrieval", "a.mp4", (), "what shall be found? give --text"),
         ("multiple-choice", "a.mp4", ("a dot", " "), "one --text is empty; give it words"),
         ("captioning", "a.mp4", ("a dot",), "--text (applied to internvideo"),
         ("retrieval", "c.mp4", ("a dot",), "c.mp4: no such file or folder"),

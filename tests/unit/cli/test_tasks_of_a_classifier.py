@@ -205,6 +205,17 @@ def test_a_folder_is_predicted_video_by_video(capsys, videos, tmp_path):
     assert f"failed  {videos / 'broken.mp4'}" in said or "failed  none of 1 videos" in said
 
 
+def test_several_files_and_folders_are_predicted_in_one_call(capsys, videos):
+    named = (videos / "grey.mp4", videos / "other", videos / "dark.mp4")
+
+    said = ran(capsys, "predict", "action-recognition", *named, "--model", "runs/x", "--json")
+
+    (between,) = (videos / "other").glob("*.mp4")
+    assert [answer["video"] for answer in json.loads(said)] == [
+        *map(str, (videos / "grey.mp4", between, videos / "dark.mp4"))
+    ]
+
+
 @pytest.mark.parametrize(
     ("name", "message"), [("a.txt", "answers are written as .jsonl or .csv"), ("a.csv", "exists")]
 )

@@ -402,3 +402,12 @@ def test_a_score_that_nobody_measures_cannot_be_kept_best(tmp_path):
 
     with pytest.raises(ConfigError, match="score in keep_best 'eror'; did you mean 'error'"):
         fit(tmp_path, config)
+
+
+def test_resuming_a_run_that_is_complete_says_so(tmp_path, caplog):
+    fit(tmp_path, toy_config())
+
+    with caplog.at_level("INFO"):
+        outcome = fit(tmp_path, toy_config(), resume=True)
+
+    assert f"all {outcome.step} steps are done" in caplog.text
