@@ -86,7 +86,8 @@ class Predict(Generic[TaskT, RequestT]):
     request: Annotated[RequestT, arg(name="")]
     task: Annotated[TaskT, arg(name="")]
     model: Path
-    """A run, one of its checkpoints, a saved model, or a name from `internvideo weights list`."""
+    """A run, one of its checkpoints, a saved model, or a name from `internvideo weights list`; for
+    navigation also oracle or random."""
     ema: bool = False
     """Take the moving average of the weights, where the run kept one."""
     out: Path | None = None

@@ -4,14 +4,13 @@ from internvideo.tasks.navigation.agent import (
     Agent,
     Candidate,
     Choice,
-    Hidden,
     Oracle,
     RandomWalk,
     TrainedAgent,
     candidate_of,
 )
 from internvideo.tasks.navigation.frozen import FrozenEncoders
-from internvideo.tasks.navigation.result import NavigationResult, WalkedAnswer
+from internvideo.tasks.navigation.result import NavigationResult
 from internvideo.tasks.navigation.task import (
     EpisodeRequest,
     Navigating,
@@ -19,7 +18,7 @@ from internvideo.tasks.navigation.task import (
     NavigationData,
 )
 from internvideo.tasks.navigation.training import NavigationTraining
-from internvideo.tasks.navigation.walking import METRICS, WalkedEpisode, mean_scores, walk
+from internvideo.tasks.navigation.walking import METRICS, WalkedEpisode, walk
 from internvideo.tasks.navigation.worlds import World, WorldEpisodes
 
 __all__ = [
@@ -29,7 +28,6 @@ __all__ = [
     "Choice",
     "EpisodeRequest",
     "FrozenEncoders",
-    "Hidden",
     "Navigating",
     "Navigation",
     "NavigationData",
@@ -38,11 +36,9 @@ __all__ = [
     "Oracle",
     "RandomWalk",
     "TrainedAgent",
-    "WalkedAnswer",
     "WalkedEpisode",
     "World",
     "WorldEpisodes",
     "candidate_of",
-    "mean_scores",
     "walk",
 ]

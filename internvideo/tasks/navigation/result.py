@@ -14,7 +14,7 @@ from internvideo.tasks.navigation.drawing import draw_map, views_strip
 from internvideo.tasks.navigation.walking import METRICS, Decision, WalkedEpisode
 from internvideo.tasks.shared.task import Result
 
-_MOST_MAPS = 6
+_MOST_MAPS, _MOST_WARNINGS = 6, 10
 _LEGEND = (
     "Blue: the way that was walked. Green: the reference. Red: the goal, and the circle within "
     "which stopping is a success."
@@ -47,12 +47,14 @@ class NavigationResult(Result):
         """Add the scores, a table of episodes, and maps of the first ones."""
         Result.add_to(self, page)
         page.text(f"Agent: {self.agent}. {self.num_evaluated} of {self.num_total} episodes walked.")
-        for failed in self.failed:
+        for failed in self.failed[:_MOST_WARNINGS]:
             page.warning(f"Counts as a failure: {failed.path}: {failed.reason}")
+        if len(self.failed) > _MOST_WARNINGS:
+            page.warning(f"{len(self.failed) - _MOST_WARNINGS} more count as failures.")
         page.section("Walks")
         page.text(_LEGEND)
-        shown = [one for one in self.walked if one.record is not None][:_MOST_MAPS]
-        for one in shown:
+        walked = [one for one in self.walked if one.record is not None]
+        for one in walked[:_MOST_MAPS]:
             page.picture(_png(draw_map(one)), alt="map", caption=_caption(one))
         page.section("Episodes")
         names = ("success", "spl", "distance_to_goal", "path_length", "ndtw", "steps_taken")
@@ -61,7 +63,7 @@ class NavigationResult(Result):
             [
                 [one.episode.episode_id, one.episode.scene]
                 + [_rounded(one.scores[name]) for name in names]
-                for one in self.walked
+                for one in walked
             ],
         )
 
