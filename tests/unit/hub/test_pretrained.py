@@ -14,6 +14,7 @@ from internvideo.heads import (
     ActionDetectorConfig,
     CoordinatedClassifierConfig,
     QuestionAnswererConfig,
+    RetrieverConfig,
     VideoClassifierConfig,
 )
 from internvideo.hub.pretrained import (
@@ -37,6 +38,7 @@ from internvideo.models import (
     ViclipConfig,
 )
 from internvideo.models.actionformer import ActionFormerConfig
+from internvideo.recipes.navigation import navigation_tiny_rooms
 from internvideo.tasks.temporal_localization.detector import TemporalDetectorConfig
 from internvideo.text import load_clip_tokenizer
 from internvideo.tiny import (
@@ -121,6 +123,12 @@ CONFIGS = {
         ),
         encoders=("runs/a",),
     ),
+    "retriever": RetrieverConfig(
+        encoder=MultimodalEncoderConfig(video=B, text=TEXT, embed_dim=8),
+        similarity="tokens",
+        learned_weights=True,
+    ),
+    "navigator": navigation_tiny_rooms().stage.model,
     "viclip": ViclipConfig(video=JOINT, text=TEXT, embed_dim=8),
 }
 
