@@ -121,7 +121,10 @@ def _read_pickle(path: Path) -> Any:
     content.seek(0)
     try:
         return _ArrayUnpickler(content, encoding="latin1").load()
-    except (AttributeError, IndexError, ImportError, KeyError, TypeError, UnicodeError) as error:
+    except (
+        *(AttributeError, IndexError, ImportError, KeyError, TypeError, UnicodeError),
+        *(MemoryError, OverflowError),
+    ) as error:
         # What damaged bytes lead the unpickler to, besides its own error.
         raise pickle.UnpicklingError(f"{type(error).__name__}: {error}") from None
 

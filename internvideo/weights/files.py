@@ -120,8 +120,8 @@ def read_document(path: Path) -> Mapping[str, Any]:
         raise CheckpointError(f"{path}: cannot be read as weights: {refused}")
     with path.open("rb") as file:
         beginning = file.read(512)
-    refused = _rejected_by_header(path, beginning)
     try:
+        refused = _rejected_by_header(path, beginning)
         if refused is None:
             found = _read(path, beginning)
             if isinstance(found, Mapping):
