@@ -183,10 +183,10 @@ def read_run(path: Path, recipes: Mapping[str, Any]) -> Run:
     """Read a TOML file: `recipe = "NAME"` and tables of the fields that differ from it."""
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also of the encoding
         raise ConfigError(f"{path}: not valid TOML ({error})") from error
     name = document.pop("recipe", None)
-    if name is None:
+    if not isinstance(name, str):
         raise ConfigError(f'{path}: has no line recipe = "NAME" that says what it starts from')
     if name not in recipes:
         raise unknown_name("recipe", name, recipes)
