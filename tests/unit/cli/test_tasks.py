@@ -238,7 +238,7 @@ def options_of(configuration) -> set[str]:
     own = {
         "--" + field.name.removeprefix("num_").replace("_", "-")
         for field in fields(configuration)
-        if not is_dataclass(hints[field.name]) and field.name != "video"
+        if not is_dataclass(hints[field.name]) and field.name not in ("video", "more")
     }
     return own.union(*inner)
 

@@ -100,7 +100,7 @@ GOOD = "0.1,0.2,0.5,0.9"
         ("a,1,0.1,0.2,1.4,0.9,1,0", "reaches out of the frame, which is 0 to 1"),
         ("a,1,1.01,0.2,1.015,0.9,1,0", "lies outside of the frame"),
         ("a,1,10,20,200,120,1,0", "seems to be in pixels; give fractions of the frame"),
-        ("a,1,0.1,nan,0.5,0.9,1,0", "has sides that are no numbers"),
+        ("a,1,0.1,nan,0.5,0.9,1,0", "expected a number"),
         ("a,1,0.1,left,0.5,0.9,1,0", "box is 'left', expected a number"),
         (f"a,noon,{GOOD},1,0", "time is 'noon', expected seconds from 0 on"),
         (f"a,-1,{GOOD},1,0", "time is '-1', expected seconds"),
@@ -260,7 +260,7 @@ def test_detections_that_reach_out_are_cut(tmp_path):
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        (f"b,3,{GOOD},,nan", "line 1: score is nan, expected 0 to 1"),
+        (f"b,3,{GOOD},,nan", "line 1: score is 'nan', expected a number"),
         (f"b,3,{GOOD},12,17", "score is 17, expected 0 to 1; is this a file of annotations?"),
         (f"b,3,{GOOD},,high", "score is 'high', expected a number"),
         ("b,3,2,3,90,80,,0.5", "seems to be in pixels"),
