@@ -162,7 +162,7 @@ def test_a_complaint_of_the_parser_is_not_cut_into_lines(capsys, monkeypatch):
 
     line = complaint(capsys, "extract", "--out", "x")
 
-    assert "PATH; A video, an image, or a folder (searched recursively). (required)" in line
+    assert "PATH|URL; A video, an image, a folder (searched recursively), or an ad" in line
     assert ":;" not in line
 
 
