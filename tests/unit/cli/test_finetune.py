@@ -50,7 +50,7 @@ def test_the_run_of_another_verb_is_not_resumed(capsys, tmp_path):
         ("--held-back=1.0", "--held-back 1.0: give a share between 0 and 1"),
         ("--workers=0", "--workers 0: give 1 or more"),
         ("--task=action-recogniton", "unknown task 'action-recogniton'; did you mean 'action-rec"),
-        ("--task=retrieval", "retrieval cannot be fine-tuned yet; tasks that can: action-recogn"),
+        ("--task=captioning", "captioning cannot be fine-tuned yet; tasks that can: action-recogn"),
         ("--preset=tiny", "unknown preset 'tiny'"),
         ("--preset=probe", "without --from none of them has learned anything"),
     ],
