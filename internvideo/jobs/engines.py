@@ -156,6 +156,16 @@ def _run_on_ray(
         ray.shutdown()
 
 
+class _Worker:
+    """Keeps the work, with the model it has opened, between units."""
+
+    def __init__(self, one: Callable[[Unit], Record | None]) -> None:
+        self._one = one
+
+    def do(self, unit: Unit) -> Record | None:
+        return self._one(unit)
+
+
 class _Crew:
     """Actors of Ray and what each one is doing."""
 
@@ -163,17 +173,7 @@ class _Crew:
         self, ray: Any, one: Callable[[Unit], Record | None], ledger: Ledger, count: int
     ) -> None:
         self._ray, self._one, self._ledger = ray, one, ledger
-
-        class Worker:
-            """Keeps the work, with the model it has opened, between units."""
-
-            def __init__(self, one: Callable[[Unit], Record | None]) -> None:
-                self._one = one
-
-            def do(self, unit: Unit) -> Record | None:
-                return self._one(unit)
-
-        self._make = ray.remote(Worker)
+        self._make = ray.remote(_Worker)
         self._free = [self._make.remote(one) for _ in range(count)]
 
     def do(self, units: Sequence[Unit], on_progress: Progress | None) -> list[Record | None]:
