@@ -24,6 +24,7 @@ NOT_RUN = {
     "push": "uploads",
     "fastestdet.onnx": "needs a detector",
     "--watch": "runs until it is stopped",
+    "internvideo serve": "runs until it is stopped; test_browser.py visits it",
     "runs/moments": "needs annotated videos of one's own",
     "connectivity/": "needs R2R's files; tests of scene graphs write small ones",
     "--habitat": "needs Habitat",
