@@ -120,7 +120,7 @@ def _contents(out: Path) -> dict[str, object]:
 
 @pytest.mark.parametrize(
     ("verb", "usual"),
-    [("import", 4), ("export", 1), ("playground", 3), ("shards", 4), ("extract", 3)],
+    [("import", 2), ("export", 1), ("playground", 1), ("shards", 2), ("extract", 1)],
 )
 def test_what_a_kill_leaves_is_completed_by_the_next_run(verb, usual, videos, model, tmp_path):
     whole, out = tmp_path / "whole" / "out", tmp_path / "out"
@@ -146,7 +146,7 @@ def test_a_killed_fine_tuning_goes_on_to_the_same_bits(videos, model, tmp_path):
     started = time.monotonic()
     assert main(_commands(videos, model, whole)["finetune"]) == 0
     duration_s = time.monotonic() - started
-    for moment in np.random.default_rng(0).uniform(0.02, 1.0, 10 if ALL else 2):
+    for moment in np.random.default_rng(0).uniform(0.02, 1.0, 10 if ALL else 1):
         shutil.rmtree(out, ignore_errors=True)
         command = _commands(videos, model, out)["finetune"]
         _killed(command, moment * duration_s)

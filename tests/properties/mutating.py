@@ -23,7 +23,7 @@ from internvideo.errors import InternVideoError
 LIMIT_S = 10
 LIMIT_BYTES = 1 << 30
 # Of each reader; a fraction unless all are asked for.
-NUM_MUTATIONS = 2000 if os.environ.get("INTERNVIDEO_ALL_MUTATIONS") else 150
+NUM_MUTATIONS = 2000 if os.environ.get("INTERNVIDEO_ALL_MUTATIONS") else 60
 
 Reader = Callable[[Path], object]
 _ODD = (b"-1", b"1e999", b"NaN", b"99999999999999999999", b"null", b"[]", b"{}", b'"x"', b"\xff")
