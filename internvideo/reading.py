@@ -13,8 +13,19 @@ import json
 import os
 import pickletools
 import stat
+import struct
+import tokenize
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
+
+# All that numpy has been seen to raise at a damaged array or archive of arrays.
+BROKEN_ARRAY = (
+    *(OSError, ValueError, EOFError, KeyError, TypeError, OverflowError, MemoryError),
+    *(RecursionError, SyntaxError, NotImplementedError),
+    *(struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error),
+)
 
 # Documents beside weights: configurations, class names, vocabularies.
 MOST_DOCUMENT_BYTES = 64 << 20

@@ -11,7 +11,6 @@ from __future__ import annotations
 import csv
 import io
 import pickle
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from jaxtyping import Float32
 from numpy.typing import NDArray
 
 from internvideo.errors import DecodeError
-from internvideo.reading import check_pickle
+from internvideo.reading import BROKEN_ARRAY, check_pickle
 
 # What a pickled array needs to be put together again; both homes of numpy's internals.
 _ALLOWED = {
@@ -65,7 +64,7 @@ def read_feature_array(path: str | Path, *, key: str | None = None) -> Float32[n
         raise DecodeError(
             f"{path}: {error}; only pickles of plain numpy arrays are read, save it as npy"
         ) from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
+    except (*BROKEN_ARRAY, pickle.UnpicklingError) as error:
         if isinstance(error, DecodeError):
             raise
         reason = str(error) or type(error).__name__

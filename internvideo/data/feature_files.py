@@ -24,7 +24,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from internvideo.errors import ConfigError, DecodeError
-from internvideo.reading import read_json_document
+from internvideo.reading import BROKEN_ARRAY, read_json_document
 
 FeatureFormat = Literal["safetensors", "npy"]
 FeatureType = Literal["float32", "float16"]
@@ -85,7 +85,7 @@ def read_features(path: str | Path) -> tuple[Float[Tensor, "windows ..."], dict[
             rows = torch.from_numpy(np.load(path, allow_pickle=False))
         else:
             rows = load_file(path)["features"]
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+    except (*BROKEN_ARRAY, SafetensorError) as error:
         raise ConfigError(f"{path}: cannot be read as features ({error})") from error
     if document is None:
         raise ConfigError(f"{path}: nothing tells of it; expected {side_car(path).name} beside it")

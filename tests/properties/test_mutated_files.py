@@ -296,7 +296,7 @@ def _features(folder: Path) -> dict[str, bytes]:
         "model": {"type": "A", "sha256": "00"},
         "request": {
             "pooling": "mean",
-            "windows": {"num_frames": 4, "stride_frames": 4, "rate_fps": 8},
+            "windows": {"num_frames": 4, "stride_frames": 4, "rate_fps": 8.0},
         },
         "features": {"file": "a.mp4.npy", "shape": [4, 3], "num_bytes": 176},
         "video": {"rate_fps": 25.0, "duration_s": 4.0},
