@@ -23,6 +23,7 @@ NOT_RUN = {
     "vit_b_hybrid": "needs a released file",
     "push": "uploads",
     "fastestdet.onnx": "needs a detector",
+    "--measured": "needs what two commands before it wrote; test_measuring.py reads such a file",
     "--watch": "runs until it is stopped",
     "internvideo serve": "runs until it is stopped; test_browser.py visits it",
     "runs/moments": "needs annotated videos of one's own",

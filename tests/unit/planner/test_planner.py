@@ -152,6 +152,10 @@ def test_what_a_rank_holds_is_sharded_with_fsdp_alone():
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(
+    "INTERNVIDEO_MEASURE_PEAKS" not in os.environ,
+    reason="peaks depend on the machine and what else it does; set INTERNVIDEO_MEASURE_PEAKS=1",
+)
 @pytest.mark.parametrize("name", list(BATCH))
 def test_the_planned_peak_is_the_measured_one(name):
     run = run_of(name)
