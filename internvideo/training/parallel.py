@@ -67,7 +67,15 @@ def joined(device: str = "auto") -> Iterator[Process]:
         yield Process(share=Share(), device=chosen)
         return
     try:
-        dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+        # Met first: a meeting that fails inside `init_process_group` counts as a group of this
+        # process alone, and the next one would wait for the others under another name.
+        store, rank, _ = next(iter(dist.rendezvous("env://")))
+        dist.init_process_group(
+            "nccl" if chosen.type == "cuda" else "gloo",
+            store=store,
+            rank=rank,
+            world_size=world_size,
+        )
     except (RuntimeError, ValueError) as error:  # of the store: a port in use, an unknown host
         reason = " ".join(str(error).split())[:200]
         where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from internvideo.errors import ConfigError
-from internvideo.training import joined, launched_processes
+from internvideo.training import joined, launched_processes, sharing
 
 RIGHT = {"WORLD_SIZE": "2", "RANK": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
 
@@ -50,6 +50,11 @@ def test_what_does_not_fit_is_said_without_waiting(launched, changes, message):
         pass
 
 
+def _meet() -> None:
+    with joined("cpu"):
+        pass
+
+
 def test_a_port_in_use_is_said_without_waiting(launched):
     started = time.monotonic()
     with socket.socket() as taken:
@@ -59,3 +64,8 @@ def test_a_port_in_use_is_said_without_waiting(launched):
         with pytest.raises(ConfigError, match="cannot meet at 127"), joined("cpu"):
             pass
     assert time.monotonic() - started < 20
+
+    # ... and the next meeting of this process is like any other.
+    launched(**dict.fromkeys(RIGHT))
+    with sharing(2, _meet), joined("cpu") as process:
+        assert process.share.count == 2
