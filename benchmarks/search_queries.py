@@ -16,8 +16,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from internvideo.search import Index, IndexSettings, WindowPlan, measured_recall, open_store
-from internvideo.search.index import NewVideo
+from internvideo.search import (
+    Index,
+    IndexSettings,
+    NewVideo,
+    WindowPlan,
+    measured_recall,
+    open_store,
+)
 
 _WIDTH, _WINDOWS_A_VIDEO = 512, 10_000
 

@@ -15,15 +15,8 @@ from internvideo.search.approximate import (
     open_store,
 )
 from internvideo.search.clips import CutClip, cut_clip
-from internvideo.search.index import (
-    SUFFIX,
-    Index,
-    IndexedVideo,
-    IndexSettings,
-    Name,
-    VectorType,
-    WindowTable,
-)
+from internvideo.search.facts import IndexedVideo, IndexSettings, Name, NewVideo, WindowTable
+from internvideo.search.index import SUFFIX, Index
 from internvideo.search.indexing import Advance, Update, update_index
 from internvideo.search.model import EncoderSearch, SearchModel, open_search_model
 from internvideo.search.proposal import Proposal, propose
@@ -33,6 +26,7 @@ from internvideo.search.searcher import Searcher, Timeline
 from internvideo.search.sheet import check_sheet, write_sheet
 from internvideo.search.stores import ExactStore, VectorStore, recall
 from internvideo.search.tracks import add_track, label_windows, namer, read_labels
+from internvideo.search.vectors import VectorType
 from internvideo.search.windows import Frames, WindowPlan, cut_video
 
 __all__ = [
@@ -64,6 +58,7 @@ __all__ = [
     "IndexedVideo",
     "Moment",
     "Name",
+    "NewVideo",
     "Query",
     "SUFFIX",
     "SearchModel",

@@ -17,8 +17,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from internvideo.errors import ConfigError
-from internvideo.search.index import Index, decode_rows
+from internvideo.search.index import Index
 from internvideo.search.stores import ExactStore, Rows, Scores, VectorStore, best, recall
+from internvideo.search.vectors import decode_rows
 
 Engine = Literal["auto", "exact", "faiss", "lance"]
 

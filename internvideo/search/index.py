@@ -18,18 +18,18 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int64
 from numpy.typing import NDArray
 
 from internvideo.errors import CheckpointError, ConfigError
+from internvideo.search.facts import IndexedVideo, IndexSettings, Name, NewVideo, WindowTable
+from internvideo.search.vectors import append_rows, encode_rows, row_type
 from internvideo.search.windows import WindowPlan
 
-VectorType = Literal["float16", "int8"]
 FORMAT = 1
 SUFFIX = ".internvideo"
 _DATABASE = "index.sqlite"
@@ -52,76 +52,6 @@ CREATE TABLE failed (
     path TEXT PRIMARY KEY, num_bytes INTEGER NOT NULL, time_ns INTEGER NOT NULL,
     reason TEXT NOT NULL);
 """
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class IndexSettings:
-    """What an index was made with, which does not change as long as it exists."""
-
-    folder: str
-    model: str
-    model_sha256: str
-    width: int
-    trained_on_generated: bool
-    plan: WindowPlan
-    vectors: VectorType = "float16"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class IndexedVideo:
-    """Facts of one video of an index; `id` is its own in this index for ever."""
-
-    id: int
-    path: str
-    sha256: str
-    num_bytes: int
-    time_ns: int
-    duration_s: float
-    rate_fps: float
-    width: int
-    height: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Name:
-    """What a track says of a part of a video."""
-
-    track: str
-    video: int
-    start_s: float
-    end_s: float
-    name: str
-    score: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class WindowTable:
-    """All windows of an index, in the order of their rows in the file of vectors."""
-
-    row: Int64[np.ndarray, " n"]
-    video: Int64[np.ndarray, " n"]
-    start_s: Float[np.ndarray, " n"]
-    end_s: Float[np.ndarray, " n"]
-    shot: Int64[np.ndarray, " n"]
-
-    def __len__(self) -> int:
-        return len(self.row)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class NewVideo:
-    """A video with its windows, on its way into an index."""
-
-    path: str
-    sha256: str
-    num_bytes: int
-    time_ns: int
-    duration_s: float
-    rate_fps: float
-    width: int
-    height: int
-    windows: Sequence[tuple[float, float, int, bytes]]
-    vectors: Float[np.ndarray, "n e"]
 
 
 class Index:
@@ -294,7 +224,7 @@ class Index:
         first = self.meta("next_row")
         rows = [encode_rows(video.vectors, self.settings.vectors) for video in videos]
         with _told(self.folder):
-            _append(self.vector_file, first, rows)
+            append_rows(self.vector_file, first, rows)
         with self.change() as database:
             for video in videos:
                 self._forget(database, [video.path])
@@ -360,7 +290,7 @@ class Index:
         old, generation = self.vector_file, self.meta("generation") + 1
         with _told(self.folder):
             target = self.folder / f"vectors-{generation}.bin"
-            _append(target, 0, [np.ascontiguousarray(self.vectors()[rows])])
+            append_rows(target, 0, [np.ascontiguousarray(self.vectors()[rows])])
         with self.change() as database:
             # Rising rows never meet: each moves to a place at or before its own.
             database.executemany(
@@ -373,33 +303,6 @@ class Index:
         return True
 
 
-def row_type(vectors: VectorType, width: int) -> np.dtype[Any]:
-    """How one vector lies in the file."""
-    if vectors == "float16":
-        return np.dtype([("values", "<f2", (width,))])
-    return np.dtype([("scale", "<f4"), ("values", "i1", (width,))])
-
-
-def encode_rows(values: Float[np.ndarray, "n e"], vectors: VectorType) -> NDArray[Any]:
-    """Vectors as they are stored; int8 keeps the largest component of each as 127."""
-    rows = np.zeros(len(values), row_type(vectors, values.shape[1]))
-    if vectors == "float16":
-        rows["values"] = values
-        return rows
-    scale = np.maximum(np.abs(values).max(1, initial=0.0), 1e-12) / 127
-    rows["scale"] = scale
-    rows["values"] = np.rint(values / scale[:, None])
-    return rows
-
-
-def decode_rows(rows: NDArray[Any]) -> Float[np.ndarray, "n e"]:
-    """Stored vectors in float32."""
-    values = rows["values"].astype(np.float32)
-    if "scale" in (rows.dtype.names or ()):
-        values *= rows["scale"][:, None]
-    return values
-
-
 def _connect(path: Path) -> sqlite3.Connection:
     database = sqlite3.connect(path, timeout=30.0, isolation_level=None, check_same_thread=False)
     try:
@@ -409,18 +312,6 @@ def _connect(path: Path) -> sqlite3.Connection:
     except sqlite3.OperationalError:
         pass  # on storage that cannot be written the index can still be read
     return database
-
-
-def _append(path: Path, first: int, parts: Sequence[NDArray[Any]]) -> None:
-    """Write rows from row `first` on and have them on the disk before returning."""
-    with path.open("r+b" if path.exists() else "w+b") as file:
-        if parts:
-            file.seek(first * parts[0].dtype.itemsize)
-        for part in parts:
-            file.write(part.tobytes())
-        file.truncate()
-        file.flush()
-        os.fsync(file.fileno())
 
 
 @contextmanager

@@ -7,34 +7,28 @@ that a run that was killed and started again computes the same batches as one th
 
 from __future__ import annotations
 
-import io
 import logging
-import queue
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from internvideo.errors import ConfigError, DecodeError
+from internvideo.errors import ConfigError
 from internvideo.processes import sole_use
-from internvideo.search.index import Index, IndexedVideo, NewVideo, decode_rows, encode_rows
+from internvideo.search.changes import VideoFile, compare
+from internvideo.search.decoding import Begin, End, Unit, Window, decoded_ahead
+from internvideo.search.facts import NewVideo
+from internvideo.search.index import Index
 from internvideo.search.model import SearchModel
-from internvideo.search.windows import CutWindow, cut_video, is_still, small_picture
+from internvideo.search.vectors import decode_rows, encode_rows
 from internvideo.tasks import FailedVideo
-from internvideo.video import VideoReader, find_videos
-from internvideo.weights import sha256_of
 
 _log = logging.getLogger(__name__)
 
-_THUMBNAIL_PX = 180
-# Frames or clips that may wait for the model, decoded.
-_AHEAD = 64
 # Vectors by which the loss of int8 is measured.
 _NUM_KEPT = 5_000
 
@@ -86,22 +80,6 @@ class Update:
         return bool(self.num_new + self.num_changed + self.num_renamed + self.num_removed)
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
-    path: str
-    num_bytes: int
-    time_ns: int
-
-
-@dataclass(slots=True)
-class _Changes:
-    pending: list[_File] = field(default_factory=list)
-    removed: list[str] = field(default_factory=list)
-    moves: list[tuple[str, str, int]] = field(default_factory=list)
-    num_changed: int = 0
-    num_unchanged: int = 0
-
-
 def update_index(
     index: Index,
     model: SearchModel,
@@ -131,7 +109,7 @@ def update_index(
         )
     started_s = time.monotonic()
     with sole_use(index.folder):
-        changes = _compare(index, settle_s)
+        changes = compare(index, settle_s)
         if changes.moves:
             index.relocate(changes.moves)
         if changes.removed:
@@ -171,106 +149,6 @@ def int8_recall(vectors: Sequence[np.ndarray], *, count: int = 10) -> float:
     return shared / (count * len(exact[:: max(1, len(exact) // 100)]))
 
 
-def _compare(index: Index, settle_s: float) -> _Changes:
-    """Compare the folder with the index; contents are read only where times or sizes differ."""
-    known = {video.path: video for video in index.videos()}
-    failed = {path: (size, at) for path, size, at in index.failed_files()}
-    files = _files(index, settle_s)
-    if not files and known:
-        raise ConfigError(
-            f"{index.root}: holds no video any more, but the index has {len(known)}; is the drive "
-            f"there? If they are gone for good, remove {index.folder}"
-        )
-    changes = _Changes()
-    missing = {path: video for path, video in known.items() if path not in files}
-    by_content: dict[str, list[IndexedVideo]] = {}
-    for video in missing.values():
-        by_content.setdefault(video.sha256, []).append(video)
-    sizes_of_missing = {video.num_bytes for video in missing.values()}
-    for path, file in files.items():
-        before = known.get(path)
-        stamp = (file.num_bytes, file.time_ns)
-        if (before is not None and (before.num_bytes, before.time_ns) == stamp) or (
-            before is None and failed.get(path) == stamp
-        ):
-            changes.num_unchanged += 1
-        elif (
-            before is not None
-            and before.num_bytes == file.num_bytes
-            and (_content(index, file) == before.sha256)
-        ):
-            changes.moves.append((path, path, file.time_ns))
-        elif file.num_bytes in sizes_of_missing and (
-            same := by_content.get(_content(index, file) or "")
-        ):
-            changes.moves.append((same.pop(0).path, path, file.time_ns))
-            if before is not None:
-                changes.num_changed += 1
-        else:
-            changes.pending.append(file)
-            changes.num_changed += before is not None
-    moved = {old for old, _, _ in changes.moves}
-    gone = [path for path in (*missing, *failed) if path not in files and path not in moved]
-    changes.removed = sorted(gone)
-    return changes
-
-
-def _files(index: Index, settle_s: float) -> dict[str, _File]:
-    if not index.root.is_dir():
-        raise ConfigError(f"{index.root}: the folder of this index is not there; is its drive?")
-    found, own = {}, index.folder.absolute()
-    newest_ns = time.time_ns() - int(settle_s * 1e9) if settle_s else None
-    for path in find_videos(index.root):
-        if path.absolute().is_relative_to(own):
-            continue
-        try:
-            status = path.stat()
-        except OSError as error:
-            _log.warning("%s: left out (%s)", path, error.strerror)
-            continue
-        if newest_ns is not None and status.st_mtime_ns > newest_ns:
-            continue
-        name = path.relative_to(index.root).as_posix()
-        found[name] = _File(name, status.st_size, status.st_mtime_ns)
-    return found
-
-
-def _content(index: Index, file: _File) -> str | None:
-    try:
-        return sha256_of(index.root / file.path)
-    except OSError:
-        return None  # it is named when it is to be decoded
-
-
-# What the decoding thread hands over: the beginning of a video, a clip or frame for the model, a
-# window of such, the end of a video, or why it has none.
-@dataclass(frozen=True, slots=True)
-class _Begin:
-    file: _File
-    sha256: str
-    facts: tuple[float, float, int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class _Unit:
-    prepared: Tensor
-
-
-@dataclass(frozen=True, slots=True)
-class _Window:
-    start_s: float
-    end_s: float
-    shot: int
-    thumbnail: bytes
-    units: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _End:
-    file: _File
-    reason: str | None = None
-
-
 class _Worker:
     """Embeds what the decoding thread gives and commits groups of videos."""
 
@@ -292,25 +170,25 @@ class _Worker:
     def _clear(self) -> None:
         self._waiting: list[tuple[list[np.ndarray | None], int, Tensor]] = []
         self._num_units = 0
-        self._done: list[tuple[_Begin, list[_Window], list[np.ndarray | None]]] = []
+        self._done: list[tuple[Begin, list[Window], list[np.ndarray | None]]] = []
         self._broken: list[tuple[str, int, int, str]] = []
 
-    def run(self, pending: Sequence[_File]) -> None:
+    def run(self, pending: Sequence[VideoFile]) -> None:
         started_s, num_done = time.monotonic(), 0
         begin, windows, vectors = None, [], []
-        for event in _ahead(_decode(self._index, self._model, pending)):
+        for event in decoded_ahead(self._index, self._model, pending):
             match event:
-                case _Begin():
+                case Begin():
                     begin, windows, vectors = event, [], []
-                case _Unit(prepared=prepared):
+                case Unit(prepared=prepared):
                     vectors.append(None)
                     self._waiting.append((vectors, len(vectors) - 1, prepared))
                     self._num_units += 1
                     if len(self._waiting) == self._size:
                         self._embed()
-                case _Window():
+                case Window():
                     windows.append(event)
-                case _End(file=file, reason=reason):
+                case End(file=file, reason=reason):
                     if reason is None and begin is not None:
                         self._done.append((begin, windows, vectors))
                         self.seconds += begin.facts[0]
@@ -376,98 +254,3 @@ def _mean(vectors: list[Any]) -> np.ndarray:
     """Mean of unit vectors, of length 1 again."""
     mean = np.mean(vectors, axis=0, dtype=np.float64)
     return (mean / max(float(np.linalg.norm(mean)), 1e-12)).astype(np.float32)
-
-
-def _decode(
-    index: Index, model: SearchModel, pending: Sequence[_File]
-) -> Iterator[_Begin | _Unit | _Window | _End]:
-    for file in pending:
-        path = index.root / file.path
-        try:
-            sha256 = sha256_of(path)
-            with VideoReader(path) as video:
-                info = video.info
-                facts = (info.duration_s, info.rate_fps, info.width, info.height)
-                yield _Begin(file, sha256, facts)
-                cut = cut_video(
-                    video,
-                    index.settings.plan,
-                    short_side_px=model.short_side_px,
-                    single_frames=model.num_frames == 1,
-                )
-                yield from _units(cut, model)
-        except (DecodeError, OSError) as error:
-            yield _End(file, str(error))
-        else:
-            yield _End(file)
-
-
-def _units(cut: Iterator[CutWindow], model: SearchModel) -> Iterator[_Unit | _Window]:
-    """Clips, or frames that several windows share; a still picture counts once."""
-    num_units, of_number = 0, {}
-    last: tuple[int, Tensor] | None = None
-    for window in cut:
-        if model.num_frames > 1:
-            yield _Unit(model.prepare(window.spread(model.num_frames)))
-            units: tuple[int, ...] = (num_units,)
-            num_units += 1
-        else:
-            for sample in window.samples:
-                if sample.number in of_number:
-                    continue
-                small = small_picture(sample.frame)
-                if last is None or not is_still(small, last[1]):
-                    yield _Unit(model.prepare(sample.frame[None]))
-                    last = (num_units, small)
-                    num_units += 1
-                of_number[sample.number] = last[0]
-            units = tuple(of_number[sample.number] for sample in window.samples)
-        thumbnail = jpeg(window.middle.frame)
-        yield _Window(window.start_s, window.end_s, window.shot, thumbnail, units)
-
-
-def jpeg(frame: Tensor, *, width_px: int = _THUMBNAIL_PX, quality: int = 70) -> bytes:
-    """A frame (h, w, 3) as a small JPEG."""
-    image = Image.fromarray(frame.contiguous().numpy())
-    height_px = max(1, round(image.height * width_px / image.width))
-    out = io.BytesIO()
-    image.resize((width_px, height_px), Image.Resampling.BILINEAR).save(
-        out, "JPEG", quality=quality
-    )
-    return out.getvalue()
-
-
-def _ahead(items: Iterator[Any]) -> Iterator[Any]:
-    """Take items from an iterator that runs in a thread of its own, a few ahead."""
-    waiting: queue.Queue[Any] = queue.Queue(_AHEAD)
-    stopped = threading.Event()
-    end = object()
-
-    def put(item: Any) -> bool:
-        while not stopped.is_set():
-            try:
-                waiting.put(item, timeout=0.1)
-            except queue.Full:
-                continue
-            return True
-        return False
-
-    def work() -> None:
-        try:
-            for item in items:
-                if not put(item):
-                    return
-            put(end)
-        except BaseException as error:  # raised again by the one who takes the items
-            put(error)
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    try:
-        while (item := waiting.get()) is not end:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        stopped.set()
-        thread.join()

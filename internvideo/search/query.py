@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from internvideo.errors import ConfigError
-from internvideo.search.index import IndexedVideo
+from internvideo.search.facts import IndexedVideo
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -25,7 +25,8 @@ from internvideo.search.calibration import (
     measure_texts,
     sampled_rows,
 )
-from internvideo.search.index import Index, IndexedVideo, WindowTable
+from internvideo.search.facts import IndexedVideo, WindowTable
+from internvideo.search.index import Index
 from internvideo.search.model import SearchModel, image_clip
 from internvideo.search.moments import find_spans
 from internvideo.search.query import Answer, Moment, Query, moment_id, parse_moment, without_same

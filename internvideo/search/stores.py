@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
 
-from internvideo.search.index import Index, decode_rows
+from internvideo.search.index import Index
+from internvideo.search.vectors import decode_rows
 
 Rows = Int64[np.ndarray, " k"]
 Scores = Float[np.ndarray, " k"]

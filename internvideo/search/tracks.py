@@ -19,7 +19,8 @@ from internvideo.data import centre_view
 from internvideo.errors import AnnotationError, CheckpointError, DecodeError
 from internvideo.hub import Pretrained
 from internvideo.processes import sole_use
-from internvideo.search.index import Index, Name
+from internvideo.search.facts import Name
+from internvideo.search.index import Index
 from internvideo.search.model import SearchModel
 from internvideo.search.stores import ExactStore
 from internvideo.search.windows import CutWindow, WindowPlan, cut_video

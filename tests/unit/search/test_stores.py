@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from internvideo.errors import ConfigError
-from internvideo.search import ExactStore, Index, IndexSettings, WindowPlan, open_store
+from internvideo.search import ExactStore, Index, IndexSettings, NewVideo, WindowPlan, open_store
 from internvideo.search.approximate import measured_recall
-from internvideo.search.index import NewVideo
 
 _WIDTH, _NUM = 24, 600
 
