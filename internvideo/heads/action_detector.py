@@ -229,7 +229,7 @@ def detection_loss(
     labels: Float[Tensor, "s y"],
     *,
     num_clips: int,
-    reduction: Literal["mean", "per-clip", "per-box"] = "per-clip",
+    reduction: Literal["mean", "per-clip", "per-box"] = "per-box",
 ) -> Float[Tensor, ""]:
     """Binary cross-entropy over all boxes and classes.
 
@@ -237,9 +237,9 @@ def detection_loss(
         logits: Of all boxes of a batch.
         labels: Multi-hot.
         num_clips: Clips of the batch.
-        reduction: "per-clip" multiplies the mean by the number of clips, as released, so that the
-            gradient grows with the batch; "per-box" by the number of boxes, which is the sum over
-            boxes of each one's mean over classes; "mean" by nothing.
+        reduction: "per-box" multiplies the mean by the number of boxes, as released: the sum over
+            boxes of each one's mean over classes, so that the gradient grows with the batch;
+            "per-clip" by the number of clips; "mean" by nothing.
 
     Returns:
         The loss; 0 without a box.

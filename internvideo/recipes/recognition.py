@@ -85,6 +85,8 @@ class _VideoMAE:
     views: int
     about: str
     head_rows: str | None = None
+    weight_decay: float = 0.05
+    clip_gradient: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,10 @@ _VIDEOMAES = (
               2e-6, 0.8, 0.2, 0.5, 3, 1, 32, 2,
               "The same brought to Kinetics-700 in 3 epochs.",
               _K710_TO_K700),
+    _VideoMAE("recognition_mae_giant_k710", "giant", _K710, "mae_giant_v2",
+              1e-3, 0.9, 0.3, 0.0, 35, 5, 96, 2,
+              "ViT-g/14 on Kinetics-710 by VideoMAE V2, 35 epochs, 32 GPUs x 3 videos.",
+              weight_decay=0.1, clip_gradient=5.0),
     _VideoMAE("recognition_mae_base_activitynet", "base", _ACTIVITYNET, "mae_base_k400",
               1e-3, 0.75, 0.1, 0.0, 100, 5, 256, 2,
               "ViT-B on instances of ActivityNet 1.3, 100 epochs, 16 GPUs x 16 videos."),
@@ -227,7 +233,9 @@ def _videomae(row: _VideoMAE) -> Run:
                 lr=row.lr,
                 final_lr=1e-6,
                 reference_batch=256,
+                weight_decay=row.weight_decay,
                 betas=(0.9, 0.999),
+                clip_gradient=row.clip_gradient,
                 layer_decay=row.layer_decay,
             ),
             epochs=row.epochs,

@@ -114,7 +114,8 @@ def check_action_detector(case: Case) -> None:
     case.close("roi_features", model.actor_features(maps, torch.cat(boxes), clip_of_box))
     logits = model(video, torch.cat(boxes), clip_of_box)
     case.close("logits", logits)
-    loss = detection_loss(logits, case.tensor("inputs/labels").float(), num_clips=len(video))
+    labels = case.tensor("inputs/labels").float()
+    loss = detection_loss(logits, labels, num_clips=len(video), reduction="per-clip")
     case.close("loss", loss[None])
 
 

@@ -73,7 +73,7 @@ class SpatiotemporalLocalizationTraining:
     initial_weights: str | None = None
     trained: Literal["all", "head", "last"] = "all"
     num_trained_blocks: int = 1
-    reduction: Literal["mean", "per-clip", "per-box"] = "per-clip"
+    reduction: Literal["mean", "per-clip", "per-box"] = "per-box"
     jitter: bool = True
     scored: tuple[str, ...] = ()
     pixel_mean: Colour = AVA_MEAN

@@ -20,6 +20,19 @@ def test_a_recipe_survives_json(name):
     assert from_document(json.loads(json.dumps(to_document(run)))) == run
 
 
+def test_what_a_recipe_starts_from_is_a_recipe():
+    runs = [make() for make in RECIPES.values()]
+    starts = [
+        getattr(run.stage, field, None)
+        for run in runs
+        for field in ("initial_weights", "masked", "multimodal")
+    ]
+    named = {start.removeprefix("runs/") for start in starts if str(start).startswith("runs/")}
+
+    assert len(named) > 10
+    assert named <= set(RECIPES)
+
+
 def test_a_run_of_before_there_were_tasks_is_still_read():
     run = recipe("recognition_tiny_actions_a")
     document = to_document(run)
