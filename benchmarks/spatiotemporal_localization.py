@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import tempfile
 import time
@@ -27,7 +28,9 @@ from internvideo.metrics import BoxRows, frame_average_precision, mean_over_clas
 from internvideo.models import ENCODERS, roi_align
 from internvideo.recipes import recipe
 from internvideo.tasks import BoxClassifier, BoxData, SpatiotemporalLocalization
-from internvideo.values import Preprocessing
+from internvideo.tasks.spatiotemporal_localization import open_detector
+from internvideo.video import open_video
+from internvideo.video.sampling import key_frame_clip
 
 SMALLER = [
     *("stage.model.encoder.side_px=64", "stage.model.test_side_px=64"),
@@ -36,13 +39,13 @@ SMALLER = [
 
 
 def timed(call: Callable[[], object], repeats: int) -> float:
-    """Median seconds, after one call to warm up."""
+    """Median processor seconds, after one call to warm up."""
     call()
     taken = []
     for _ in range(repeats):
-        began = time.perf_counter()
+        began = time.process_time()
         call()
-        taken.append(time.perf_counter() - began)
+        taken.append(time.process_time() - began)
     return statistics.median(taken)
 
 
@@ -149,20 +152,52 @@ def compare_roi_align(num_boxes: int = 20) -> None:
     )
 
 
-def cost_of_a_minute() -> None:
-    """Seconds of the network for 60 key frames; decoding and detectors are extra."""
+def cost_of_a_minute(names: list[str]) -> None:
+    """Seconds of the network for 60 key frames: once a clip, and once more for its boxes."""
     tiny = recipe("spatiotemporal_tiny_playground").stage.model_config
     base = ActionDetectorConfig(encoder=ENCODERS["base"])
-    for name, config in (("tiny", tiny), ("ViT-B", base)):
-        frames = config.network.num_frames
-        seen = Preprocessing(num_frames=frames, side_px=config.network.side_px)
-        model = BoxClassifier(ActionDetector(config).eval(), ("a",) * config.num_classes, seen)
-        side = config.test_side_px
-        clip = torch.zeros(1, frames, side, side * 16 // 9, 3, dtype=torch.uint8)
-        for head in (1, 5, 20):
-            boxes = torch.tensor([[0.1, 0.1, 0.5, 0.9]]).repeat(head, 1)
-            taken = timed(lambda b=boxes, m=model, c=clip: m.score(c, [b]), 1)
-            print(f"{name}, {head} boxes a second: {60 * taken:.1f} s a minute of video")
+    for name in names:
+        config = {"tiny": tiny, "ViT-B": base}[name]
+        model, frames = ActionDetector(config).eval(), config.network.num_frames
+        height = config.test_side_px
+        width = -(-height * 16 // 9 // config.patch_px) * config.patch_px
+        clip = torch.rand(1, 3, frames, height, width)
+        began = time.process_time()
+        maps = model.feature_map(clip)
+        encoding = time.process_time() - began
+        told = []
+        for count in (1, 5, 20):
+            box = torch.tensor([[0.1 * width, 0.1 * height, 0.5 * width, 0.9 * height]])
+            boxes, clips = box.repeat(count, 1), torch.zeros(count, dtype=torch.int64)
+
+            def score(boxes=boxes, clips=clips, model=model, maps=maps) -> torch.Tensor:
+                return model.head(model.actor_features(maps, boxes, clips))
+
+            told.append(f"{count}: {60 * (encoding + timed(score, 5)):.2f} s")
+        print(
+            f"{name}, {frames} frames of {width} x {height}: a minute of video with boxes a second"
+        )
+        print("   ", ", ".join(told), f"(the encoder alone {60 * encoding:.2f} s)", flush=True)
+
+
+def cost_around_it(video: Path, detector: str | None) -> None:
+    """Seconds a minute of decoding the clips about key frames of a real video, and of a detector."""
+    with open_video(video) as opened:
+        last_s = float(opened.timestamps_s[-1])
+        moments = np.arange(0.0, last_s, 1.0).tolist()
+        for frames, side_px in ((8, 96), (16, 256)):
+            began = time.process_time()
+            for key_s in moments:
+                numbers = key_frame_clip(
+                    opened.timestamps_s, key_s, clip_frames=frames, stride_frames=4, rate_fps=25.0
+                )
+                clip = opened.frames(numbers.tolist(), short_side_px=side_px).frames
+            spent = 60 * (time.process_time() - began) / len(moments)
+            print(f"{video.name}: decoding {frames} frames of {side_px} px a second: {spent:.1f} s")
+        if detector is not None:
+            find = open_detector(detector)
+            spent = 60 * timed(lambda: find(clip[0]), 10)
+            print(f"{Path(detector).name}: a frame a second: {spent:.2f} s a minute of video")
 
 
 class Everywhere(BoxClassifier):
@@ -199,7 +234,7 @@ def learn(num_seeds: int, num_steps: int, num_videos: int) -> None:
     task, scores = SpatiotemporalLocalization(), {"boxes": [], "clip": [], "priors": []}
     with tempfile.TemporaryDirectory() as made:
         for seed in range(num_seeds):
-            here = Path(made) / str(seed)
+            here, began = Path(made) / str(seed), time.process_time()
             here.mkdir()
             actors, whole = here / "actors", here / "whole"
             words = ["--size", str(num_videos), "--seed", str(seed)]
@@ -225,7 +260,8 @@ def learn(num_seeds: int, num_steps: int, num_videos: int) -> None:
             guess = Priors.from_pretrained(load_pretrained(here / "boxes"), source="priors")
             guess.priors = torch.tensor([known[name] for name in guess.classes])
             scores["priors"].append(task.evaluate(guess, data).scores["map/true_boxes"])
-            print(seed, {name: round(values[-1], 3) for name, values in scores.items()}, flush=True)
+            now = {name: round(values[-1], 3) for name, values in scores.items()}
+            print(seed, now, f"{time.process_time() - began:.0f} processor seconds", flush=True)
     for name, values in scores.items():
         print(f"{name:<7} {statistics.mean(values):.3f}  ({min(values):.3f} to {max(values):.3f})")
 
@@ -235,11 +271,20 @@ def main() -> None:
     parser.add_argument("--learn", type=int, default=0, metavar="SEEDS")
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--videos", type=int, default=400)
+    parser.add_argument("--networks", nargs="*", default=["tiny", "ViT-B"])
+    parser.add_argument("--video", type=Path, help="a real video, to decode")
+    parser.add_argument("--detector", help="an ONNX file of a detector")
+    parser.add_argument("--only-learn", action="store_true")
     given = parser.parse_args()
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     torch.manual_seed(0)
-    compare_evaluators()
-    compare_roi_align()
-    cost_of_a_minute()
+    if not given.only_learn:
+        compare_evaluators()
+        compare_roi_align()
+        with torch.no_grad():
+            cost_of_a_minute(given.networks)
+        if given.video is not None:
+            cost_around_it(given.video, given.detector)
     if given.learn:
         learn(given.learn, given.steps, given.videos)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
-from tyro.conf import Positional, arg
+from tyro.conf import Positional, UseAppendAction, arg
 
 from internvideo.cli.outputs import claim
 from internvideo.errors import ConfigError
@@ -307,4 +307,51 @@ class PlantedFeatures:
 
         count = plant_features(self.out, seed=self.seed)
         print(f"{self.out}: features of {count} videos in features/, segments in segments.csv")
+        return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Joined:
+    """Join labelled clips to long videos, with other videos between them, and write their segments.
+
+    Example: internvideo data joined clips/manifest.csv --background other/ --out runs/joined
+    """
+
+    path: Positional[str]
+    """Annotations of trimmed clips, with splits."""
+    background: UseAppendAction[tuple[Path, ...]] = ()
+    """A video, or a folder of videos, that show none of the classes; once for each."""
+    out: Path
+    """New folder for videos/ and segments.csv."""
+    format: str = "manifest"
+    """A format of annotations, as in data.format of a recipe."""
+    root: str | None = None
+    """Folder that the paths of clips start from."""
+    columns: dict[str, str] = field(default_factory=dict)
+    """Columns under other names, as in: --columns path file label class."""
+    videos: Annotated[int, arg(metavar="N")] = 60
+    """How many, of all splits, in proportion to their clips."""
+    seed: int = 0
+    """Same seed and files, same videos and segments."""
+
+    def run(self) -> int:
+        from internvideo.cli.terminal import progress
+        from internvideo.data import VideoData, join_clips
+        from internvideo.video import find_videos
+
+        data = VideoData(source=self.path, format=self.format, root=self.root, columns=self.columns)
+        for path in self.background:
+            if not path.exists():
+                raise ConfigError(f"{path}: there is no such video or folder")
+        background = [file for path in self.background for file in find_videos(path)]
+        with progress("joining") as tell:
+            count = join_clips(
+                data.read(),
+                background,
+                self.out,
+                num_videos=self.videos,
+                seed=self.seed,
+                on_progress=tell,
+            )
+        print(f"{self.out}: videos with {count} segments in segments.csv")
         return 0

@@ -18,6 +18,7 @@ from internvideo.cli.catalogue import Check, Make, Reproduce, Sets
 from internvideo.cli.data import (
     Actors,
     Init,
+    Joined,
     Kinetics710,
     PlantedFeatures,
     Playground,
@@ -48,6 +49,7 @@ Data = Annotated[
     | Annotated[Actors, subcommand("actors")]
     | Annotated[PlantedFeatures, subcommand("planted-features")]
     | Annotated[Untrimmed, subcommand("untrimmed")]
+    | Annotated[Joined, subcommand("joined")]
     | Annotated[Sets, subcommand("sets")]
     | Annotated[Check, subcommand("check")]
     | Annotated[Make, subcommand("make")],

@@ -22,6 +22,7 @@ from internvideo.data.feature_files import (
     side_car,
     write_features,
 )
+from internvideo.data.joined import JoiningConfig, join_clips
 from internvideo.data.key_frames import BoxTargets, KeyFrameDataset, box_labels, jitter_boxes
 from internvideo.data.kinetics710 import (
     Kinetics710,
@@ -85,6 +86,7 @@ __all__ = [
     "FeatureType",
     "FoundBoxes",
     "FrameCache",
+    "JoiningConfig",
     "KeyFrameDataset",
     "Kinetics710",
     "LabelledVideos",
@@ -121,6 +123,7 @@ __all__ = [
     "is_index",
     "is_complete",
     "jitter_boxes",
+    "join_clips",
     "label_target",
     "manifest_from_folder",
     "open_data",

@@ -35,7 +35,9 @@ from internvideo.recipes.spatiotemporal_localization import (
 from internvideo.recipes.temporal_localization import (
     TEMPORAL_LOCALIZATION,
     temporal_localization_tiny,
+    temporal_localization_tiny_actions,
     temporal_localization_tiny_adapted,
+    temporal_localization_tiny_playground,
 )
 from internvideo.recipes.tiny_recognition import (
     post_pretrain_tiny_playground,
@@ -61,6 +63,8 @@ RECIPES: dict[str, Callable[[], Run]] = {
     "retrieval_tiny_playground": retrieval_tiny_playground,
     **RETRIEVAL_RECIPES,
     "temporal_localization_tiny": temporal_localization_tiny,
+    "temporal_localization_tiny_playground": temporal_localization_tiny_playground,
+    "temporal_localization_tiny_actions": temporal_localization_tiny_actions,
     "temporal_localization_tiny_adapted": temporal_localization_tiny_adapted,
     **TEMPORAL_LOCALIZATION,
     "question_answering_tiny_playground": question_answering_tiny_playground,

@@ -2,7 +2,9 @@
 
 Source of the published settings: the yaml files of Temporal-Action-Localization in the InternVideo
 release (HACS and FineAction cannot be run there as they stand). Features are read from FEATURES
-below the folder of the data; `stage.features` names others.
+below the folder of the data; `stage.features` names others. The released heads of ActivityNet, HACS
+and FineAction know one class and need scores of whole videos; they are recipes that end in
+_agnostic, beside those whose heads know the classes.
 """
 
 from __future__ import annotations
@@ -56,6 +58,7 @@ class _Published:
     max_segments: int
     min_length: float
     about: str
+    num_classes: int = 1
 
 
 _TABLE = (
@@ -63,21 +66,25 @@ _TABLE = (
         *("temporal_localization_thumos14", "thumos", 200, "thumos14.json", "", 4, 16, None),
         *(1e-4, 45, 2, 100.0, 0.0, 1.0, 0.5, 0.0, 200, 0.05),
         about="ActionFormer on THUMOS14, features of ViT-g every 4 frames.",
+        num_classes=20,
     ),
     _Published(
         *("temporal_localization_activitynet", "anet", 10_024, "anet1.3.json", "v_", 16, 16, 15),
         *(1e-3, 10, 8, 400.0, 0.1, 1.0, 0.75, 0.9, 100, 0.1),
-        about="Class-agnostic ActionFormer on ActivityNet 1.3, features of ViT-H.",
+        about="ActionFormer on ActivityNet 1.3, features of ViT-H.",
+        num_classes=200,
     ),
     _Published(
         *("temporal_localization_hacs", "hacs", 37_613, "hacs.json", "v_", 16, 16, 30),
         *(1e-3, 20, 16, 400.0, 0.1, 1.0, 0.75, 0.7, 100, 0.1),
-        about="Class-agnostic ActionFormer on HACS Segments, two feature sets side by side.",
+        about="ActionFormer on HACS Segments, two feature sets side by side.",
+        num_classes=200,
     ),
     _Published(
         *("temporal_localization_fineaction", "fineaction", 8_440, "fineaction.json", "v_"),
         *(-1, 1, 15, 1e-3, 20, 16, 200.0, 0.1, 2.0, 0.75, 0.9, 100, 0.001),
-        about="Class-agnostic ActionFormer on FineAction, features resized to 192 steps.",
+        about="ActionFormer on FineAction, features resized to 192 steps.",
+        num_classes=106,
     ),
     # OpenTAD's settings, but for its dropout of inputs; normaliser and shortest segment are those
     # of THUMOS14.
@@ -85,14 +92,25 @@ _TABLE = (
         *("temporal_localization_ego4d_mq", "ego4d_mq", 1_486, "moments_train.json", "", 8, 16, 30),
         *(1e-4, 20, 2, 100.0, 0.0, 1.0, 2.0, 0.0, 2000, 0.05),
         about="ActionFormer on Ego4D moment queries, features of ViT-L every 8 frames.",
+        num_classes=110,
     ),
+)
+_AGNOSTIC = tuple(
+    replace(
+        row,
+        name=f"{row.name}_agnostic",
+        num_classes=1,
+        about=f"{row.about.removesuffix('.')}, one output for all classes, as released.",
+    )
+    for row in _TABLE
+    if ACTIONFORMERS[row.network].num_classes == 1
 )
 _THRESHOLDS = {"thumos": THUMOS_THRESHOLDS, "ego4d_mq": (0.1, 0.2, 0.3, 0.4, 0.5)}
 
 
 def _published(row: _Published) -> Run:
-    network = ACTIONFORMERS[row.network]
-    is_agnostic = network.num_classes == 1
+    is_agnostic = row.num_classes == 1
+    network = replace(ACTIONFORMERS[row.network], num_classes=row.num_classes)
     features = ReleasedFeatures(
         folder=Path(f"{row.network}_features"),
         stride_frames=row.stride,
@@ -204,6 +222,51 @@ def temporal_localization_tiny() -> Run:
     )
 
 
+def temporal_localization_tiny_playground() -> Run:
+    """On untrimmed videos of the playground, as the demo's encoder A sees them; a minute.
+
+    `internvideo data untrimmed --out runs/untrimmed` makes them, `internvideo extract
+    runs/untrimmed/videos --model runs/demo/post_pretrain_tiny_playground --out
+    runs/untrimmed/features --fps 4 --stride-s 0.5` their features.
+    """
+    return _on_features("temporal_localization_tiny_playground", "runs/untrimmed", num_classes=29)
+
+
+def temporal_localization_tiny_actions() -> Run:
+    """On real clips joined to long videos, as the encoder of recognition_tiny_actions_a sees them.
+
+    `internvideo data joined` makes them in runs/joined, `internvideo extract runs/joined/videos
+    --model runs/recognition_tiny_actions_a --out runs/joined/features --fps 12 --stride-s 0.5`
+    their features; a minute.
+    """
+    return _on_features("temporal_localization_tiny_actions", "runs/joined", num_classes=10)
+
+
+def _on_features(name: str, root: str, *, num_classes: int) -> Run:
+    """The tiny run on what `extract` wrote below `root`, half a second a step."""
+    tiny = temporal_localization_tiny()
+    assert isinstance(tiny.stage, TemporalLocalizationTraining)
+    network = replace(
+        tiny.stage.model,
+        input_width=128,
+        num_classes=num_classes,
+        max_length=128,
+        width=64,
+        num_heads=4,
+        pyramid_width=64,
+        head_width=64,
+    )
+    return replace(
+        tiny,
+        name=name,
+        stage=replace(tiny.stage, model=network, features=FeatureSets(extracted=("features",))),
+        data=replace(tiny.data, root=root),
+        training=replace(
+            tiny.training, num_steps=300, ema_decay=0.97, evaluate_every=150, checkpoint_every=150
+        ),
+    )
+
+
 def temporal_localization_tiny_adapted() -> Run:
     """Temporal adapters in encoder A of mae_tiny_playground, trained with the detector.
 
@@ -243,4 +306,6 @@ def _named(row: _Published) -> Callable[[], Run]:
     return make
 
 
-TEMPORAL_LOCALIZATION: dict[str, Callable[[], Run]] = {row.name: _named(row) for row in _TABLE}
+TEMPORAL_LOCALIZATION: dict[str, Callable[[], Run]] = {
+    row.name: _named(row) for row in (*_TABLE, *_AGNOSTIC)
+}

@@ -16,9 +16,12 @@ from internvideo.recipes import recipe
     ("name", "steps", "outputs", "threshold"),
     [
         ("thumos14", 50 * 100, 20, 0.3),
-        ("activitynet", 15 * 1253, 1, 0.5),
-        ("hacs", 25 * 2350, 1, 0.5),
-        ("fineaction", 25 * 527, 1, 0.5),
+        ("activitynet", 15 * 1253, 200, 0.5),
+        ("activitynet_agnostic", 15 * 1253, 1, 0.5),
+        ("hacs", 25 * 2350, 200, 0.5),
+        ("hacs_agnostic", 25 * 2350, 1, 0.5),
+        ("fineaction", 25 * 527, 106, 0.5),
+        ("fineaction_agnostic", 25 * 527, 1, 0.5),
         ("ego4d_mq", 25 * 743, 110, 0.1),
     ],
 )
