@@ -181,7 +181,7 @@ def cost_of_a_minute(names: list[str]) -> None:
 
 
 def cost_around_it(video: Path, detector: str | None) -> None:
-    """Seconds a minute of decoding the clips about key frames of a real video, and of a detector."""
+    """Seconds a minute of decoding clips about key frames of a real video, and of a detector."""
     with open_video(video) as opened:
         last_s = float(opened.timestamps_s[-1])
         moments = np.arange(0.0, last_s, 1.0).tolist()

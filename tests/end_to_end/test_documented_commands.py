@@ -24,6 +24,8 @@ NOT_RUN = {
     "push": "uploads",
     "fastestdet.onnx": "needs a detector",
     "untrimmed": "makes minutes of video; tests/unit/playground/test_untrimmed.py makes fewer",
+    "joined": "needs clips of ten classes; tests/unit/data/test_joined.py joins others",
+    "temporal_localization_tiny_": "needs features of one of the two above",
     "--sliding": "needs a classifier of the same classes; test_sliding.py has one",
     "adapted": "needs a masked encoder of its own; test_adapted_detector.py trains one",
     "--measured": "needs what two commands before it wrote; test_measuring.py reads such a file",
