@@ -200,7 +200,8 @@ class Index:
                 f"{self.vector_file}: is shorter than its {count} rows; restore it from a copy, or "
                 "remove the index and make it again"
             )
-        return np.memmap(self.vector_file, kind, "r", shape=(count,))
+        # "c": torch takes no array that cannot be written; nothing of it reaches the file.
+        return np.memmap(self.vector_file, kind, "c", shape=(count,))
 
     # Writing; the caller holds the lock.
 

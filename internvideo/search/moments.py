@@ -46,23 +46,19 @@ def find_spans(
         most: How many moments at most.
     """
     edges = np.unique(np.concatenate([start_s, end_s]))
-    middles = (edges[:-1] + edges[1:]) / 2
-    covers = (start_s[:, None] <= middles) & (middles < end_s[:, None])
-    num_covering = covers.sum(0)
-    curve = np.where(
-        num_covering > 0, (covers * scores[:, None]).sum(0) / np.maximum(num_covering, 1), -np.inf
-    )
+    begins, ends = np.searchsorted(edges, start_s), np.searchsorted(edges, end_s)
+    curve = _mean_scores(begins, ends, scores, len(edges) - 1)
     cuts = set(np.round(start_s[np.flatnonzero(np.diff(shot, prepend=shot[:1]))], 6).tolist())
     free = np.ones(len(curve), bool)
     spans: list[Span] = []
     for peak in np.argsort(-scores, kind="stable"):
-        inside = covers[peak]
+        inside = slice(int(begins[peak]), int(ends[peak]))
         if len(spans) == most:
             break
         if not free[inside].all():
             continue
         level = background + _LEVEL * (max(curve[inside].max(), background) - background)
-        top = int(np.flatnonzero(inside)[np.argmax(curve[inside])])
+        top = inside.start + int(np.argmax(curve[inside]))
         first = last = top
         while first > 0 and free[first - 1] and curve[first - 1] >= level:
             first -= 1
@@ -76,6 +72,25 @@ def find_spans(
         free[first : last + 1] = False
         spans.append(span)
     return spans
+
+
+def _mean_scores(
+    begins: Int64[np.ndarray, " n"],
+    ends: Int64[np.ndarray, " n"],
+    scores: Float[np.ndarray, " n"],
+    num_pieces: int,
+) -> Float[np.ndarray, " p"]:
+    """Mean of the windows that hold each piece of time, -inf where none does.
+
+    Windows hold the pieces from `begins` to `ends`, so sums over them are running ones of what
+    begins and ends at each.
+    """
+    counts, sums = np.zeros(num_pieces + 1), np.zeros(num_pieces + 1)
+    for places, sign in ((begins, 1.0), (ends, -1.0)):
+        np.add.at(counts, places, sign)
+        np.add.at(sums, places, sign * scores)
+    counts, sums = counts.cumsum()[:-1], sums.cumsum()[:-1]
+    return np.where(counts > 0, sums / np.maximum(counts, 1), -np.inf)
 
 
 def _crossing(

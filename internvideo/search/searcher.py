@@ -8,15 +8,15 @@ over the index (over at most 20,000 windows).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from heapq import heappop, heappush
 
 import numpy as np
-import torch
 from jaxtyping import Float
 
 from internvideo.errors import ConfigError
+from internvideo.search.asking import Asked, direction, vector_of_file
 from internvideo.search.calibration import (
     BANK,
     Background,
@@ -27,25 +27,16 @@ from internvideo.search.calibration import (
 )
 from internvideo.search.facts import IndexedVideo, WindowTable
 from internvideo.search.index import Index
-from internvideo.search.model import SearchModel, image_clip
+from internvideo.search.model import SearchModel
 from internvideo.search.moments import find_spans
+from internvideo.search.named import find_named
 from internvideo.search.query import Answer, Moment, Query, moment_id, parse_moment, without_same
 from internvideo.search.stores import ExactStore, VectorStore
-from internvideo.search.windows import cut_video
-from internvideo.video import IMAGE_SUFFIXES, ImageFile, VideoReader
 
-# Candidates: the windows that are asked of a store, for each moment wanted.
-_WINDOWS_A_MOMENT = 64
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Asked:
-    """A query as vectors."""
-
-    vector: Float[np.ndarray, " e"]
-    without: tuple[Float[np.ndarray, " e"], ...]
-    background: Background
-    left_out: tuple[int, float, float] | None = None
+# Windows that a store is asked for at first, for each moment wanted.
+_WINDOWS_AT_FIRST = 64
+# By which two computations of one cosine may differ.
+_ROUNDING = 1e-5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -79,11 +70,12 @@ class Searcher:
         self._sampled: np.ndarray | None = None
         self._videos = index.videos()
         self._place_of = {video.id: place for place, video in enumerate(self._videos)}
-        by_video = np.lexsort((self.windows.start_s, self.windows.video))
-        numbers = self.windows.video[by_video]
-        starts = np.flatnonzero(np.diff(numbers, prepend=-1))
-        parts = np.split(by_video, starts[1:]) if len(by_video) else []
-        self._windows_of = {int(numbers[s]): part for s, part in zip(starts, parts, strict=True)}
+        self._windows_of = self.windows.places_by_video()
+        numbers = np.array([video.id for video in self._videos], dtype=np.int64)
+        by_number = np.argsort(numbers)
+        self._video_places = by_number[
+            np.searchsorted(numbers, self.windows.video, sorter=by_number)
+        ]
         size = int(self.windows.row.max(initial=-1)) + 1
         self._window_at = np.full(size, -1)
         self._window_at[self.windows.row] = np.arange(len(self.windows))
@@ -108,40 +100,35 @@ class Searcher:
         """
         started_s = time.monotonic()
         if query.track is not None:
-            return self._named(query, started_s)
+            named, searched = find_named(self.index, self.windows, self._windows_of, query)
+            return self._answer(named[: query.limit], None, searched, started_s)
         asked = self.ask(query)
-        passed = query.filters.allow(self._videos)
-        allowed = passed[[self._place_of[int(v)] for v in self.windows.video]]
+        allowed = query.filters.allow(self._videos)[self._video_places]
         searched = int(allowed.sum())
         if not searched:
             return self._answer([], None, 0, started_s)
         level = self._level(asked)
-        moments = self._moments(asked, query, level, allowed)
-        folded = self._fold(moments, query)
+        folded = self._fold(self._moments(asked, query, level, allowed), query)
         sure = [m for m in folded if m.confidence >= query.threshold][: query.limit]
         unsure = folded[0] if folded and not sure else None
         return self._answer(sure, unsure, searched, started_s)
 
     def ask(self, query: Query) -> Asked:
         """Embed a query."""
-        without = tuple(self._texts(list(query.without))) if query.without else ()
+        left_out = None
         if query.text is not None:
-            vector, background, left_out = (
-                self._texts([query.text])[0],
-                self._background("texts"),
-                None,
-            )
+            vector = self._texts([query.text])[0]
         elif query.like is not None:
             vector, left_out = self._of_moment(query.like)
-            background = self._background("examples")
         else:
             assert query.example is not None
-            vector, background, left_out = (
-                self._of_file(query.example),
-                self._background("examples"),
-                None,
-            )
-        return Asked(vector=vector, without=without, background=background, left_out=left_out)
+            vector = vector_of_file(query.example, self.model, self.index.settings.plan)
+        return Asked(
+            vector=vector,
+            without=tuple(self._texts(query.without)) if query.without else (),
+            background=self._background("examples" if query.text is None else "texts"),
+            left_out=left_out,
+        )
 
     def moments_of(self, query: Query, video: int) -> list[Moment]:
         """The moments of one video, however unsure, best first."""
@@ -196,23 +183,6 @@ class Searcher:
     def _texts(self, sentences: Sequence[str]) -> Float[np.ndarray, "q e"]:
         return self.model.embed_texts(list(sentences)).numpy()
 
-    def _of_file(self, path: Path) -> Float[np.ndarray, " e"]:
-        model = self.model
-        if path.suffix.lower() in IMAGE_SUFFIXES:
-            with ImageFile(path) as image:
-                frames = image.frames([0], short_side_px=model.short_side_px).frames
-            clips = [model.prepare(image_clip(frames, model.num_frames))]
-        else:
-            with VideoReader(path) as video:
-                cut = cut_video(
-                    video,
-                    self.index.settings.plan,
-                    short_side_px=model.short_side_px,
-                    single_frames=model.num_frames == 1,
-                )
-                clips = [model.prepare(window.spread(model.num_frames)) for window in cut]
-        return _direction(model.embed(torch.stack(clips)).numpy())
-
     def _of_moment(self, text: str) -> tuple[Float[np.ndarray, " e"], tuple[int, float, float]]:
         video, start_s, end_s = self.find_moment(text)
         places = self._places_of_video(video.id)
@@ -222,7 +192,7 @@ class Searcher:
         # A window that mostly shows something else would blur the answer.
         inside = places[shared >= 0.5 * shared.max()]
         vectors = self.store.vectors(self.windows.row[inside])
-        return _direction(vectors), (video.id, start_s, end_s)
+        return direction(vectors), (video.id, start_s, end_s)
 
     def _background(self, name: str) -> Background:
         found = self.index.meta(f"background_{name}")
@@ -255,15 +225,26 @@ class Searcher:
             scores -= np.maximum(0.0, self.store.scores(one, rows) - its.median)
         return scores
 
-    def _candidates(self, asked: Asked, query: Query, allowed: np.ndarray) -> list[int]:
-        """Videos that may hold an answer, by their best window."""
-        mask = np.zeros(len(self._window_at), bool)
-        mask[self.windows.row[allowed]] = True
-        everything = None if allowed.all() else mask
-        # Texts to leave out can bring down any number of the best, so all are looked at.
-        count = len(mask) if asked.without else _WINDOWS_A_MOMENT * query.limit
-        rows, _ = self.store.top(asked.vector, count, everything)
-        return list(dict.fromkeys(self.windows.video[self._window_at[rows]].tolist()))
+    def _by_best_window(
+        self, asked: Asked, query: Query, allowed: np.ndarray
+    ) -> Iterator[tuple[int, float]]:
+        """Videos by the cosine of their best window, as far down as anybody asks."""
+        mask = None
+        if not allowed.all():
+            mask = np.zeros(len(self._window_at), bool)
+            mask[self.windows.row[allowed]] = True
+        told: set[int] = set()
+        count = _WINDOWS_AT_FIRST * query.limit
+        while True:
+            rows, cosines = self.store.top(asked.vector, count, mask)
+            videos = self.windows.video[self._window_at[rows]]
+            for number, cosine in zip(videos.tolist(), cosines.tolist(), strict=True):
+                if number not in told:
+                    told.add(number)
+                    yield number, cosine
+            if len(rows) < count:
+                return
+            count *= 4
 
     def _moments(
         self,
@@ -271,13 +252,17 @@ class Searcher:
         query: Query,
         level: tuple[Level, tuple[Level, ...]],
         allowed: np.ndarray,
-    ) -> list[Moment]:
-        found = [
-            moment
-            for number in self._candidates(asked, query, allowed)
-            for moment in self._in_video(asked, level, number, query.per_video)
-        ]
-        return sorted(found, key=lambda m: (-m.score, m.path, m.start_s))
+    ) -> Iterator[Moment]:
+        """All moments, best first; a video is looked into when its best window can be next."""
+        waiting: list[tuple[float, str, float, Moment]] = []
+        for number, cosine in self._by_best_window(asked, query, allowed):
+            # No moment scores above the best window of its video.
+            while waiting and -waiting[0][0] > cosine + _ROUNDING:
+                yield heappop(waiting)[-1]
+            for one in self._in_video(asked, level, number, query.per_video):
+                heappush(waiting, (-one.score, one.path, one.start_s, one))
+        while waiting:
+            yield heappop(waiting)[-1]
 
     def _in_video(
         self, asked: Asked, level: tuple[Level, tuple[Level, ...]], number: int, most: int
@@ -305,16 +290,16 @@ class Searcher:
                 row=int(self.windows.row[places[span.peak]]),
             )
             for span in spans
-            if not (asked.left_out and _overlaps(asked.left_out, number, span.start_s, span.end_s))
+            if not asked.is_about(number, span.start_s, span.end_s)
         ]
 
-    def _fold(self, moments: Sequence[Moment], query: Query) -> list[Moment]:
+    def _fold(self, moments: Iterator[Moment], query: Query) -> list[Moment]:
         """Put near-duplicates behind the best of them, as far down as answers are wanted."""
         kept: list[Moment] = []
         same: list[list[Moment]] = []
-        vectors = self.store.vectors(np.array([m.row for m in moments], dtype=np.int64))
         chosen: list[np.ndarray] = []
-        for moment, vector in zip(moments, vectors, strict=True):
+        for moment in moments:
+            vector = self.store.vectors(np.array([moment.row], dtype=np.int64))[0]
             like = np.array(chosen) @ vector if chosen else np.zeros(0)
             if len(like) and like.max() >= query.duplicates:
                 same[int(like.argmax())].append(moment)
@@ -325,46 +310,6 @@ class Searcher:
             same.append([])
             chosen.append(vector)
         return [without_same(one, others) for one, others in zip(kept, same, strict=True)]
-
-    def _named(self, query: Query, started_s: float) -> Answer:
-        """Parts of videos whose name in a track holds the words."""
-        tracks = self.index.tracks()
-        if query.track not in tracks:
-            raise ConfigError(
-                f"{self.index.folder}: has no track {query.track!r}; "
-                f"it has {', '.join(tracks) or 'none'}"
-            )
-        passed = query.filters.allow(self._videos)
-        words = str(query.text).casefold()
-        found, searched = [], 0
-        for name in self.index.names(query.track):
-            place = self._place_of[name.video]
-            if not passed[place]:
-                continue
-            searched += 1
-            if words not in name.name.casefold() or any(
-                word.casefold() in name.name.casefold() for word in query.without
-            ):
-                continue
-            found.append(self._of_name(self._videos[place], name))
-        return self._answer(_joined(found)[: query.limit], None, searched, started_s)
-
-    def _of_name(self, video: IndexedVideo, name) -> Moment:
-        places = self._places_of_video(video.id)
-        middle = (name.start_s + name.end_s) / 2
-        centres = (self.windows.start_s[places] + self.windows.end_s[places]) / 2
-        nearest = places[np.abs(centres - middle).argmin()]
-        return Moment(
-            id=moment_id(video.sha256, name.start_s, name.end_s),
-            video=video.id,
-            path=video.path,
-            start_s=name.start_s,
-            end_s=name.end_s,
-            score=name.score,
-            confidence=name.score,
-            row=int(self.windows.row[nearest]),
-            name=name.name,
-        )
 
     def _answer(
         self, moments: Sequence[Moment], unsure: Moment | None, searched: int, started_s: float
@@ -382,41 +327,3 @@ class Searcher:
             notes=tuple(notes),
             elapsed_s=time.monotonic() - started_s,
         )
-
-
-def _direction(vectors: Float[np.ndarray, "n e"]) -> Float[np.ndarray, " e"]:
-    mean = vectors.mean(0, dtype=np.float64)
-    return (mean / max(float(np.linalg.norm(mean)), 1e-12)).astype(np.float32)
-
-
-def _overlaps(
-    left_out: tuple[int, float, float], video: int, start_s: float | int, end_s: float | int
-) -> bool:
-    """Whether a moment is mostly the one that was asked about."""
-    if video != left_out[0]:
-        return False
-    shared = min(end_s, left_out[2]) - max(start_s, left_out[1])
-    return shared > 0.5 * min(end_s - start_s, left_out[2] - left_out[1])
-
-
-def _joined(moments: Sequence[Moment]) -> list[Moment]:
-    """Neighbouring parts of one name become one moment, with the best score of them."""
-    joined: list[Moment] = []
-    for moment in sorted(moments, key=lambda m: (m.path, m.name or "", m.start_s)):
-        last = joined[-1] if joined else None
-        if (
-            last is not None
-            and (last.video, last.name) == (moment.video, moment.name)
-            and moment.start_s <= last.end_s + 1e-6
-        ):
-            better = max(last, moment, key=lambda m: m.score)
-            end_s = max(last.end_s, moment.end_s)
-            joined[-1] = replace(
-                better,
-                id=f"{last.id.partition('@')[0]}@{last.start_s:.2f}-{end_s:.2f}",
-                start_s=last.start_s,
-                end_s=end_s,
-            )
-        else:
-            joined.append(moment)
-    return sorted(joined, key=lambda m: (-m.score, m.path, m.start_s))

@@ -1,8 +1,8 @@
 """Stores of vectors: the nearest rows to a query, and the scores of given rows.
 
-`ExactStore` reads every row of the memory map; its scores are those of float64 to 1e-4 and better.
-Others answer the same questions for more vectors than that takes in a second; `recall` says what
-they miss.
+`ExactStore` reads every row of the memory map; its order and scores are those of float64, to 1e-4
+and better. Others answer the same questions for more vectors than that takes in a second; `recall`
+says what they miss.
 Shapes: vectors (n, e) of length 1, queries (e,), scores (n,) as cosines.
 """
 
@@ -21,8 +21,11 @@ from internvideo.search.vectors import decode_rows
 Rows = Int64[np.ndarray, " k"]
 Scores = Float[np.ndarray, " k"]
 
-# Up to this size all vectors are kept in memory in float32 after the first query.
+# Up to this size vectors of int8 are kept in memory in float16 after the first query.
 _KEPT_BYTES = 1 << 30
+# Of a cosine of unit vectors (int8 makes some a little longer), when the query and the result are
+# float16: 2 ** -11 each.
+_ROUNDING = 1.1 * 2.0**-10
 _CHUNK_ROWS = 1 << 15
 
 
@@ -46,41 +49,51 @@ class VectorStore(Protocol):
 
 
 class ExactStore:
-    """All rows are compared with every query."""
+    """All rows are compared with every query, in float16; those that may be best again in float32.
+
+    Rounding moves no cosine by more than `_ROUNDING` in the first comparison, so whatever lies
+    further than twice that below the last of the best is not among them.
+    """
 
     def __init__(self, index: Index) -> None:
         self._stored = index.vectors()
         self._live = np.zeros(len(self._stored), bool)
         self._live[index.windows().row] = True
-        self._kept: torch.Tensor | None = None
-
-    def all_scores(self, query: Float[np.ndarray, " e"]) -> Scores:
-        """Cosines with every row, those out of use included."""
-        vector = torch.from_numpy(np.ascontiguousarray(query, dtype=np.float32))
-        if self._kept is None and len(self._stored) * len(query) * 4 <= _KEPT_BYTES:
-            self._kept = torch.from_numpy(decode_rows(self._stored))
-        if self._kept is not None:
-            return (self._kept @ vector).numpy()
-        parts = [
-            torch.from_numpy(decode_rows(self._stored[at : at + _CHUNK_ROWS])) @ vector
-            for at in range(0, len(self._stored), _CHUNK_ROWS)
-        ]
-        return torch.cat(parts).numpy()
+        self._halves: torch.Tensor | None = None
 
     def top(
         self, query: Float[np.ndarray, " e"], count: int, allowed: Bool[np.ndarray, " n"] | None
     ) -> tuple[Rows, Scores]:
-        scores = self.all_scores(query)
         rows = np.flatnonzero(self._live if allowed is None else self._live & allowed)
-        return best(rows, scores[rows], count)
+        if 0 < count < len(rows):
+            rough = self._rough_scores(query)[rows]
+            last = np.partition(rough, len(rows) - count)[len(rows) - count]
+            rows = rows[rough >= last - 2 * _ROUNDING * float(np.linalg.norm(query))]
+        return best(rows, self.scores(query, rows), count)
 
     def scores(self, query: Float[np.ndarray, " e"], rows: Rows) -> Scores:
         return self.vectors(rows) @ np.asarray(query, dtype=np.float32)
 
     def vectors(self, rows: Rows) -> Float[np.ndarray, "k e"]:
-        if self._kept is not None:
-            return self._kept[torch.from_numpy(np.asarray(rows))].numpy()
         return decode_rows(self._stored[rows])
+
+    def _rough_scores(self, query: Float[np.ndarray, " e"]) -> Scores:
+        """Cosines with every row, those out of use included, from numbers of 16 bits."""
+        vector = torch.from_numpy(np.asarray(query, dtype=np.float16))
+        values = self._stored["values"]
+        if values.dtype == np.float16:  # of the file itself, which the system keeps in memory
+            return (torch.from_numpy(values) @ vector).float().numpy()
+        if self._halves is None and values.size * 2 <= _KEPT_BYTES:
+            self._halves = torch.from_numpy(values.astype(np.float16))
+        if self._halves is not None:
+            found = (self._halves @ vector).float().numpy()
+        else:
+            parts = (
+                torch.from_numpy(values[at : at + _CHUNK_ROWS].astype(np.float16)) @ vector
+                for at in range(0, len(values), _CHUNK_ROWS)
+            )
+            found = torch.cat(list(parts)).float().numpy()
+        return found * self._stored["scale"]
 
 
 def best(

@@ -17,6 +17,12 @@ def random_index(folder, *, vectors="float16"):
     centres = generator.normal(size=(20, _WIDTH))
     rows = centres[generator.integers(0, 20, _NUM)] + 0.4 * generator.normal(size=(_NUM, _WIDTH))
     rows = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    index = index_of(folder, rows, vectors=vectors)
+    index.remove(["3.mp4"])
+    return index, rows
+
+
+def index_of(folder, rows, *, vectors="float16"):
     settings = IndexSettings(
         folder=str(folder),
         model="m",
@@ -43,8 +49,7 @@ def random_index(folder, *, vectors="float16"):
         for i in range(10)
     ]
     index.add(videos)
-    index.remove(["3.mp4"])
-    return index, rows
+    return index
 
 
 def _brute_force(rows, query, allowed):
@@ -73,6 +78,23 @@ def test_exact_search_is_brute_force_in_double_precision(tmp_path, queries, mask
 
         assert rows.tolist() == right[:20]
         assert np.abs(found - scores[rows]).max() < 1e-4
+
+
+@pytest.mark.parametrize("vectors", ["float16", "int8"])
+def test_rows_that_half_precision_cannot_tell_apart_are_in_order(tmp_path, vectors):
+    generator = np.random.default_rng(0)
+    query = generator.normal(size=_WIDTH)
+    query = (query / np.linalg.norm(query)).astype(np.float32)
+    rows = query + 4e-3 * generator.normal(size=(_NUM, _WIDTH))
+    index = index_of(tmp_path, rows / np.linalg.norm(rows, axis=1, keepdims=True), vectors=vectors)
+    store = ExactStore(index)
+
+    found, scores = store.top(query, 25, None)
+
+    exact = store.vectors(np.arange(_NUM)).astype(np.float64) @ query.astype(np.float64)
+    assert len(np.unique(exact.astype(np.float16))) < 25
+    assert np.abs(scores - np.sort(exact)[::-1][:25]).max() < 1e-6
+    assert np.abs(exact[found] - scores).max() < 1e-6
 
 
 def test_more_than_there_are_gives_all_that_are_in_use(tmp_path, queries):
