@@ -62,7 +62,8 @@ class Serve:
             raise ConfigError(f"serving needs {error.name}; {_EXTRA.format('serve')}") from error
         token = secrets.token_urlsafe(24) if self.token == "new" else self.token
         access = Access(host=self.host, port=self.port, token=token)
-        app = create_app(IndexService(self.index, open_model), access)
+        service = IndexService(self.index, open_model)
+        app = create_app(service, access, ready_for_uploads=True)
         shown = f"[{self.host}]" if ":" in self.host else self.host
         address = f"http://{shown}:{self.port}/" + (f"?token={token}" if token else "")
         print(f"{self.index}: open {address} (stop with Ctrl-C)", flush=True)

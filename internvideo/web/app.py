@@ -23,7 +23,7 @@ from internvideo.errors import InternVideoError
 from internvideo.search import Filters, Query
 from internvideo.web.guard import Access, guarded
 from internvideo.web.service import IndexService
-from internvideo.web.uploads import TooLarge, cleaned, receive
+from internvideo.web.uploads import Cleaner, TooLarge, receive
 
 _STATIC = Path(__file__).parent / "static"
 _LONGEST_TEXT = 2000
@@ -85,7 +85,7 @@ class _Uploads:
     most_kept = 50
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder, self.cleaner = folder, Cleaner()
         self._kept: dict[str, Path] = {}
 
     def keep(self, path: Path) -> str:
@@ -105,14 +105,23 @@ class _Unknown(InternVideoError):
     """What was asked for is not there."""
 
 
-def create_app(service: IndexService, access: Access) -> FastAPI:
-    """The application that serves one index; `service` is closed with it."""
+def create_app(
+    service: IndexService, access: Access, *, ready_for_uploads: bool = False
+) -> FastAPI:
+    """The application that serves one index; `service` is closed with it.
+
+    The process that opens uploads takes seconds to start: `ready_for_uploads` starts it with the
+    server and not with the first upload.
+    """
     folder = tempfile.TemporaryDirectory(prefix="internvideo-uploads-")
     uploads = _Uploads(Path(folder.name))
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
+        if ready_for_uploads:
+            uploads.cleaner.start()
         yield
+        uploads.cleaner.close()
         service.close()
         folder.cleanup()
 
@@ -168,7 +177,7 @@ def _add_questions(app: FastAPI, service: IndexService, uploads: _Uploads) -> No
         length = request.headers.get("content-length", "")
         announced = int(length) if length.isdecimal() else None
         path = await receive(request.stream(), uploads.folder, announced=announced)
-        return {"example": uploads.keep(await run_in_threadpool(cleaned, path))}
+        return {"example": uploads.keep(await run_in_threadpool(uploads.cleaner.cleaned, path))}
 
     @app.post("/api/encode")
     def encode(asked: TextsRequest) -> dict[str, Any]:

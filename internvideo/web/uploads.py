@@ -1,7 +1,8 @@
 """Pictures and clips that visitors send: limited while they arrive, opened in another process.
 
-What arrives is written under a name of ours. A child process with limits of time and memory decodes
-it and writes the first seconds anew; only that clean copy is opened by the server.
+What arrives is written under a name of ours. A child process with limits of time and memory, kept
+for the next upload, decodes it and writes the first seconds anew; only that clean copy is opened by
+the server.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 from internvideo.errors import DecodeError, InternVideoError
 from internvideo.video import ImageFile, VideoReader, write_video
 from internvideo.video.picture import open_picture
-from internvideo.video.workers import map_in_processes
+from internvideo.video.workers import KeptProcess
 
 LIMIT_BYTES = 64 * 2**20
 LIMIT_S = 60.0
@@ -68,20 +69,31 @@ def _too_large() -> str:
     return f"more than {LIMIT_BYTES // 2**20} MB were sent; send a shorter clip"
 
 
-def cleaned(path: Path) -> Path:
-    """Decode an upload in a process of its own; the clean copy's path, a picture or a clip.
+class Cleaner:
+    """Opens uploads in one process of its own; close it in the end."""
 
-    Raises:
-        DecodeError: It is neither, or takes too much time or memory.
-    """
-    upload = _Upload(path=path, clean=path.with_name(f"{path.name}-clean"))
-    (answer,) = map_in_processes(
-        _clean, [upload], on_failure=_failed, num_workers=1, limit_s=LIMIT_S
-    )
-    path.unlink(missing_ok=True)
-    if not Path(answer).is_absolute():
-        raise DecodeError(answer)
-    return Path(answer)
+    def __init__(self) -> None:
+        self._process = KeptProcess(_clean, limit_s=LIMIT_S)
+
+    def start(self) -> None:
+        """Start the process now, so that the first upload need not wait for it."""
+        self._process.start()
+
+    def close(self) -> None:
+        self._process.close()
+
+    def cleaned(self, path: Path) -> Path:
+        """Decode an upload; the clean copy's path, a picture or a clip. The upload is removed.
+
+        Raises:
+            DecodeError: It is neither, or takes too much time or memory.
+        """
+        upload = _Upload(path=path, clean=path.with_name(f"{path.name}-clean"))
+        answer = self._process.call(upload, on_failure=_failed)
+        path.unlink(missing_ok=True)
+        if not Path(answer).is_absolute():
+            raise DecodeError(answer)
+        return Path(answer)
 
 
 def _failed(upload: _Upload, why: str) -> str:

@@ -14,7 +14,7 @@ import pytest
 from internvideo.errors import DecodeError
 from internvideo.video import find_videos, scan, write_clean_manifest, write_health_report
 from internvideo.video.health import examine
-from internvideo.video.workers import map_in_processes
+from internvideo.video.workers import KeptProcess, map_in_processes
 from tests.unit.video.conftest import dot_frames, encode, write_sound
 
 
@@ -135,3 +135,18 @@ def test_an_error_in_a_worker_is_raised_here():
         map_in_processes(
             misbehave, ["raise"], on_failure=lambda item, why: why, num_workers=1, limit_s=60
         )
+
+
+def test_a_kept_process_answers_again_after_a_crash():
+    process = KeptProcess(misbehave, limit_s=60)
+    try:
+        answers = [
+            process.call(item, on_failure=lambda item, why: f"{item}: {why}")
+            for item in ("fine", "crash", "fine again")
+        ]
+        with pytest.raises(ValueError, match="a bug"):
+            process.call("raise", on_failure=lambda item, why: why)
+    finally:
+        process.close()
+
+    assert answers == ["fine", "crash: the decoder crashed (SIGSEGV)", "fine again"]

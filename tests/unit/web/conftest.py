@@ -38,7 +38,7 @@ def index_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_index(tmp_path_factory.mktemp("served"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def client(index_folder: Path) -> Iterator[TestClient]:
     service = IndexService(index_folder, lambda name: ColourModel(name=name))
     app = create_app(service, Access(port=8000))
