@@ -16,6 +16,7 @@ are; anything else in memory is refused, since it would be embedded wrongly.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -42,6 +43,7 @@ from internvideo.tasks import (
     VideoFeatures,
     VideoTextModel,
     check_length,
+    class_probabilities,
     embed_sentences,
 )
 from internvideo.text import PROMPTS, fill, readable_name
@@ -271,19 +273,13 @@ class Model:
         )
 
     def _own_probabilities(self, video: Video) -> Float[Tensor, " y"]:
-        seen = self.pretrained.preprocessing
         if not self.classes:
             hint = "give labels to choose from" if self._reads_text else "take a classifier"
             raise ConfigError(f"{self.name}: this model has no classes of its own; {hint}")
-        recogniser = RecognitionModel(
-            self.pretrained.model,
-            self.classes,
-            num_frames=seen.num_frames,
-            side_px=seen.side_px,
-            mean=seen.mean,
-            std=seen.std,
-        )
-        return recogniser.classify_clips(self._clips([video]))[0].softmax(0).cpu()
+        named = replace(self.pretrained, classes=self.classes)
+        recogniser = RecognitionModel.from_pretrained(named, source=self.name)
+        logits = recogniser.classify_clips(self._clips([video]))[0]
+        return class_probabilities(recogniser, logits).cpu()
 
     def _zero_shot_probabilities(
         self, video: Video, labels: list[str], prompts: str

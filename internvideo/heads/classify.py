@@ -64,6 +64,8 @@ class VideoClassifierConfig:
     dropout: float = 0.0
     init_scale: float = 0.001  # start near equal scores for all classes
     norm_eps: float | None = None  # of the norm before the head; None: the encoder's
+    # Whether each class is a question of its own (a sigmoid), of which any number may be true.
+    multi_label: bool = False
 
     def __post_init__(self) -> None:
         if self.num_classes < 0:

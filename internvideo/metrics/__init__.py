@@ -6,6 +6,7 @@ from internvideo.metrics.captioning import (
     words,
 )
 from internvideo.metrics.classification import (
+    average_precisions,
     choice_scores,
     confusion_matrix,
     mean_average_precision,
@@ -94,6 +95,7 @@ __all__ = [
     "fast_dtw",
     "frame_average_precision",
     "highlight_metrics",
+    "average_precisions",
     "mean_average_precision",
     "mean_over_classes",
     "mean_class_accuracy",

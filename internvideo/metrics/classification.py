@@ -40,9 +40,23 @@ def mean_average_precision(
     *,
     num_positive: Float[Tensor, " y"] | None = None,
 ) -> float:
-    """Average, over the classes that occur, the precision at the rank of each positive video.
+    """Average the `average_precisions` of the classes that occur; NaN where none does.
 
-    Videos of equal score share the lower rank. Charades' measure, but for classes that never occur.
+    Charades' measure, but for classes that never occur.
+    """
+    found = average_precisions(scores, positive, num_positive=num_positive)
+    return float(found.nanmean())
+
+
+def average_precisions(
+    scores: Float[Tensor, "b y"],
+    positive: Bool[Tensor, "b y"],
+    *,
+    num_positive: Float[Tensor, " y"] | None = None,
+) -> Float[Tensor, " y"]:
+    """Average, for each class, the precision at the rank of each positive video.
+
+    Videos of equal score share the lower rank.
 
     Args:
         scores: Of each video for each class; one that is NaN is behind all others.
@@ -51,12 +65,13 @@ def mean_average_precision(
             such a video is never found.
 
     Returns:
-        From 0 to 1; NaN where no class occurs.
+        From 0 to 1; NaN for a class that does not occur.
     """
     totals = positive.sum(0) if num_positive is None else num_positive
     precisions = []
     for column, shown, total in zip(scores.T, positive.T, totals.tolist(), strict=True):
         if not total:
+            precisions.append(torch.nan)
             continue
         column = column.double().nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
         found = column[shown]
@@ -66,7 +81,7 @@ def mean_average_precision(
         )
         counts = found > -torch.inf
         precisions.append(float((right[counts] / above[counts]).sum()) / total)
-    return sum(precisions) / len(precisions) if precisions else float("nan")
+    return torch.tensor(precisions, dtype=torch.float64)
 
 
 def confusion_matrix(

@@ -31,6 +31,7 @@ from internvideo.tasks import (
     TemporalDetector,
     TemporalLocalization,
     VideoTextModel,
+    class_probabilities,
 )
 from internvideo.video import VideoReader
 
@@ -169,7 +170,7 @@ Sayings = Callable[[UInt8[Tensor, "b t h w 3"]], list[tuple[str, float]]]
 
 def _classify(model: RecognitionModel) -> Sayings:
     def say(clips: Tensor) -> list[tuple[str, float]]:
-        shares = model.classify_clips(clips).softmax(1).cpu()
+        shares = class_probabilities(model, model.classify_clips(clips)).cpu()
         best = shares.max(1)
         return [
             (model.classes[label], score)

@@ -8,6 +8,7 @@ from internvideo.tasks.action_recognition import (
     ActionRecognitionResult,
     ActionRecognitionTraining,
     ClassResult,
+    MultiLabelResult,
     ensemble,
 )
 from internvideo.tasks.captioning import Captioning, CaptioningResult, slot_accuracy
@@ -63,6 +64,7 @@ from internvideo.tasks.shared import (
     VideoFeatures,
     VideoRequest,
     VideoTextModel,
+    class_probabilities,
     embed_sentences,
     embed_videos,
     predict_clips,
@@ -131,6 +133,7 @@ __all__ = [
     "LocalizationData",
     "LocalizationRequest",
     "LocalizationVideos",
+    "MultiLabelResult",
     "MultipleChoice",
     "MultipleChoiceResult",
     "MultipleChoiceTraining",
@@ -171,6 +174,7 @@ __all__ = [
     "VideoTextModel",
     "ZeroShotRecognition",
     "check_length",
+    "class_probabilities",
     "embed_sentences",
     "embed_videos",
     "ensemble",

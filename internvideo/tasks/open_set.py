@@ -200,6 +200,12 @@ class OpenSetRecognition(Task):
     def _logits(
         self, model: Classifier, records: Sequence[Record], progress: Progress | None
     ) -> ClassifiedVideos:
+        if model.multi_label:
+            raise ConfigError(
+                "the model was trained with several labels a clip, and open-set recognition is of "
+                "one; take a model of one label a clip"
+            )
+
         def mean(logits: Float[Tensor, "b v y"]) -> Float[Tensor, "b y"]:
             return logits.mean(1)
 

@@ -3,6 +3,7 @@
 from internvideo.tasks.action_recognition.result import (
     ActionRecognitionResult,
     ClassResult,
+    MultiLabelResult,
     confusion_chart,
 )
 from internvideo.tasks.action_recognition.task import (
@@ -19,6 +20,7 @@ __all__ = [
     "ActionRecognitionResult",
     "ActionRecognitionTraining",
     "ClassResult",
+    "MultiLabelResult",
     "RecognitionObjective",
     "confusion_chart",
     "ensemble",

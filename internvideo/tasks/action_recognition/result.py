@@ -6,10 +6,12 @@ where a video failed; heat (t, h, w) in [0, 1].
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from internvideo.metrics import confusion_matrix
@@ -94,6 +96,40 @@ class ActionRecognitionResult(Result):
             )
             for i in counts.nonzero()[:, 0].tolist()
         )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class MultiLabelResult(Result):
+    """Average precision of each class over videos that show any number of them.
+
+    `precisions` are NaN for classes that no video shows; `probabilities` as above, each class by
+    itself.
+    """
+
+    probabilities: Float[Tensor, "b y"]
+    shown: Bool[Tensor, "b y"]
+    classes: tuple[str, ...]
+    precisions: Float[Tensor, " y"]
+    videos: tuple[Record, ...]
+    num_views: int
+
+    def to_json(self) -> dict[str, Any]:
+        return {**Result.to_json(self), "average_precision": dict(self._rows)}
+
+    def add_to(self, page: Page) -> None:
+        """Add mAP, and the classes with their average precision, the worst first."""
+        page.text(f"Views of each video: {self.num_views}.")
+        seen = f"{self.num_evaluated} of {self.num_total}"
+        page.headline({"mAP": f"{100 * self.scores['map']:.1f} %", "videos seen": seen})
+        page.section("Classes")
+        counts = dict(zip(self.classes, self.shown.sum(0).tolist(), strict=True))
+        rows = [[name, counts[name], round(100 * value, 1)] for name, value in self._rows]
+        page.table(["class", "videos", "average precision, %"], sorted(rows, key=lambda r: r[2]))
+
+    @property
+    def _rows(self) -> list[tuple[str, float]]:
+        pairs = zip(self.classes, self.precisions.tolist(), strict=True)
+        return [(name, value) for name, value in pairs if not math.isnan(value)]
 
 
 def add_recognition(page: Page, result: ActionRecognitionResult, *, num_pairs: int = 6) -> None:

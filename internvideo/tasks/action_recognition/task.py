@@ -19,16 +19,23 @@ from torch import Tensor
 
 from internvideo.data import ViewPlan
 from internvideo.errors import ConfigError
-from internvideo.metrics import mean_class_accuracy, top_k_accuracy
+from internvideo.metrics import average_precisions, mean_class_accuracy, top_k_accuracy
 from internvideo.report import Page
 from internvideo.tasks.action_recognition.finetuning import RecognitionGuide
-from internvideo.tasks.action_recognition.result import ActionRecognitionResult, add_saliency
+from internvideo.tasks.action_recognition.result import (
+    ActionRecognitionResult,
+    MultiLabelResult,
+    add_saliency,
+)
 from internvideo.tasks.action_recognition.training import ActionRecognitionTraining
 from internvideo.tasks.shared.answers import RankedTexts
 from internvideo.tasks.shared.classification import (
+    ClassifiedVideos,
     Classifier,
     RecognitionModel,
+    class_probabilities,
     classify_videos,
+    label_sets_among,
     labels_among,
 )
 from internvideo.tasks.shared.finetuning import FinetuningGuide
@@ -42,13 +49,14 @@ from internvideo.values import Annotations, Record
 class ActionRecognition(Task):
     """Names videos by several views; a single clip or crop is the middle one.
 
+    A model that was trained with several labels a clip is scored by mean average precision.
     Crops are squares of `inference.crop` of the short side, spread along the long side.
     """
 
     name = "action-recognition"
     summary = "the class of the action in a video"
     model_type = RecognitionModel
-    metrics = ("top1", "top5", "mean_class")
+    metrics = ("top1", "top5", "mean_class", "map")
     datasets = (
         "Kinetics-400/600/700/710",
         "Something-Something V1/V2",
@@ -81,12 +89,12 @@ class ActionRecognition(Task):
 
     def evaluate(
         self, model: Classifier, data: Annotations, *, progress: Progress | None = None
-    ) -> ActionRecognitionResult:
+    ) -> ActionRecognitionResult | MultiLabelResult:
         """Name every record's video; the annotations' classes are found by name in the model's."""
+        if model.multi_label:
+            return self._evaluate_multi_label(model, data, progress)
         labels = labels_among(model.classes, data)
-        found = classify_videos(
-            model, data.records, self.inference, self.views, self._merge, progress=progress
-        )
+        found = self._classified(model, data.records, progress)
         return _result(
             found.scores,
             labels,
@@ -100,21 +108,48 @@ class ActionRecognition(Task):
         self, model: Classifier, request: RankingRequest, *, progress: Progress | None = None
     ) -> RankedTexts:
         """Give the likeliest classes with their probabilities."""
-        records = [Record(video=request.video)]
-        found = classify_videos(
-            model, records, self.inference, self.views, self._merge, progress=progress
-        )
+        found = self._classified(model, [Record(video=request.video)], progress)
         return RankedTexts.best(model.classes, found.scores[0], top=request.top)
 
-    def report(self, page: Page, result: ActionRecognitionResult, model: RecognitionModel) -> None:
+    def report(
+        self,
+        page: Page,
+        result: ActionRecognitionResult | MultiLabelResult,
+        model: RecognitionModel,
+    ) -> None:
         """Add the result, and where the model looks in some of the videos."""
         result.add_to(page)
-        add_saliency(page, result, model, self.inference.clip_sampling(model.clip_sampling))
+        if isinstance(result, ActionRecognitionResult):
+            add_saliency(page, result, model, self.inference.clip_sampling(model.clip_sampling))
 
-    def _merge(self, logits: Float[Tensor, "b v y"]) -> Float[Tensor, "b y"]:
-        if self.averaging == "logits":
-            return logits.mean(1).softmax(-1)
-        return logits.softmax(-1).mean(1)
+    def _evaluate_multi_label(
+        self, model: Classifier, data: Annotations, progress: Progress | None
+    ) -> MultiLabelResult:
+        shown = label_sets_among(model.classes, data)
+        found = self._classified(model, data.records, progress)
+        precisions = average_precisions(found.scores, shown)
+        return MultiLabelResult(
+            scores={"map": float(precisions.nanmean())},
+            num_evaluated=int(found.present.sum()),
+            num_total=len(shown),
+            failed=found.failed,
+            probabilities=found.scores,
+            shown=shown,
+            classes=model.classes,
+            precisions=precisions,
+            videos=data.records,
+            num_views=self.views.num_views,
+        )
+
+    def _classified(
+        self, model: Classifier, records: Sequence[Record], progress: Progress | None
+    ) -> ClassifiedVideos:
+        def merge(logits: Float[Tensor, "b v y"]) -> Float[Tensor, "b y"]:
+            if self.averaging == "logits":
+                return class_probabilities(model, logits.mean(1))
+            return class_probabilities(model, logits).mean(1)
+
+        return classify_videos(model, records, self.inference, self.views, merge, progress=progress)
 
 
 def ensemble(results: Sequence[ActionRecognitionResult]) -> ActionRecognitionResult:

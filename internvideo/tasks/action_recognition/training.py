@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -174,7 +174,7 @@ class ActionRecognitionTraining:
     @property
     def model_config(self) -> VideoClassifierConfig:
         """What is saved; `model_kind` is its name."""
-        return self.model
+        return replace(self.model, multi_label=self.multi_label)
 
     def preprocessing(self, data: VideoData) -> Preprocessing:
         """How the model sees clips, in training and afterwards."""

@@ -7,7 +7,9 @@ from internvideo.tasks.shared.classification import (
     ClassifiedVideos,
     Classifier,
     RecognitionModel,
+    class_probabilities,
     classify_videos,
+    label_sets_among,
     labels_among,
 )
 from internvideo.tasks.shared.evaluation_data import (
@@ -126,6 +128,7 @@ __all__ = [
     "VideoModel",
     "VideoRequest",
     "VideoTextModel",
+    "class_probabilities",
     "classify_videos",
     "clips_from",
     "detect",
@@ -134,6 +137,7 @@ __all__ = [
     "embed_videos",
     "fuse_video_scores",
     "initialise_by_class",
+    "label_sets_among",
     "labels_among",
     "middle_view",
     "plan_on_clips",

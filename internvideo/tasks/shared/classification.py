@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from internvideo.data import ViewPlan
 from internvideo.errors import CheckpointError, ConfigError
-from internvideo.heads import CoordinatedClassifier, VideoClassifier
+from internvideo.heads import CoordinatedClassifier, VideoClassifier, VideoClassifierConfig
 from internvideo.tasks.shared.inference import (
     ClipSampling,
     Inference,
@@ -36,6 +36,8 @@ class Classifier(VideoModel, Protocol):
 
     @property
     def classes(self) -> tuple[str, ...]: ...
+    @property
+    def multi_label(self) -> bool: ...
     def classify_clips(self, frames: UInt8[Tensor, "b t h w 3"]) -> Float[Tensor, "b y"]: ...
 
 
@@ -44,6 +46,7 @@ class RecognitionModel:
 
     `sampling`, `stride_frames` and `crop` say how the network is used to seeing a video (the words
     of `ClipSampling`); `mean` and `std` are what was subtracted from its pixels and divided by.
+    With `multi_label` a video shows any number of the classes.
     """
 
     kind: ClassVar[str] = "classifier"
@@ -60,8 +63,10 @@ class RecognitionModel:
         sampling: Sampling = "dense",
         stride_frames: int = 4,
         crop: float = 1.0,
+        multi_label: bool = False,
     ) -> None:
         self.model, self.classes = model.eval(), tuple(classes)
+        self.multi_label = multi_label
         self.num_frames, self.side_px = num_frames, side_px
         self.mean, self.std = mean, std
         self.sampling: Sampling = sampling
@@ -81,7 +86,7 @@ class RecognitionModel:
             )
         if not pretrained.classes:
             raise CheckpointError(f"{source}: no labels.json, without which scores have no names")
-        seen = pretrained.preprocessing
+        seen, config = pretrained.preprocessing, pretrained.model.config
         return cls(
             pretrained.model,
             pretrained.classes,
@@ -92,6 +97,7 @@ class RecognitionModel:
             sampling=seen.sampling,
             stride_frames=seen.stride_frames,
             crop=seen.crop,
+            multi_label=isinstance(config, VideoClassifierConfig) and config.multi_label,
         )
 
     @property
@@ -119,6 +125,13 @@ class RecognitionModel:
                 "give it the class names that it was trained with"
             )
         return logits
+
+
+def class_probabilities(
+    classifier: Classifier, logits: Float[Tensor, "*b y"]
+) -> Float[Tensor, "*b y"]:
+    """Of the classes together, or of each by itself where a video may show several."""
+    return logits.sigmoid() if classifier.multi_label else logits.softmax(-1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -166,9 +179,35 @@ def labels_among(classes: Sequence[str], annotations: Annotations) -> Int64[Tens
     """
     labels = []
     for record in annotations.records:
+        if len(record.labels) > 1:
+            raise ConfigError(
+                f"{record.video}: has {len(record.labels)} labels, and the model gives each video "
+                "one; evaluate a model that was trained with stage.multi_label=true"
+            )
         if record.label is None:
             raise ConfigError(f"{record.video}: has no label; recognition needs one")
         labels.append(record.label)
+    place = _places_among(classes, annotations, labels)
+    return torch.tensor([place[label] for label in labels])
+
+
+def label_sets_among(classes: Sequence[str], annotations: Annotations) -> Bool[Tensor, "b y"]:
+    """Which of a model's `classes` each record shows, matched by name; it may show none.
+
+    Raises:
+        ConfigError: If a record shows a class that the model does not know.
+    """
+    place = _places_among(classes, annotations, [i for r in annotations.records for i in r.labels])
+    shown = torch.zeros(len(annotations.records), len(classes), dtype=torch.bool)
+    for row, record in zip(shown, annotations.records, strict=True):
+        row[[place[label] for label in record.labels]] = True
+    return shown
+
+
+def _places_among(
+    classes: Sequence[str], annotations: Annotations, labels: Sequence[int]
+) -> dict[int, int]:
+    """The place in a model's classes of each label that is used."""
     used = sorted(set(labels))
     names = [annotations.classes[i] if annotations.classes else str(i) for i in used]
     known = {name: place for place, name in enumerate(classes)}
@@ -183,8 +222,7 @@ def labels_among(classes: Sequence[str], annotations: Annotations) -> Int64[Tens
             f"of the data); it knows {len(classes)}, such as {classes[0]!r}; rename the labels or "
             "evaluate a model trained on these classes"
         )
-    place = {label: known[name] for label, name in zip(used, names, strict=True)}
-    return torch.tensor([place[label] for label in labels])
+    return {label: known[name] for label, name in zip(used, names, strict=True)}
 
 
 def _nearest(name: str, classes: Sequence[str]) -> str:

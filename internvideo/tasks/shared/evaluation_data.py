@@ -38,6 +38,8 @@ class EvaluationData(EvaluationSource):
     """Folder that the paths of videos start from; default that of the annotations."""
     columns: dict[str, str] = field(default_factory=dict)
     """Other names of a manifest's columns, as in: --columns path file label class."""
+    label_separator: str = ""
+    """What stands between the labels of a manifest's video that has several, such as "|"."""
     split: str | None = None
     """Only the records of this split; default "test" where the file names one, else all."""
     only_existing: bool = False
@@ -60,8 +62,13 @@ class EvaluationData(EvaluationSource):
 
     def read_all(self, source: str) -> Annotations:
         """Read annotations of this format, of all splits."""
+        options = {"label_separator": self.label_separator} if self.label_separator else {}
         return VideoData(
-            source=source, format=self.format, root=self.root, columns=self.columns
+            source=source,
+            format=self.format,
+            root=self.root,
+            columns=self.columns,
+            options=options,
         ).read()
 
     def selected(

@@ -20,7 +20,7 @@ from torch import Tensor
 from internvideo.data import WindowConfig, cut_windows, read_windows
 from internvideo.errors import ConfigError, DecodeError
 from internvideo.models.actionformer import SegmentPredictions
-from internvideo.tasks.shared.classification import RecognitionModel
+from internvideo.tasks.shared.classification import RecognitionModel, class_probabilities
 from internvideo.tasks.shared.suppression import SuppressionConfig, suppress
 from internvideo.video import open_video
 
@@ -81,7 +81,7 @@ def slide(classifier: RecognitionModel, video: Path, config: SlidingConfig) -> S
         logits = torch.cat([classifier.classify_clips(batch).cpu() for batch in batches])
         duration_s = opened.info.duration_s
     return segments_of_probabilities(
-        logits.softmax(1),
+        class_probabilities(classifier, logits),
         step_s=stride / rate_fps,
         offset_s=float(windows.start_s[0]) + 0.5 * num_frames / rate_fps,
         duration_s=duration_s,

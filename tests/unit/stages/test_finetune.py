@@ -241,6 +241,11 @@ def test_several_labels_are_scored_by_their_mean_average_precision(videos, tmp_p
     assert set(scores) == {"map", "loss", "clips"}
 
 
+def test_what_is_saved_says_that_clips_have_several_labels():
+    assert replace(A, multi_label=True).model_config.multi_label
+    assert not A.model_config.multi_label
+
+
 def test_several_labels_are_for_a_plain_loss():
     with pytest.raises(ConfigError, match=r"several labels .* plain binary loss.*label_smoothing"):
         replace(A, multi_label=True, label_smoothing=0.1)

@@ -7,6 +7,7 @@ import torch
 
 from internvideo.data import ViewPlan
 from internvideo.errors import ConfigError
+from internvideo.report import Page
 from internvideo.tasks import ActionRecognition, Inference, RankingRequest, ensemble
 from tests.unit.tasks.toys import NUM_VIDEOS, Namer
 
@@ -78,6 +79,36 @@ def test_what_was_confused_stands_in_the_tables(named):
     assert (row.num_videos, row.num_right) == (1, 0)
     assert (row.mistaken_for, row.num_mistaken) == ("level 3", 1)
     assert len(result.per_class) == NUM_VIDEOS
+
+
+def test_several_labels_a_video_are_scored_by_average_precision(named, tmp_path):
+    first, *others = named.records
+    several = replace(named, records=(replace(first, labels=(0, 1)), *others))
+
+    result = TASK.evaluate(Namer(multi_label=True), several)
+
+    # Video 1 is first for its class, video 0 is as far behind as all others: 2 right of 5.
+    assert result.scores == {"map": pytest.approx((4 + (1 + 2 / 5) / 2) / 5)}
+    assert result.to_json()["average_precision"]["level 1"] == pytest.approx(0.7)
+    assert "level 5" not in result.to_json()["average_precision"]  # no video shows it
+    result.add_to(page := Page("several"))
+    page.write(tmp_path / "page.html")
+    assert "mAP" in (tmp_path / "page.html").read_text()
+
+
+def test_each_of_several_labels_has_a_probability_of_its_own(named):
+    answer = TASK.predict(Namer(multi_label=True), RankingRequest(video=named.records[1].video))
+
+    assert dict(answer.ranked)["level 1"] == pytest.approx(torch.tensor(5.0).sigmoid().item())
+    assert dict(answer.ranked)["level 0"] == pytest.approx(0.5)
+
+
+def test_several_labels_need_a_model_that_gives_several(named):
+    first, *others = named.records
+    several = replace(named, records=(replace(first, labels=(0, 1)), *others))
+
+    with pytest.raises(ConfigError, match="has 2 labels, and the model gives each video one"):
+        TASK.evaluate(Namer(), several)
 
 
 @pytest.mark.parametrize("averaging", ["probabilities", "logits"])

@@ -57,8 +57,9 @@ class Eye:
 class Namer(Eye):
     """Classifier that knows levels by name; `wrong` maps a level to what it takes it for."""
 
-    def __init__(self, classes=None, *, wrong=None, blind_to=None):
+    def __init__(self, classes=None, *, wrong=None, blind_to=None, multi_label=False):
         super().__init__(blind_to=blind_to)
+        self.multi_label = multi_label
         self.classes = classes or tuple(f"level {i}" for i in range(NUM_VIDEOS + 1))
         self.wrong = wrong or {}
         self.batch_sizes = []
