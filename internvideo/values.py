@@ -205,7 +205,7 @@ class Record:
     With `member` the bytes lie inside a shard and `video` is only their name. `duration_s` and
     `rate_fps` are those of the whole video, as the annotation states them. All `boxes` are those
     of the key frame at `key_s`, where there is one. `question_kind` is what accuracy is told apart
-    by, such as "colour".
+    by, such as "colour". `group` names the recording, person or scene that it is one of several of.
     """
 
     video: Path
@@ -227,6 +227,7 @@ class Record:
     answer: str | None = None
     candidates: tuple[str, ...] = ()
     split: str | None = None
+    group: str | None = None
 
     @property
     def clip(self) -> tuple[object, ...]:

@@ -10,6 +10,7 @@ import logging
 import os
 import shlex
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from internvideo.runs import Run
     from internvideo.tasks.shared import Validation
     from internvideo.training import Outcome
+    from internvideo.values import Record
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +64,9 @@ class Finetune:
     """Other names of columns, as in: --columns path file label class."""
     held_back: float = 0.2
     """Share of each class held out for validation, where the data have no split val."""
+    groups: Annotated[str | None, arg(metavar="COLUMN|PATTERN|none")] = None
+    """What tells clips of one recording, which are held out together: a column of the csv, or a
+    pattern for paths with parentheses around the group; default names as UCF101's, Kinetics'."""
     check: Literal["sample", "all", "none"] = "sample"
     """Which videos to decode before training; a sample is up to 200 of them."""
     skip_memorising: bool = False
@@ -117,6 +122,7 @@ class Finetune:
     def _planned(self) -> tuple[Run, dict[str, Any]]:
         """Look at the videos, choose, and write down what was chosen."""
         from internvideo.cli.terminal import progress
+        from internvideo.data import grouped
         from internvideo.recipes import recipe
         from internvideo.runs import (
             choose_preset,
@@ -140,7 +146,13 @@ class Finetune:
         choose_preset(
             guide, self.preset, 0, has_start=has_start
         )  # fails before anything is decoded
-        annotations = guide.read(self.data, root=self.root, columns=self.columns)
+        annotations = grouped(
+            guide.read(self.data, root=self.root, columns=self.columns),
+            self.groups,
+            source=self.data,
+            root=self.root,
+            columns=self.columns,
+        )
         source = None if self.from_ is None else open_source(self.from_, self.out)
         with progress("checking videos") as tell:
             videos = guide.check(
@@ -151,9 +163,12 @@ class Finetune:
                 seed=self.seed,
                 on_progress=tell,
             )
-        for warning in videos.warnings:
+        warnings = (*videos.warnings, *self._about_start())
+        for warning in warnings:
             logger.warning("%s", warning)
         self._say(guide.summary(videos))
+        for line in _undivided(videos.annotations.records):
+            self._say(line)
         self.out.mkdir(parents=True, exist_ok=True)
         self._write({"task": self.task})  # from here on the folder is that of a run
         videos = guide.save(videos, manifest)
@@ -183,7 +198,7 @@ class Finetune:
             "num_test": videos.num_items("test"),
             "num_decoded": videos.num_decoded,
             "left_out": [{"path": path, "reason": why} for path, why in videos.left_out],
-            "warnings": list(videos.warnings),
+            "warnings": list(warnings),
             "num_parameters": run.stage.num_parameters,
         }
         plan = Plan(stage=run.stage, data=run.data, training=run.training)
@@ -191,6 +206,18 @@ class Finetune:
         self._say(f"preset {choice.preset} ({choice.why}): {guide.presets[choice.preset].what}")
         self._write(told)
         return run, told
+
+    def _about_start(self) -> list[str]:
+        """Warn where a start that has seen generated videos alone is put on others."""
+        from internvideo.hub import is_playground, saw_generated_videos
+
+        assert self.data is not None
+        if self.from_ is None or not saw_generated_videos(self.from_) or is_playground(self.data):
+            return []
+        return [
+            f"{self.from_} was trained on generated videos and knows nothing of real ones; start "
+            "from released weights (internvideo weights list) where you can"
+        ]
 
     def _write(self, told: dict[str, Any]) -> None:
         from internvideo.writing import replace_text
@@ -335,6 +362,18 @@ def _best(out: Path, score: str | None) -> list[str]:
     return [
         f"this is the best checkpoint by these videos, step {provenance['step']} with {score} "
         f"{provenance['metrics'][score]:.3f}; the last one is {folder.with_name('last')}"
+    ]
+
+
+def _undivided(records: Sequence[Record]) -> list[str]:
+    """Say how many groups were held out, where there are any."""
+    groups = {record.group for record in records if record.group is not None}
+    if not groups:
+        return []
+    held = {record.group for record in records if record.split == "val" and record.group}
+    return [
+        f"clips of one recording stay together: {len(held)} of {len(groups)} groups, such as "
+        f"{min(groups)}, are held out (see --groups)"
     ]
 
 

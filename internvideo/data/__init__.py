@@ -23,6 +23,7 @@ from internvideo.data.feature_files import (
     write_features,
 )
 from internvideo.data.joined import JoiningConfig, join_clips
+from internvideo.data.grouping import grouped
 from internvideo.data.key_frames import BoxTargets, KeyFrameDataset, box_labels, jitter_boxes
 from internvideo.data.kinetics710 import (
     Kinetics710,
@@ -117,6 +118,7 @@ __all__ = [
     "cut_windows",
     "described",
     "find_vintage",
+    "grouped",
     "index_place",
     "held_back_videos",
     "index_shards",

@@ -191,7 +191,8 @@ def _refuse_too_little(checked: LabelledVideos) -> None:
         )
     if not checked.num_items("val"):
         raise ConfigError(
-            "every class has a single video, so none can be held back to validate on; add videos"
+            "every class has a single video or group of them, so none can be held back to validate "
+            "on; add videos"
         )
     empty = len(checked.annotations.classes) - len(trained)
     if empty > len(trained) and all(name.isdecimal() for name in checked.annotations.classes):

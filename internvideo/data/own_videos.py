@@ -58,7 +58,7 @@ def check_videos(
     Args:
         annotations: Of any kind.
         held_back_share: Of the videos of every label (of all, where there are no labels), where the
-            annotations name no validation.
+            annotations name no validation. Records of one group stay together.
         decoded: At most how many videos are decoded from end to end; None for all.
         num_workers: Processes that decode.
         seed: Of what is held back.
@@ -92,8 +92,11 @@ def check_videos(
         )
     content = _content(records)
     warnings += _in_two_splits(records, content)
-    if not any(r.split == "val" for r in records):
-        records = _held_back(records, content, held_back_share, seed)
+    together = _together(records, content)
+    if any(r.split == "val" for r in records):
+        warnings += _groups_in_two_splits(records)
+    else:
+        records = _held_back(records, together, held_back_share, seed)
     frames = [h.num_frames for h in health if h.num_frames]
     return OwnVideos(
         annotations=replace(annotations, records=records),
@@ -190,10 +193,34 @@ def _in_two_splits(records: Sequence[Record], content: Mapping[Path, str]) -> li
     ]
 
 
+def _together(records: Sequence[Record], content: Mapping[Path, str]) -> dict[Path, str]:
+    """Give what belongs in one split the same key: copies, and all of one group."""
+    of_content: dict[str, str] = {}
+    for record in records:
+        if record.group is not None:
+            of_content.setdefault(content[record.video], f"group {record.group}")
+    return {video: of_content.get(key, key) for video, key in content.items()}
+
+
+def _groups_in_two_splits(records: Sequence[Record]) -> list[str]:
+    of_group: dict[str, set[str | None]] = defaultdict(set)
+    for record in records:
+        if record.group is not None:
+            of_group[record.group].add(record.split)
+    across = [group for group, found in of_group.items() if len(found) > 1]
+    if not across:
+        return []
+    return [
+        f"groups in two splits: {len(across)} of {len(of_group)}, such as {across[0]!r} in "
+        f"{' and '.join(sorted(map(str, of_group[across[0]])))}: what looks alike is no test"
+    ]
+
+
 def _held_back(
     records: Sequence[Record], content: Mapping[Path, str], share: float, seed: int
 ) -> tuple[Record, ...]:
-    """Move a share of every label to `val`, copies together; at least one stays, and one goes."""
+    """Move a share of every label to `val`, keys of `content` undivided; at least one stays, and
+    one goes."""
     home = os.path.commonpath([record.video.absolute() for record in records])
     # Of every label the different contents, each by the first path that has it.
     of_label: dict[tuple[int, ...], dict[str, str]] = defaultdict(dict)
@@ -205,7 +232,8 @@ def _held_back(
     for paths in of_label.values():
         free = [key for key in paths if key not in held]
         free.sort(key=lambda key: int(draw(Purpose.HELD_BACK, seed, *paths[key].encode())))
-        count = min(max(1, round(share * len(paths))), len(free) - 1)
+        gone = len(paths) - len(free)  # with another label
+        count = min(max(1, round(share * len(paths))) - gone, len(free) - 1)
         held.update(free[: max(0, count)])
     return tuple(
         replace(r, split="val") if r.split == "train" and content[r.video] in held else r

@@ -1,6 +1,7 @@
 """Models as files: opened, saved, imported, exported and published."""
 
 from internvideo.hub.export import export_model
+from internvideo.hub.generated import is_playground, saw_generated_videos
 from internvideo.hub.importing import Imported, ImportOptions, import_weights
 from internvideo.hub.open import load_model, load_pretrained, load_recogniser, load_video_text
 from internvideo.hub.pretrained import Preprocessing, Pretrained, model_description, save_pretrained
@@ -17,6 +18,7 @@ __all__ = [
     "from_pretrained",
     "import_release",
     "import_weights",
+    "is_playground",
     "load_model",
     "load_pretrained",
     "load_recogniser",
@@ -24,4 +26,5 @@ __all__ = [
     "model_description",
     "push_to_hub",
     "save_pretrained",
+    "saw_generated_videos",
 ]

@@ -19,7 +19,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from internvideo.data import centre_view
-from internvideo.hub import load_pretrained
+from internvideo.hub import load_pretrained, saw_generated_videos
 from internvideo.models.export import parts_of
 from internvideo.tasks import VideoTextModel
 from internvideo.training import choose_device
@@ -143,18 +143,6 @@ def is_of_transformers(source: str | Path) -> bool:
     return len(path.parts) == 2 and not path.is_absolute() and path.parts[0] not in (".", "..")
 
 
-def saw_generated_videos(source: str | Path) -> bool:
-    """Whether a run says that it was trained on the playground."""
-    folder = Path(source)
-    last = folder / "checkpoints" / "last"
-    run = _config(last if last.exists() else folder).get("run")
-    if not isinstance(run, dict):
-        return False
-    if "playground" in str(run.get("name", "")):
-        return True
-    return any((folder / "playground.json").is_file() for folder in _folders_of(run))
-
-
 def _config(folder: Path) -> dict[str, Any]:
     """What config.json says in a folder; nothing where there is none."""
     try:
@@ -162,17 +150,6 @@ def _config(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _folders_of(document: Any) -> list[Path]:
-    """Folders that the sources of a run's data lie in."""
-    if isinstance(document, dict):
-        here = [Path(document[k]) for k in ("source", "root") if isinstance(document.get(k), str)]
-        nested = [folder for value in document.values() for folder in _folders_of(value)]
-        return [*here, *(path.parent for path in here), *nested]
-    if isinstance(document, list):
-        return [folder for value in document for folder in _folders_of(value)]
-    return []
 
 
 def image_clip(

@@ -15,7 +15,7 @@ class TrainingConfig:
     """How a run is trained; `batch_size` counts clips of one optimiser step over all ranks.
 
     With `keep_best`, the name of a score of which more is better, the checkpoint with the highest
-    one is kept besides the newest, as `checkpoints/best`.
+    one, of equal ones the latest, is kept besides the newest, as `checkpoints/best`.
     """
 
     num_steps: int

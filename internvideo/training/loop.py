@@ -443,9 +443,11 @@ class _Loop:
         if name is None:
             return False
         if name not in self.scores:
+            if not any(self.scores.values()):  # nothing could be evaluated, as it said
+                return False
             raise unknown_name("score in keep_best", name, self.scores)
         value = self.scores[name]
-        if not math.isfinite(value) or (self.best is not None and value <= self.best):
+        if not math.isfinite(value) or (self.best is not None and value < self.best):
             return False
         self.best = value
         return True

@@ -138,13 +138,14 @@ class RecognitionGuide(FinetuningGuide):
         may_flip = not left_right_classes(request.videos.annotations.classes)
         data = VideoData(source=str(request.folder / self.manifest), flip=may_flip)
         if source is not None:
-            return plan_on_clips(request, stage, data, seen=source.found.preprocessing)
+            seen = source.found.preprocessing
+            return plan_on_clips(request, stage, data, seen=seen, keep_best="top1")
         seen, usual_frames = scratch.stage.preprocessing(scratch.data), request.videos.usual_frames
         if usual_frames is not None:  # clips span no more than the usual video has
             longest = max(1, usual_frames // seen.num_frames)
             seen = replace(seen, stride_frames=min(seen.stride_frames, longest))
         optimiser = scratch.training.optimiser
-        return plan_on_clips(request, stage, data, seen=seen, optimiser=optimiser)
+        return plan_on_clips(request, stage, data, seen=seen, keep_best="top1", optimiser=optimiser)
 
     def starting(self, plan: Plan, name: str | None) -> str:
         """Name the model, its size and its clips."""

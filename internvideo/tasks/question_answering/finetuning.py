@@ -166,7 +166,9 @@ class QuestionGuide(FinetuningGuide):
                 trained="head" if request.preset.trained == "head" else "all",
             )
         stage = replace(stage, model=replace(stage.model, num_answers=num_answers))
-        return plan_on_clips(request, stage, data, seen=seen, optimiser=optimiser)
+        return plan_on_clips(
+            request, stage, data, seen=seen, keep_best="accuracy", optimiser=optimiser
+        )
 
     def starting(self, plan: Plan, name: str | None) -> str:
         """Say what is started from, and what clips are taken."""

@@ -214,6 +214,7 @@ def plan_on_clips(
     data: VideoData,
     *,
     seen: Preprocessing,
+    keep_best: str,
     optimiser: OptimiserConfig | None = None,
 ) -> Plan:
     """Plan the training of an encoder with a head on clips.
@@ -223,6 +224,7 @@ def plan_on_clips(
         stage: The task's training configuration.
         data: Source, format, and whether clips are mirrored; the rest is filled in here.
         seen: How the encoder sees clips.
+        keep_best: Score of the held-back videos by which the best checkpoint is chosen.
         optimiser: All but the rate and its warm-up; that of fine-tuning by default.
     """
     preset, num_train = request.preset, request.videos.num_items("train")
@@ -256,6 +258,7 @@ def plan_on_clips(
             log_every=max(1, min(25, steps // 4)),
             evaluate_every=max(1, steps // 5),
             checkpoint_every=max(1, min(200, steps // 5)),
+            keep_best=keep_best,
         ),
     )
 

@@ -161,7 +161,9 @@ class BoxGuide(FinetuningGuide):
         else:
             stage, optimiser = _stage_on(request, len(classes)), None
             seen = source.found.preprocessing
-        plan = plan_on_clips(request, stage, data, seen=seen, optimiser=optimiser)
+        plan = plan_on_clips(
+            request, stage, data, seen=seen, keep_best="map/true_boxes", optimiser=optimiser
+        )
         rate_fps = seen.rate_fps or _USUAL_FPS
         # Key frames have clips about them: none of segments, and nothing kept of whole videos.
         data = replace(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 
+from internvideo.cli.finetune import Finetune
 from internvideo.tasks import ActionRecognitionResult
 from internvideo.tasks.action_recognition.finetuning import validation_of
 from tests.unit.cli.test_main import complaint
@@ -80,6 +83,21 @@ def test_videos_that_are_not_there_are_one_line(capsys, tmp_path, csv):
 
     assert "none of its first 2 videos exists" in said
     assert not (tmp_path / "out").exists()
+
+
+def test_a_start_that_saw_generated_videos_alone_is_told(tmp_path, csv):
+    run, world = tmp_path / "run", tmp_path / "world"
+    for folder in (run, world):
+        folder.mkdir()
+    (world / "playground.json").write_text("{}")
+    data = {"data": {"source": str(world / "train.csv")}}
+    (run / "config.json").write_text(json.dumps({"run": data}))
+
+    def warned(data):
+        return Finetune(out=tmp_path / "out", data=data, from_=str(run))._about_start()
+
+    assert "was trained on generated videos and knows nothing of real ones" in warned(csv)[0]
+    assert not warned(world)
 
 
 def test_an_accuracy_of_a_few_videos_is_never_certain():

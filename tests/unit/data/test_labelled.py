@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import shutil
-from collections import Counter
+from collections import Counter, defaultdict
+from itertools import product
 from pathlib import Path
 
 import pytest
 import torch
 
-from internvideo.data import check_labelled, left_right_classes, read_labelled, save_labelled
+from internvideo.data import (
+    check_labelled,
+    grouped,
+    left_right_classes,
+    read_labelled,
+    save_labelled,
+)
 from internvideo.data.mirrored_text import mirror_text
 from internvideo.errors import AnnotationError, ConfigError
 from internvideo.video import write_video
@@ -66,6 +73,64 @@ def test_what_is_held_back_does_not_depend_on_the_order_of_rows(videos):
     second = check(table(videos, *reversed(ROWS))).annotations.of_split("val").records
 
     assert {r.video for r in first} == {r.video for r in second}
+
+
+def by_group(source: Path, groups: str | None = None, **options):
+    return check_labelled(
+        grouped(read_labelled(source), groups, source=source), decoded=0, **options
+    )
+
+
+@pytest.fixture
+def recordings(tmp_path) -> Path:
+    """Two classes of five recordings with two clips each, named as UCF101's; recording 5 of both
+    classes shows one person."""
+    rows = ["path,label,who"]
+    for level, (label, g, c) in enumerate(product(("Jump", "Sit"), range(1, 6), (1, 2))):
+        name = f"v_{label}_g0{g}_c0{c}.mp4"
+        frames = torch.full((2, 16, 16, 3), 12 * level, dtype=torch.uint8)
+        write_video(tmp_path / name, frames, 10.0)
+        rows.append(f"{name},{label},{'Ann' if g == 5 else f'{label} {g}'}")
+    (tmp_path / "own.csv").write_text("\n".join(rows))
+    return tmp_path / "own.csv"
+
+
+@pytest.mark.parametrize("groups", [None, "who", r"_(\w+_g\d+)_"])
+def test_clips_of_one_recording_are_never_divided(recordings, groups):
+    for seed in range(5):
+        checked = by_group(recordings, groups, held_back_share=0.4, seed=seed)
+
+        of_group = defaultdict(set)
+        for record in checked.annotations.records:
+            of_group[record.group].add(record.split)
+        assert all(len(found) == 1 for found in of_group.values())
+        if groups != "who":  # Ann, who does both, may be held out for either
+            assert checked.class_counts("val") == {"Jump": 4, "Sit": 4}
+    assert len(of_group) == (9 if groups == "who" else 10)
+
+
+def test_groups_in_two_splits_of_the_file_are_told(recordings):
+    lines = recordings.read_text().splitlines()
+    splits = [f"{line},{'val' if '_c02' in line else 'train'}" for line in lines[1:]]
+    recordings.write_text("\n".join([f"{lines[0]},split", *splits]))
+
+    [said] = by_group(recordings).warnings
+
+    assert "groups in two splits: 10 of 10, such as 'v_Jump_g01' in train and val" in said
+    assert not by_group(recordings, "none").warnings
+
+
+@pytest.mark.parametrize(
+    ("groups", "said"),
+    [
+        ("whom", "has no column 'whom', but path, label, who; did you mean 'who'"),
+        ("(", "is no regular expression"),
+        (r"c03(.)", r"does not match .*v_Jump_g01_c01.mp4"),
+    ],
+)
+def test_groups_that_nothing_names_are_refused(recordings, groups, said):
+    with pytest.raises(ConfigError, match=said):
+        by_group(recordings, groups)
 
 
 def test_the_splits_of_the_file_are_kept_and_spelt_as_ours(videos):

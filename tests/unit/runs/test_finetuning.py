@@ -67,6 +67,10 @@ def source(kind: str, config, **seen) -> SourceModel:
     return SourceModel(name="runs/before", weights=Path("runs/before"), found=found)
 
 
+def test_the_best_checkpoint_is_kept():
+    assert planned().training.keep_best == "top1"
+
+
 def planned(*, videos=None, preset="full", **options):
     request = Request(
         videos=videos or labelled(),

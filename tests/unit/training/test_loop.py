@@ -397,6 +397,18 @@ def test_the_best_checkpoint_outlives_newer_ones_also_after_a_stop(tmp_path):
     assert len(list(folder.glob("step-*"))) == 2
 
 
+def test_of_equal_scores_the_latest_is_kept_best_and_none_where_nothing_is_evaluated(tmp_path):
+    for score, kept in ({"score": 1.0}, "step-8"), ({"clips": 0.0}, None):
+        config = toy_config(keep_best="score", num_steps=8, evaluate_every=2, checkpoint_every=2)
+        stage = Toy(config, dropout=0.5)
+        stage.evaluate = lambda score=score: score
+        folder = tmp_path / next(iter(score))
+        fit(folder, config, stage=stage)
+
+        best = folder / "checkpoints" / "best"
+        assert (best.resolve().name if best.exists() else None) == kept
+
+
 def test_a_score_that_nobody_measures_cannot_be_kept_best(tmp_path):
     config = toy_config(keep_best="eror")
 
