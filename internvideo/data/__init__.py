@@ -22,8 +22,8 @@ from internvideo.data.feature_files import (
     side_car,
     write_features,
 )
-from internvideo.data.joined import JoiningConfig, join_clips
 from internvideo.data.grouping import grouped
+from internvideo.data.joined import JoiningConfig, join_clips
 from internvideo.data.key_frames import BoxTargets, KeyFrameDataset, box_labels, jitter_boxes
 from internvideo.data.kinetics710 import (
     Kinetics710,
