@@ -1,10 +1,10 @@
 """Panoramas a second: twelve views with depth in generated houses, at 32 and at 128 pixels.
 
-    python benchmarks/navigation.py
+    python benchmarks/navigation.py --processes 2
 
-Prints medians and spread over repeats, by the clock and by processor time: on a machine that others
-use, the second says what a free core would do. Positions are walked to, not repeated, so that no
-cache helps.
+Prints medians and spread over repeats, summed over processes, by the clock and by processor time:
+on a machine that others use, the second says what free cores would do. No position is repeated, so
+that no cache helps.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ import os
 import platform
 import statistics
 import time
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 
 import numpy as np
 
@@ -35,31 +38,42 @@ def places(count: int, *, seed: int) -> list[tuple[int, float, float, float]]:
 
 
 def measure(side_px: int, count: int, *, seed: int) -> tuple[float, float]:
-    """Panoramas a second, by the clock and by processor time of this one thread."""
+    """Panoramas a second, by the clock and by this thread's processor time."""
     scenes, spots = [make_scene(n) for n in range(_HOUSES)], places(count, seed=seed)
-    wall, processor = time.perf_counter(), time.process_time()
+    wall, processor = time.perf_counter(), time.thread_time()
     for house, x, z, heading in spots:
         render_panorama(scenes[house], x, z, heading, side_px=side_px)
-    return count / (time.perf_counter() - wall), count / (time.process_time() - processor)
+    return count / (time.perf_counter() - wall), count / (time.thread_time() - processor)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--count", type=int, default=100, help="panoramas of a repeat")
+    parser.add_argument("--count", type=int, default=200, help="panoramas of a repeat and process")
+    parser.add_argument("--processes", type=int, default=2)
     arguments = parser.parse_args()
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, one process")
+    processes = arguments.processes
+    print(f"{platform.machine()}, {os.cpu_count()} cores, {processes} processes")
     print(f"load before: {os.getloadavg()[0]:.1f}, numpy {np.__version__}")
-    measure(32, 10, seed=0)
-    for side_px in (32, 128):
-        count = arguments.count if side_px == 32 else max(1, arguments.count // 10)
-        found = [measure(side_px, count, seed=n) for n in range(arguments.repeats)]
-        for name, rates in zip(("clock", "processor"), zip(*found, strict=True), strict=True):
-            low, high = min(rates), max(rates)
-            print(
-                f"12 x {side_px} x {side_px} with depth, by {name}: "
-                f"{statistics.median(rates):.0f} a second ({low:.0f} to {high:.0f})"
-            )
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        list(pool.map(partial(_measured, 32, 10), range(processes)))
+        for side_px in (32, 128):
+            count = arguments.count if side_px == 32 else max(1, arguments.count // 10)
+            found = [
+                list(pool.map(partial(_measured, side_px, count), range(n, n + processes)))
+                for n in range(arguments.repeats)
+            ]
+            for name, place in (("clock", 0), ("processor", 1)):
+                rates = [sum(one[place] for one in repeat) for repeat in found]
+                print(
+                    f"12 x {side_px} x {side_px} with depth, by {name}: "
+                    f"{statistics.median(rates):.0f} a second "
+                    f"({min(rates):.0f} to {max(rates):.0f})"
+                )
+
+
+def _measured(side_px: int, count: int, seed: int) -> tuple[float, float]:
+    return measure(side_px, count, seed=seed)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from internvideo.navigation.world import CELL_M, WALL_HEIGHT_M, Scene
 
 NUM_VIEWS = 12
 EYE_HEIGHT_M = 1.25
-_FAR_M = 20.0
+_CEILING = 245
 
 
 class Panorama(NamedTuple):
@@ -47,16 +47,16 @@ def render_panorama(
         EYE_HEIGHT_M / np.maximum(-elevation, 1e-6),
         (WALL_HEIGHT_M - EYE_HEIGHT_M) / np.maximum(elevation, 1e-6),
     )  # depth of floor and ceiling
-    depth = np.minimum(wall.depth_m[None], limits)
-    colours = np.where(
-        (wall.depth_m[None] <= limits)[..., None],
-        _shaded(wall.colours, wall.depth_m)[None],
-        _floor_or_ceiling(scene, x, z, ahead_x, ahead_z, limits, elevation),
-    )
-    top = EYE_HEIGHT_M + elevation * thing.depth_m[None]
-    covered = (thing.depth_m[None] < depth) & (top <= thing.heights_m[None])
-    colours = np.where(covered[..., None], _shaded(thing.colours, thing.depth_m)[None], colours)
-    depth = np.where(covered, thing.depth_m[None], depth)
+    colours = np.full((side_px, len(yaw), 3), _CEILING, np.uint8)
+    below = int((tangent <= 0).sum())  # the first row that looks down
+    colours[below:] = _floor(scene, x, z, ahead_x, ahead_z, limits[below:])
+    is_wall = wall.depth_m <= limits
+    np.copyto(colours, _shaded(wall.colours, wall.depth_m), where=is_wall[..., None])
+    depth = np.where(is_wall, wall.depth_m, limits)
+    top = EYE_HEIGHT_M + elevation * thing.depth_m
+    covered = (thing.depth_m < depth) & (top <= thing.heights_m)
+    np.copyto(colours, _shaded(thing.colours, thing.depth_m), where=covered[..., None])
+    np.copyto(depth, thing.depth_m, where=covered)
     # (h, 12 w) -> (12, h, w)
     colours = colours.reshape(side_px, NUM_VIEWS, side_px, 3).transpose(1, 0, 2, 3)
     depths = depth.reshape(side_px, NUM_VIEWS, side_px).transpose(1, 0, 2)
@@ -75,69 +75,74 @@ def _first_hits(
     """The first wall on each ray, and the first thing of any height (furniture or that wall).
 
     A ray enters a cell through one of the grid's lines, so only its crossings with these are
-    looked at: first those with lines of equal x, then of equal z.
+    looked at: those with lines of equal x, and those of equal z.
     """
-    by_x = _crossings(scene.heights_m, x, z, ahead_x, ahead_z)
-    by_z = _crossings(scene.heights_m.T, z, x, ahead_z, ahead_x)
-    rays = np.arange(len(ahead_x))
+    by_x = _first_crossings(scene.heights_m.T, x, z, ahead_x, ahead_z)
+    by_z = _first_crossings(scene.heights_m, z, x, ahead_z, ahead_x)
     hits = []
-    for least in (WALL_HEIGHT_M, 1e-3):
-        depths, rows, columns = [], [], []
-        for (depth, beyond, along, heights), is_x in ((by_x, True), (by_z, False)):
-            solid = heights >= least
-            first = solid.argmax(1)
-            depths.append(np.where(solid[rays, first], depth[rays, first], _FAR_M))
-            line, place = beyond[rays, first], along[rays, first]
-            rows.append(place if is_x else line)
-            columns.append(line if is_x else place)
-        nearer = depths[0] <= depths[1]
-        i, j = np.where(nearer, *rows), np.where(nearer, *columns)
-        hits.append(_Hit(np.where(nearer, *depths), scene.heights_m[i, j], scene.colours[i, j]))
+    for (depth_x, column, along_column), (depth_z, row, along_row) in zip(by_x, by_z, strict=True):
+        nearer = depth_x <= depth_z
+        i, j = np.where(nearer, along_column, row), np.where(nearer, column, along_row)
+        depth = np.where(nearer, depth_x, depth_z)
+        hits.append(_Hit(depth, scene.heights_m[i, j], scene.colours[i, j]))
     return hits[0], hits[1]
 
 
-def _crossings(
+# Of rays (r): depth of a crossing, the cell beyond the line, and the cell along the other axis.
+_Crossing = tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]
+
+
+def _first_crossings(
     heights: NDArray[np.float32],
     start: float,
     other: float,
     ahead: NDArray[np.float64],
     aside: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-    """Crossings of rays (r) with grid lines along one axis, nearest first, each (r, lines).
+) -> tuple[_Crossing, _Crossing]:
+    """Where rays meet the first wall, and the first thing at all, on entering cells by one axis.
 
-    Depth; the cell beyond the line, along this axis; the cell along the other; what stands there.
-    `heights` has this axis last.
+    `heights` has this axis first. Rays that leave the house by the other axis are followed along
+    its outer wall, which they met before.
     """
-    num_others, num_lines = heights.shape
-    forward = ahead > 0
+    num_lines, num_others = heights.shape
     own = int(start / CELL_M)
-    count = np.arange(num_lines)
-    beyond = np.where(forward[:, None], own + 1 + count, own - 1 - count)
-    edge = np.where(forward[:, None], beyond, beyond + 1) * CELL_M
-    safe = np.where(np.abs(ahead) > 1e-9, ahead, 1e-9)
-    depth = (edge - start) / safe[:, None]
-    along = ((other + aside[:, None] * depth) / CELL_M).astype(np.int64)
-    outside = (beyond < 0) | (beyond >= num_lines) | (along < 0) | (along >= num_others)
-    beyond, along = beyond.clip(0, num_lines - 1), along.clip(0, num_others - 1)
-    met = np.where(outside, np.float32(WALL_HEIGHT_M), heights[along, beyond])
-    return depth, beyond, along, met
+    walls, things = (
+        (np.empty(len(ahead)), np.empty(len(ahead), np.int64), np.empty(len(ahead), np.int64))
+        for _ in range(2)
+    )
+    for is_forward in (True, False):
+        rays = np.flatnonzero((ahead > 0) == is_forward)
+        cells = np.arange(own + 1, num_lines) if is_forward else np.arange(own - 1, -1, -1)
+        edges = (cells if is_forward else cells + 1) * CELL_M - start
+        slope = np.where(np.abs(ahead[rays]) > 1e-9, ahead[rays], 1e-9 if is_forward else -1e-9)
+        depth = edges / slope[:, None]
+        along = (aside[rays, None] * depth + other) * (1 / CELL_M)
+        along = np.minimum(np.maximum(along, 0, out=along), num_others - 1, out=along)
+        along = along.astype(np.int64)
+        met = heights.ravel()[along + cells * num_others]
+        each = np.arange(len(rays))
+        for found, least in ((walls, WALL_HEIGHT_M), (things, 1e-3)):
+            first = (met >= least).argmax(1)
+            found[0][rays], found[1][rays] = depth[each, first], cells[first]
+            found[2][rays] = along[each, first]
+    return walls, things
 
 
 def _shaded(colours: NDArray[np.uint8], depth_m: NDArray[np.float64]) -> NDArray[np.uint8]:
     return (colours * (1 / (1 + 0.08 * depth_m))[..., None]).astype(np.uint8)
 
 
-def _floor_or_ceiling(
+def _floor(
     scene: Scene,
     x: float,
     z: float,
     ahead_x: NDArray[np.float64],
     ahead_z: NDArray[np.float64],
-    limits: NDArray[np.float64],
-    elevation: NDArray[np.float64],
+    depth_m: NDArray[np.float64],
 ) -> NDArray[np.uint8]:
+    """Colours of the floor (h, r, 3) where rays reach it; `depth_m` (h, 1) of rows."""
     rows, columns = scene.room_of.shape
-    j = np.clip(((x + ahead_x[None] * limits) / CELL_M).astype(np.int64), 0, columns - 1)
-    i = np.clip(((z + ahead_z[None] * limits) / CELL_M).astype(np.int64), 0, rows - 1)
-    floor = _shaded(scene.floors[i, j], np.broadcast_to(limits, i.shape))
-    return np.where((elevation < 0)[..., None], floor, np.uint8(245))
+    j = np.clip((x + ahead_x * depth_m) / CELL_M, 0, columns - 1).astype(np.int64)
+    i = np.clip((z + ahead_z * depth_m) / CELL_M, 0, rows - 1).astype(np.int64)
+    shade = 1 / (1 + 0.08 * depth_m[..., None])
+    return (scene.floors.reshape(-1, 3)[i * columns + j] * shade).astype(np.uint8)
