@@ -3,6 +3,7 @@
     model = internvideo.load("runs/b")
     model.encode_video(["a.mp4", "b.mp4"])        # (2, d)
     model.encode_text(["a dog runs"])             # (1, e), in the same space
+    model.match(["a dog runs"], ["a.mp4"])        # (1, 1), what the two have in common
     model.similar("a.jpg", ["a.mp4", "b.mp4"])    # [(1, 0.71), (0, 0.23)]
     model.classify("a.mp4", ["juggling", "diving"])
     model.caption("a.mp4")
@@ -30,7 +31,7 @@ from torch import Tensor
 
 from internvideo.data import ClipDataset, centre_view, windows_in_seconds
 from internvideo.errors import ConfigError, DecodeError
-from internvideo.heads import CoordinatedClassifier, QuestionAnswerer, VideoClassifier
+from internvideo.heads import CoordinatedClassifier, QuestionAnswerer, Retriever, VideoClassifier
 from internvideo.hub import Pretrained, load_pretrained
 from internvideo.metrics import prompt_probabilities
 from internvideo.models import MultimodalEncoder, Viclip
@@ -40,11 +41,13 @@ from internvideo.tasks import (
     FeatureExtraction,
     QuestionAnsweringModel,
     RecognitionModel,
+    RetrieverModel,
     VideoFeatures,
     VideoTextModel,
     check_length,
     class_probabilities,
     embed_sentences,
+    matching,
 )
 from internvideo.text import PROMPTS, fill, readable_name
 from internvideo.training import choose_device
@@ -103,8 +106,9 @@ class Model:
         has_captioner = getattr(self.pretrained.model, "captioner", None) is not None
         can = {
             "encode_video": True,
-            "encode_text": has_text,
-            "classify": has_text or bool(self.classes),
+            "encode_text": has_text and not self._compares_tokens,
+            "match": has_text,
+            "classify": (has_text and not self._compares_tokens) or bool(self.classes),
             "caption": has_text and has_captioner,
             "answer": self._answers_questions and self.pretrained.tokenizer is not None,
             "features": True,
@@ -149,6 +153,23 @@ class Model:
             raise ConfigError("there are no sentences to encode; give at least one")
         return embed_sentences(self._video_text("encode_text"), sentences)
 
+    def match(
+        self, sentences: str | Sequence[str], videos: Sequence[Video]
+    ) -> Float[Tensor, "l v"]:
+        """Compare sentences with videos as the model was trained to: by cosine, or token by token.
+
+        Values are in [-1, 1]; those of a cosine are the products of `encode_text` and
+        `encode_video`.
+        """
+        sentences = [sentences] if isinstance(sentences, str) else list(sentences)
+        if not sentences or not videos:
+            raise ConfigError("there is nothing to compare; give sentences and videos")
+        model = self._video_text("match", is_compared=True)
+        clips = self._clips(videos).split(_BATCH_SIZE)
+        rows = torch.cat([model.embed_clips(part).float().cpu() for part in clips])
+        scale = model.logit_scale.float().cpu().exp()
+        return matching(model, embed_sentences(model, sentences), rows) / scale
+
     def classify(
         self,
         video: Video,
@@ -178,8 +199,13 @@ class Model:
             )
         return model.caption(self._clips([video]), num_beams=num_beams)[0]
 
-    def answer(self, video: Video, question: str) -> list[tuple[str, float]]:
-        """Give each answer with its probability, the likeliest first; a decoder writes one.
+    def answer(
+        self, video: Video, question: str, *, written: bool = False
+    ) -> list[tuple[str, float]]:
+        """Give each answer with its probability, the likeliest first; or one in its own words.
+
+        An encoder B with a caption decoder always writes, a question answerer where `written` asks
+        for it.
 
         Raises:
             ConfigError: The model answers no questions, or the question is empty or too long.
@@ -192,6 +218,7 @@ class Model:
         if not question.strip():
             raise ConfigError("the question is empty")
         model = QuestionAnsweringModel.from_pretrained(self.pretrained, source=self.name)
+        model = model.writing() if written else model
         check_length(model, question)
         frames = self._clips([video])
         if model.writes:
@@ -244,33 +271,31 @@ class Model:
 
     @property
     def _reads_text(self) -> bool:
-        return isinstance(self.pretrained.model, (MultimodalEncoder, Viclip))
+        return isinstance(self.pretrained.model, (MultimodalEncoder, Viclip, Retriever))
 
-    def _video_text(self, wanted: str) -> VideoTextModel:
-        seen, model, tokenizer = (
-            self.pretrained.preprocessing,
-            self.pretrained.model,
-            self.pretrained.tokenizer,
-        )
-        if not isinstance(model, (MultimodalEncoder, Viclip)):
+    @property
+    def _compares_tokens(self) -> bool:
+        model = self.pretrained.model
+        return isinstance(model, Retriever) and model.config.similarity == "tokens"
+
+    def _video_text(self, wanted: str, *, is_compared: bool = False) -> VideoTextModel:
+        if not self._reads_text:
             own = "; leave labels out for its own classes" if self.classes else ""
             raise ConfigError(
                 f"{self.name}: this model has no text tower, which {wanted} needs{own}; it can "
                 f"{', '.join(self.abilities)}"
             )
-        if tokenizer is None:
+        if self.pretrained.tokenizer is None:
             raise ConfigError(
                 f"{self.name}: this model came without its tokenizer.json, without which texts "
                 "mean nothing; save it again with its tokenizer"
             )
-        return VideoTextModel(
-            model,
-            tokenizer,
-            num_frames=seen.num_frames,
-            crop=seen.crop,
-            mean=seen.mean,
-            std=seen.std,
-        )
+        if self._compares_tokens and not is_compared:
+            raise ConfigError(
+                f"{self.name}: this model compares frames with words, so that no single vector "
+                f"stands for either, which {wanted} needs; compare with match(sentences, videos)"
+            )
+        return RetrieverModel.from_pretrained(self.pretrained, source=self.name)
 
     def _own_probabilities(self, video: Video) -> Float[Tensor, " y"]:
         if not self.classes:

@@ -3,10 +3,10 @@
 Source: `compute_openend_vqa` and its classifier in the multimodal downstream code of InternVideo.
 Shapes: clip (b, c, t, h, w), ids of a question (b, l) -> logits (b, y), one for each answer. The
 end token must not be the last of the l ids: the decoder reads all positions but the last.
-Differs from the released code: the encoder's projections and the decoder's predictor, which nothing
-reads, are not there. With `pair`, which nothing released has, the video is read by coordinated
-encoders (InternVideo, section 3.2), which stay as they are: clips are then as A sees them, in
-[0, 1].
+Differs from the released code: the encoder's projections are not there, which nothing reads, nor is
+the decoder's predictor, unless `writes` has it go on behind the question. With `pair`, which
+nothing released has, the video is read by coordinated encoders (InternVideo, section 3.2), which
+stay as they are: clips are then as A sees them, in [0, 1].
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from internvideo.models import (
     CaptionDecoderConfig,
     MultimodalEncoderConfig,
     TextEncoder,
+    UniFormerOutput,
     caption_context,
 )
 from internvideo.tiny import UniFormerFrontEndConfig, build_uniformer
@@ -32,7 +33,10 @@ from internvideo.tiny import UniFormerFrontEndConfig, build_uniformer
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QuestionAnswererConfig:
-    """Encoder B with a caption decoder, and how many answers there are to choose from."""
+    """Encoder B with a caption decoder, and how many answers there are to choose from.
+
+    With `writes` the decoder also writes answers in its own words.
+    """
 
     encoder: MultimodalEncoderConfig = field(
         default_factory=lambda: MultimodalEncoderConfig(captioner=CaptionDecoderConfig())
@@ -41,6 +45,7 @@ class QuestionAnswererConfig:
     pair: CoordinatedClassifierConfig | None = None  # takes the place of encoder.video
     num_answers: int = 1500
     dropout: float = 0.5
+    writes: bool = False
 
     def __post_init__(self) -> None:
         if self.encoder.captioner is None:
@@ -82,7 +87,8 @@ class QuestionAnswerer(nn.Module):
         self.norm_post = nn.LayerNorm(encoder.video.width, eps=encoder.video.norm_eps)
         self.text = TextEncoder(encoder.text)
         self.captioner = CaptionDecoder(encoder.captioner)
-        self.captioner.predictor = nn.Identity()
+        if not config.writes:
+            self.captioner.predictor = nn.Identity()
         width = 2 * encoder.text.width + encoder.video.width
         self.classifier = nn.Sequential(
             nn.Dropout(config.dropout),
@@ -107,11 +113,7 @@ class QuestionAnswerer(nn.Module):
 
     def read(self, clip: Float[Tensor, "b c t h w"]) -> VideoReading:
         """Read clips, once for all questions about them."""
-        if self.config.pair is None:
-            video = self.video(clip)
-        else:
-            with torch.no_grad():
-                video = self.pair.coordinate(self.pair.read(clip)).multimodal
+        video = self._watch(clip)
         return VideoReading(
             vector=self.norm_post(video.pooled),
             context=self.captioner.pool(caption_context(video.tokens)),
@@ -128,3 +130,17 @@ class QuestionAnswerer(nn.Module):
             )
         asked = read[torch.arange(len(ids), device=ids.device), end]
         return self.classifier(torch.cat([asked, video.vector, text.pooled], dim=1))
+
+    def next_token(self, video: VideoReading, ids: Int64[Tensor, "b l"]) -> Float[Tensor, "b l y"]:
+        """Score the token after each of a question and the beginning of its answer."""
+        return self.captioner.predictor(self.captioner.hidden(self.text(ids).tokens, video.context))
+
+    def caption_tokens(self, clip: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b m video"]:
+        """What `generate` attends to in writing about clips."""
+        return caption_context(self._watch(clip).tokens)
+
+    def _watch(self, clip: Float[Tensor, "b c t h w"]) -> UniFormerOutput:
+        if self.config.pair is None:
+            return self.video(clip)
+        with torch.no_grad():
+            return self.pair.coordinate(self.pair.read(clip)).multimodal

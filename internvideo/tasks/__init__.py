@@ -58,6 +58,7 @@ from internvideo.tasks.shared import (
     RankingRequest,
     RecognitionModel,
     Result,
+    RetrieverModel,
     Task,
     TaskRequest,
     TextRequest,
@@ -67,6 +68,7 @@ from internvideo.tasks.shared import (
     class_probabilities,
     embed_sentences,
     embed_videos,
+    matching,
     predict_clips,
 )
 from internvideo.tasks.spatiotemporal_localization import (
@@ -159,6 +161,7 @@ __all__ = [
     "RetrievalRequest",
     "RetrievalResult",
     "RetrievalTraining",
+    "RetrieverModel",
     "SpatiotemporalLocalization",
     "SpatiotemporalLocalizationResult",
     "SpatiotemporalLocalizationTraining",
@@ -178,6 +181,7 @@ __all__ = [
     "embed_sentences",
     "embed_videos",
     "ensemble",
+    "matching",
     "predict_clips",
     "slot_accuracy",
 ]

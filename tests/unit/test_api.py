@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +14,15 @@ from PIL import Image
 import internvideo
 from internvideo.api import Model
 from internvideo.errors import ConfigError, DecodeError
-from internvideo.heads import VideoClassifier, VideoClassifierConfig
+from internvideo.heads import Retriever, RetrieverConfig, VideoClassifier, VideoClassifierConfig
 from internvideo.hub import Preprocessing, Pretrained, load_video_text, save_pretrained
-from internvideo.models import Viclip, ViclipConfig
+from internvideo.models import MultimodalEncoderConfig, Viclip, ViclipConfig
 from internvideo.tasks import Captioning, TextRequest, VideoRequest, ZeroShotRecognition
 from internvideo.text import train_tokenizer
 from internvideo.video import read_clip
 from tests.unit.cli.test_tasks import CAPTIONER, CAPTIONS, WORDS, masked, multimodal
 from tests.unit.tasks.conftest import level_videos
-from tests.unit.tasks.shared.test_features import HEADED, JOINT, TEXT
+from tests.unit.tasks.shared.test_features import HEADED, JOINT, TEXT, TOWER
 
 __all__ = ["level_videos", "masked"]  # fixtures
 
@@ -50,6 +51,23 @@ def classifier():
             classes=("diving", "juggling", "sitting"),
         ),
         name="classifier",
+    )
+
+
+def retriever(similarity: str) -> Model:
+    torch.manual_seed(0)
+    text = replace(TEXT, vocabulary_size=900, context_length=16)
+    encoder = MultimodalEncoderConfig(video=TOWER, text=text, embed_dim=24)
+    config = RetrieverConfig(encoder=encoder, similarity=similarity)
+    return Model(
+        Pretrained(
+            model=Retriever(config),
+            kind="retriever",
+            config=config,
+            preprocessing=Preprocessing(num_frames=4, side_px=16),
+            tokenizer=train_tokenizer(CAPTIONS, 900),
+        ),
+        name="retriever",
     )
 
 
@@ -150,7 +168,9 @@ def test_viclip_reads_texts_and_videos(video):
     )
 
     assert model.encode_video(video).shape == (1, 24)
-    assert model.abilities == (*("encode_video", "encode_text", "classify", "features", "similar"),)
+    assert model.abilities == (
+        *("encode_video", "encode_text", "match", "classify", "features", "similar"),
+    )
     with pytest.raises(ConfigError, match="this model has no caption decoder; take one"):
         model.caption(video)
 
@@ -229,8 +249,8 @@ def test_a_broken_video_is_an_error(b, level_videos):
 
 def test_a_model_tells_its_name_and_what_it_can_do(b, folder):
     assert repr(b) == (
-        f"<tiny-multimodal-encoder {str(folder)!r}: encode_video, encode_text, classify, caption, "
-        "answer, features, similar>"
+        f"<tiny-multimodal-encoder {str(folder)!r}: encode_video, encode_text, match, classify, "
+        "caption, answer, features, similar>"
     )
 
 
@@ -270,3 +290,27 @@ def test_the_lines_of_the_guide_run(capsys, folder, level_videos, masked, monkey
     exec(code, {})
 
     assert "juggling" in capsys.readouterr().out
+
+
+def test_a_retriever_of_frames_places_videos_and_sentences_together(level_videos):
+    model = retriever("frames")
+    sentences = ["a red circle slides left", "a dog runs"]
+
+    cosines = model.encode_text(sentences) @ model.encode_video(level_videos[:3]).T
+
+    assert {"encode_text", "match", "classify"} <= set(model.abilities)
+    torch.testing.assert_close(model.match(sentences, level_videos[:3]), cosines)
+
+
+def test_a_retriever_of_tokens_compares_and_has_no_single_vector(level_videos):
+    model = retriever("tokens")
+
+    found = model.match("a red circle slides left", level_videos[:3])
+
+    assert found.shape == (1, 3)
+    assert bool((found.abs() <= 1).all())
+    assert "encode_text" not in model.abilities
+    with pytest.raises(ConfigError, match=r"no single vector .* match\(sentences, videos\)"):
+        model.encode_text("a dog runs")
+    with pytest.raises(ConfigError, match="nothing to compare"):
+        model.match([], level_videos[:1])

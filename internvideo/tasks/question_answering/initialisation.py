@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 # Of an encoder B, what nothing reads when questions are answered.
 _IDLE = re.compile(r"(text|video)_projection$|logit_scale$|captioner\.predictor\.")
-_NEW = r"^classifier\.|^text\.mask_token$"
+_NEW = r"^classifier\.|^captioner\.predictor\.|^text\.mask_token$"
 # Fields of the towers that may differ from those they were trained with.
 _FREE = {"side_px", "recompute_activations", "frozen_backbone", "mask_token"} | {
     *("drop_path", "global_dropout", "global_drop_path"),
@@ -85,7 +85,7 @@ def initialise_answerer(
     kept = {
         name: value
         for name, value in start.weights.items()
-        if not _IDLE.match(name) and (name != "text.mask_token" or name in own)
+        if name in own or not (_IDLE.match(name) or name == "text.mask_token")
     }
     if start.answers != tuple(answers):
         kept = {name: value for name, value in kept.items() if not name.startswith("classifier.")}

@@ -11,8 +11,9 @@ from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from internvideo.errors import CheckpointError, ConfigError
 from internvideo.heads import QuestionAnswerer, QuestionAnswererConfig, VideoReading
@@ -33,10 +34,10 @@ _BATCH_SIZE = 64
 
 
 class QuestionAnsweringModel:
-    """A classifier over `answers`; or encoder B with its caption decoder, which writes answers.
+    """A classifier over `answers`, or a caption decoder that writes them where `writes` is set.
 
-    The names of outputs that stand for no answer are empty. With `blind` clips are grey, so that
-    the question alone is read.
+    An encoder B can only write. The names of outputs that stand for no answer are empty. With
+    `blind` clips are grey, so that the question alone is read.
     """
 
     kind: ClassVar[str] = "question-answerer"
@@ -49,9 +50,11 @@ class QuestionAnsweringModel:
         seen: Preprocessing,
         *,
         source: str = "the model",
+        writes: bool = False,
     ) -> None:
         self.model, self.tokenizer, self.answers = model.eval(), tokenizer, tuple(answers)
         self.source, self._seen = source, seen
+        self.writes = writes or isinstance(model, MultimodalEncoder)
 
     @classmethod
     def from_pretrained(cls, pretrained: Pretrained, *, source: str) -> QuestionAnsweringModel:
@@ -77,6 +80,21 @@ class QuestionAnsweringModel:
             source=source,
         )
 
+    def writing(self) -> QuestionAnsweringModel:
+        """The same, writing its answers.
+
+        Raises:
+            ConfigError: Its decoder never learned to.
+        """
+        if isinstance(self.model, QuestionAnswerer) and not self.model.config.writes:
+            raise ConfigError(
+                f"{self.source}: chooses among its answers and was not trained to write any; train "
+                "it with stage.model.writes=true"
+            )
+        return QuestionAnsweringModel(
+            self.model, self.tokenizer, self.answers, self._seen, source=self.source, writes=True
+        )
+
     def with_answers(self, path: Path | None) -> QuestionAnsweringModel:
         """The same with the answers of a file, for a classifier that came without theirs.
 
@@ -85,10 +103,12 @@ class QuestionAnsweringModel:
             ConfigError: It does not fit the network, or there is none where one is needed.
         """
         answers = self.answers
-        if not isinstance(self.model, QuestionAnswerer):
+        if self.writes:
             if path is not None:
                 raise ConfigError(f"{self.source}: writes its answers, so --answers says nothing")
-        elif path is not None:
+            return self
+        assert isinstance(self.model, QuestionAnswerer)
+        if path is not None:
             try:
                 outputs = self.model.config.num_answers
                 answers = named_outputs(read_answers(path), outputs, spare=1)
@@ -121,11 +141,6 @@ class QuestionAnsweringModel:
     @property
     def device(self) -> torch.device:
         return next(self.model.parameters()).device
-
-    @property
-    def writes(self) -> bool:
-        """Whether answers are written, and not chosen."""
-        return isinstance(self.model, MultimodalEncoder)
 
     @property
     def context_length(self) -> int:
@@ -167,8 +182,12 @@ class QuestionAnsweringModel:
 
         Beside it stands its probability, the product over its tokens.
         """
-        model, tokenizer = self.model, self.tokenizer
-        assert isinstance(model, MultimodalEncoder) and model.captioner is not None
+        model, tokenizer, clip = self.model, self.tokenizer, self._clip(frames, blind)
+        if isinstance(model, QuestionAnswerer):
+            decoder, context = model.captioner, model.caption_tokens(clip)
+        else:
+            assert model.captioner is not None
+            decoder, context = model.captioner, caption_context(model.encode_video(clip).tokens)
         config = GenerationConfig(
             start_id=tokenizer.start_id,
             end_id=tokenizer.end_id,
@@ -176,7 +195,6 @@ class QuestionAnsweringModel:
             num_beams=num_beams,
             num_tokens=tokenizer.vocabulary_size,
         )
-        context = caption_context(model.encode_video(self._clip(frames, blind)).tokens)
         given: list[list[tuple[str, float]]] = []
         for place, asked in enumerate(questions):
             given.append([])
@@ -184,7 +202,7 @@ class QuestionAnsweringModel:
                 prompt = question_prompt(tokenizer, question, self.context_length)
                 written = generate(
                     model.text,
-                    model.captioner,
+                    decoder,
                     context[place : place + 1],
                     config,
                     prompt=prompt[None].to(self.device),
@@ -230,3 +248,22 @@ def question_prompt(
     """Start token and question, cut so that at least half of the context is left for the answer."""
     ids = tokenizer.encode(question)[: context_length // 2]
     return torch.tensor([tokenizer.start_id, *ids])
+
+
+def answered_ids(
+    tokenizer: Tokenizer, questions: Sequence[str], answers: Sequence[str], *, context_length: int
+) -> tuple[Int64[Tensor, "b l"], Bool[Tensor, "b l"]]:
+    """Ids of questions followed by their answers and the end; True where no answer stands.
+
+    Answers that do not fit are cut.
+    """
+    rows, given = [], []
+    for question, answer in zip(questions, answers, strict=True):
+        prompt = question_prompt(tokenizer, question, context_length)
+        room = context_length - len(prompt) - 1
+        written = torch.tensor([*tokenizer.encode(answer)[:room], tokenizer.end_id])
+        rows.append(torch.cat([prompt, written]))
+        given.append(torch.arange(len(rows[-1])) < len(prompt))
+    return pad_sequence(rows, batch_first=True), pad_sequence(
+        given, batch_first=True, padding_value=True
+    )

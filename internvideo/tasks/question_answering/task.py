@@ -100,6 +100,8 @@ class QuestionAnswering(Task):
     """Answers in the order of the outputs, where the model lacks them: JSON, or one a line."""
     blind: bool = False
     """Show the model grey frames, to measure what the questions alone tell."""
+    written: bool = False
+    """Have the decoder write each answer in its own words, in place of choosing one."""
     num_beams: int = 1
     """Answers considered at a time where the model writes them; 1 takes the likeliest words."""
     inference: Inference = field(default_factory=Inference)
@@ -119,7 +121,7 @@ class QuestionAnswering(Task):
         records = data.annotations.records
         for record in (*records, *data.training):
             _check(record)
-        model = model.with_answers(self.answers)
+        model = (model.writing() if self.written else model).with_answers(self.answers)
         given, failed = self._ask(model, records, top=_KEPT_ANSWERS, progress=progress)
         return QuestionAnsweringResult(
             scores=_scores(model, records, given) | most_frequent_scores(records, data.training),
@@ -142,7 +144,7 @@ class QuestionAnswering(Task):
         Raises:
             ConfigError: The question is too long.
         """
-        model = model.with_answers(self.answers)
+        model = (model.writing() if self.written else model).with_answers(self.answers)
         check_length(model, request.text)
         asked = [Record(video=request.video, question=request.text)]
         (ranked,), failed = self._ask(model, asked, top=request.top, progress=progress)

@@ -22,15 +22,16 @@ from torch import Tensor
 
 from internvideo.data import OpenedData, RunContext, Targets, VideoData, question_target, texts_of
 from internvideo.errors import CheckpointError, ConfigError
-from internvideo.heads import QuestionAnswerer, QuestionAnswererConfig
+from internvideo.heads import QuestionAnswerer, QuestionAnswererConfig, VideoReading
 from internvideo.metrics import UNKNOWN_ANSWER, answer_labels
 from internvideo.models import text_macs, training_flops
+from internvideo.objectives.captioning import captioning_loss
 from internvideo.tasks.question_answering.initialisation import (
     AnswererStart,
     initialise_answerer,
     read_answerer_start,
 )
-from internvideo.tasks.question_answering.model import is_cut, question_ids
+from internvideo.tasks.question_answering.model import answered_ids, is_cut, question_ids
 from internvideo.tasks.question_answering.vocabulary import (
     most_frequent_answers,
     named_outputs,
@@ -53,11 +54,11 @@ class QuestionAnsweringTraining:
     encoder B with its caption decoder, or a question answerer. `pair_weights` is likewise the
     coordinated pair, where `model.pair` has the video read by one. `answers` names a file of
     answers in the order of the outputs; without it the most frequent ones of training are taken.
-    With `trained` "head" the classifier alone learns. A `blind` network never sees the clip.
+    With `trained` "head" the classifier alone learns, and the decoder's predictor where
+    `model.writes` has it learn to write the answers. A `blind` network never sees the clip.
     """
 
     model_kind: ClassVar[str] = "question-answerer"
-    loss_weights: ClassVar[Mapping[str, float]] = {"answer": 1.0}
 
     kind: Literal["question-answering"] = "question-answering"
     model: QuestionAnswererConfig = field(default_factory=QuestionAnswererConfig)
@@ -78,6 +79,11 @@ class QuestionAnsweringTraining:
                 "trained='head' would keep an encoder that has learned nothing; give "
                 "initial_weights=RUN, or set trained='all'"
             )
+
+    @property
+    def loss_weights(self) -> Mapping[str, float]:
+        """Choosing the answer, and writing it where the network does."""
+        return dict.fromkeys(("answer", "writing") if self.model.writes else ("answer",), 1.0)
 
     @property
     def clip_frames(self) -> int:
@@ -166,6 +172,8 @@ class QuestionAnsweringObjective:
         )
         self.tokenizer = _tokenizer(config, initial, trained_on)
         length = config.model.encoder.text.context_length
+        written = [len(self.tokenizer.encode(str(r.answer))) + 1 for r in trained_on]
+        self._tokens_written = sum(written) / len(written)
         cut = [r.question for r in trained_on if is_cut(self.tokenizer, str(r.question), length)]
         if cut:
             logger.warning("%d questions are cut to %d tokens: %.80r", len(cut), length, cut[0])
@@ -184,14 +192,18 @@ class QuestionAnsweringObjective:
         epoch: float,
         num_epochs: float,
     ) -> dict[str, Tensor]:
-        """The loss of the answers, as `answer`."""
+        """The losses of choosing the answers, `answer`, and of writing them, `writing`."""
+        video = self.model.read(self._shown(clip))
         cost = F.cross_entropy(
-            self.logits(clip, batch),
+            self.model.answer(video, self._question_ids(batch)),
             self.labels(batch),
             ignore_index=UNKNOWN_ANSWER,
             reduction="sum",
         )
-        return {"answer": cost / (len(batch) * self._known_share)}
+        losses = {"answer": cost / (len(batch) * self._known_share)}
+        if self.config.model.writes:
+            losses["writing"] = self._writing_loss(video, batch)
+        return losses
 
     def evaluate(
         self, batches: Iterable[tuple[Float[Tensor, "b c t h w"], ClipBatch, bool]]
@@ -231,14 +243,27 @@ class QuestionAnsweringObjective:
 
     def logits(self, clip: Float[Tensor, "b c t h w"], batch: ClipBatch) -> Float[Tensor, "b y"]:
         """Score all answers to the question of each clip."""
-        questions = texts_of(batch.targets, "question")
-        length = self.config.model.encoder.text.context_length
-        ids = question_ids(self.tokenizer, questions, length).to(self.device)
-        return self.model(torch.zeros_like(clip) if self.config.blind else clip, ids)
+        return self.model(self._shown(clip), self._question_ids(batch))
 
     def labels(self, batch: ClipBatch) -> Int64[Tensor, " b"]:
         """Places of the true answers; `UNKNOWN_ANSWER` for those that the vocabulary lacks."""
         return answer_labels(texts_of(batch.targets, "answer"), self._label_of).to(self.device)
+
+    def _writing_loss(self, video: VideoReading, batch: ClipBatch) -> Float[Tensor, ""]:
+        texts = (texts_of(batch.targets, name) for name in ("question", "answer"))
+        length = self.config.model.encoder.text.context_length
+        ids, given = answered_ids(self.tokenizer, *texts, context_length=length)
+        ids, given = ids.to(self.device), given.to(self.device)
+        logits = self.model.next_token(video, ids[:, :-1])
+        return captioning_loss(logits, ids, given, num_targets=len(batch) * self._tokens_written)
+
+    def _shown(self, clip: Float[Tensor, "b c t h w"]) -> Float[Tensor, "b c t h w"]:
+        return torch.zeros_like(clip) if self.config.blind else clip
+
+    def _question_ids(self, batch: ClipBatch) -> Int64[Tensor, "b l"]:
+        length = self.config.model.encoder.text.context_length
+        questions = texts_of(batch.targets, "question")
+        return question_ids(self.tokenizer, questions, length).to(self.device)
 
 
 def _check(*parts: Iterable[Record]) -> None:
@@ -286,6 +311,7 @@ def _freeze(model: QuestionAnswerer, config: QuestionAnsweringTraining) -> None:
     if config.trained == "head":
         model.requires_grad_(False)
         model.classifier.requires_grad_()
+        model.captioner.predictor.requires_grad_()
     # What takes part in no loss may not wait for gradients of other ranks.
     if model.text.mask_token is not None:
         model.text.mask_token.requires_grad_(False)

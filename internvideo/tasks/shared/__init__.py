@@ -57,6 +57,7 @@ from internvideo.tasks.shared.localization import (
     detect_stream,
     segments_in_seconds,
 )
+from internvideo.tasks.shared.matching import matching
 from internvideo.tasks.shared.requests import (
     RankingRequest,
     TaskRequest,
@@ -84,6 +85,7 @@ from internvideo.tasks.shared.task import (
 )
 from internvideo.tasks.shared.video_text import (
     CoordinatedTextModel,
+    RetrieverModel,
     VideoTextModel,
 )
 
@@ -117,6 +119,7 @@ __all__ = [
     "RecognitionModel",
     "Request",
     "Result",
+    "RetrieverModel",
     "SourceModel",
     "SuppressionConfig",
     "Task",
@@ -139,6 +142,7 @@ __all__ = [
     "initialise_by_class",
     "label_sets_among",
     "labels_among",
+    "matching",
     "middle_view",
     "plan_on_clips",
     "predict_clips",

@@ -34,7 +34,12 @@ from internvideo.data import (
     write_features,
 )
 from internvideo.errors import ConfigError, DecodeError, unknown_name
-from internvideo.heads import CoordinatedClassifier, QuestionAnswerer, VideoClassifier
+from internvideo.heads import (
+    CoordinatedClassifier,
+    QuestionAnswerer,
+    Retriever,
+    VideoClassifier,
+)
 from internvideo.models import (
     JointEncoder,
     MaskedAutoencoder,
@@ -92,6 +97,10 @@ def readouts(model: nn.Module) -> dict[str, Readout]:
         case MultimodalEncoder() | Viclip():
             embedding: Readout = lambda clip: model.encode_video(clip).embedding  # noqa: E731
             return {**readouts(model.video), "embedding": embedding}
+        case Retriever() if model.config.similarity == "tokens":  # no single vector stands for it
+            return readouts(model.encoder.video)
+        case Retriever():
+            return {**readouts(model.encoder.video), "embedding": model.embed_video}
         case QuestionAnswerer():
             return readouts(model.video if model.config.pair is None else model.pair)
     raise ConfigError(f"{type(model).__name__} is no encoder of videos that features are known of")

@@ -15,7 +15,7 @@ from torch import multiprocessing
 
 from internvideo.api import Model, load
 from internvideo.cli import main
-from internvideo.data import RunContext, VideoData
+from internvideo.data import RunContext, VideoData, texts_of
 from internvideo.errors import AnnotationError, CheckpointError, ConfigError
 from internvideo.heads import (
     CoordinatedClassifier,
@@ -23,6 +23,7 @@ from internvideo.heads import (
     QuestionAnswerer,
     QuestionAnswererConfig,
     VideoClassifierConfig,
+    VideoReading,
 )
 from internvideo.hub import Pretrained, load_pretrained, save_pretrained
 from internvideo.hub.pretrained import build_model
@@ -87,6 +88,7 @@ ENCODER = MultimodalEncoderConfig(
 CONFIG = QuestionAnsweringTraining(
     model=QuestionAnswererConfig(encoder=ENCODER, num_answers=5, dropout=0.0), num_frames=2
 )
+WRITING = replace(CONFIG, model=replace(CONFIG.model, writes=True))
 QUESTIONS = {"how bright is it?": None, "is it dark?": {"dark": "yes", "bright": "no"}}
 TRAINING = TrainingConfig(
     num_steps=40, batch_size=8, optimiser=OptimiserConfig(lr=1e-2), precision="fp32"
@@ -127,15 +129,16 @@ def stage(
 
 @pytest.fixture(scope="module")
 def run(asked, tmp_path_factory) -> Path:
-    """A trained question answerer, as a saved model."""
+    """A trained question answerer that chooses and writes, as a saved model."""
     folder = tmp_path_factory.mktemp("run")
-    it = stage(asked)
+    it = stage(asked, WRITING)
     process = Process(share=Share(), device=torch.device("cpu"))
-    train(it, TRAINING, folder=folder / "run", run={}, seed=0, process=process)
+    training = replace(TRAINING, num_steps=80)
+    train(it, training, folder=folder / "run", run={}, seed=0, process=process)
     saved = Pretrained(
         model=it.model,
         kind="question-answerer",
-        config=CONFIG.model,
+        config=WRITING.model,
         preprocessing=it.preprocessing,
         classes=it.objective.answers,
         tokenizer=it.objective.tokenizer,
@@ -216,6 +219,49 @@ def test_a_model_in_python_answers(run, asked):
     assert answers[0][0] == "bright"
     assert len(answers) == 4  # the fifth output stands for none
     assert sum(share for _, share in answers) == pytest.approx(1, abs=1e-4)
+
+
+def test_answers_are_written_as_well_as_chosen(model, run, data, asked):
+    scores = QuestionAnswering(written=True).evaluate(model, data).scores
+
+    assert scores["accuracy/what"] == scores["accuracy/yes or no"] == 1
+    assert "accuracy_in_vocabulary" not in scores  # any answer can be written
+    ((answer, _),) = load(run, device="cpu").answer(
+        asked / "val-dark-0.mp4", "how bright is it?", written=True
+    )
+    assert answer == "dark"
+
+
+@torch.no_grad()
+def test_the_loss_of_writing_counts_tokens_of_answers_alone(asked):
+    it = stage(asked, WRITING)
+    it.model.eval()
+    [batch] = next(it.batches(0))
+    clip, batch = it.inputs(batch)
+    tokenizer = it.objective.tokenizer
+    video, cost = it.model.read(clip), 0.0
+    pairs = zip(*(texts_of(batch.targets, name) for name in ("question", "answer")), strict=True)
+    for row, (question, answer) in enumerate(pairs):
+        ids = [tokenizer.start_id, *tokenizer.encode(question)]
+        of_row = VideoReading(*(part[row : row + 1] for part in video))
+        for token in (*tokenizer.encode(answer), tokenizer.end_id):
+            shares = it.model.next_token(of_row, torch.tensor([ids]))[0, -1].log_softmax(0)
+            cost, ids = cost - float(shares[token]), [*ids, token]
+
+    loss = it.losses(batch, torch.Generator())["writing"]
+
+    written = [len(tokenizer.encode(r.answer)) + 1 for r in it.data.train["first"].dataset.records]
+    assert float(loss) == pytest.approx(cost / (8 * sum(written) / len(written)), rel=1e-4)
+
+
+def test_a_network_that_learned_to_choose_alone_does_not_write(model, data):
+    config = CONFIG.model
+    chooser = QuestionAnsweringModel(
+        QuestionAnswerer(config), model.tokenizer, model.answers, model._seen, source="run"
+    )
+
+    with pytest.raises(ConfigError, match=r"run: chooses among .* stage\.model\.writes=true"):
+        QuestionAnswering(written=True).evaluate(chooser, data)
 
 
 @pytest.mark.parametrize(
@@ -541,4 +587,4 @@ def test_an_import_names_the_outputs_of_a_released_answerer(model, tmp_path, cap
     assert main([*words, *heads, "--labels", str(tmp_path / "ans2label.json")]) == 0
 
     assert load_pretrained(tmp_path / "saved").classes == ("a", "b", "c", "d", "")
-    assert f"{len(state)} renamed" in capsys.readouterr().out
+    assert f"{len(state) - 8} renamed, 8 dropped" in capsys.readouterr().out  # the predictor
