@@ -12,7 +12,7 @@ from internvideo.data.class_maps import (
     unite_classes,
 )
 from internvideo.data.datasets import ClipDataset, Sample, VideoData, held_back_videos
-from internvideo.data.detections import FoundBoxes, read_detections
+from internvideo.data.detections import FoundBoxes, read_detections, read_named_detections
 from internvideo.data.feature_files import (
     FeatureFormat,
     FeatureType,
@@ -24,7 +24,13 @@ from internvideo.data.feature_files import (
 )
 from internvideo.data.grouping import grouped
 from internvideo.data.joined import JoiningConfig, join_clips
-from internvideo.data.key_frames import BoxTargets, KeyFrameDataset, box_labels, jitter_boxes
+from internvideo.data.key_frames import (
+    BoxTargets,
+    KeyFrameDataset,
+    NextObjectTargets,
+    box_labels,
+    jitter_boxes,
+)
 from internvideo.data.kinetics710 import (
     Kinetics710,
     KineticsVersion,
@@ -93,6 +99,7 @@ __all__ = [
     "LabelledVideos",
     "MixedLoader",
     "MultiLabelTarget",
+    "NextObjectTargets",
     "OpenedData",
     "OwnVideos",
     "RunContext",
@@ -132,6 +139,7 @@ __all__ = [
     "question_target",
     "read_class_maps",
     "read_detections",
+    "read_named_detections",
     "read_features",
     "read_labelled",
     "read_renamed",

@@ -66,6 +66,44 @@ def read_detections(
     }
 
 
+def read_named_detections(
+    path: str | Path,
+) -> dict[tuple[str, float], tuple[FoundBoxes, tuple[str, ...]]]:
+    """Read a csv of objects with names: `video,second,x1,y1,x2,y2,name,score`.
+
+    Returns:
+        By the name of a video without suffix and the second of a frame: boxes, and their names.
+
+    Raises:
+        AnnotationError: A row cannot be read; the message names it.
+    """
+    path = Path(path)
+    rows: dict[tuple[str, float], list[tuple[XYXY, float, str]]] = {}
+    for line, row in files.csv_rows(path):
+        where = f"{path}, line {line}"
+        if len(row) != 8 or not row[6]:
+            raise AnnotationError(
+                f"{where}: expected video,second,x1,y1,x2,y2,name,score; the name says what object "
+                "is in the box"
+            )
+        sides = [files.number(path, line, "box", side) for side in row[2:6]]
+        score = files.number(path, line, "score", row[7])
+        if not 0 <= score <= 1:
+            raise AnnotationError(f"{where}: score is {score:g}, expected 0 to 1")
+        moment = (Path(row[0]).stem, round(seconds_of(where, row[1]), 3))
+        rows.setdefault(moment, []).append((checked_box(where, sides, cut=True), score, row[6]))
+    return {
+        moment: (
+            FoundBoxes(
+                xyxy=torch.tensor([box for box, _, _ in found], dtype=torch.float64),
+                scores=torch.tensor([score for _, score, _ in found], dtype=torch.float64),
+            ),
+            tuple(name for _, _, name in found),
+        )
+        for moment, found in rows.items()
+    }
+
+
 Row = tuple[str, str, float, XYXY, float]  # place, video, seconds, box, score
 
 

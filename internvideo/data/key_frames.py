@@ -26,7 +26,7 @@ from internvideo.video.sampling import key_frame_clip
 
 
 class KeyFrameDataset(ClipDataset):
-    """Clips about the key frames of records.
+    """Clips about the key frames of records; of a record that ends there, up to them.
 
     Raises:
         ConfigError: A record has none, or frames would be moved without the boxes in them.
@@ -66,6 +66,7 @@ class KeyFrameDataset(ClipDataset):
                 clip_frames=self.num_frames,
                 stride_frames=config.stride_frames,
                 rate_fps=config.clip_rate_fps,
+                is_last=record.end_s == record.key_s,
             )
             if config.shuffled:
                 numbers = rng.permutation(numbers)
@@ -93,6 +94,35 @@ class BoxTargets:
 
     def targets(self) -> Targets:
         return Targets(make=self, ragged=("boxes", "labels"))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NextObjectTargets:
+    """Objects that are touched next: `boxes` (s, 4), `verbs` (s), `contact_s` (s).
+
+    A record has, in the order of its boxes, a segment from the frame to the contact; its label is
+    a verb, counted from `num_nouns` on. Of a box that the crop cuts off entirely nothing is left.
+    """
+
+    num_nouns: int
+
+    def __call__(self, record: Record, view: View) -> dict[str, Tensor]:
+        if len(record.boxes) != len(record.segments):
+            raise ConfigError(
+                f"{record.video}: {len(record.boxes)} boxes and {len(record.segments)} times to "
+                "contact; read annotations of anticipation, as of format ego4d-anticipation"
+            )
+        boxes = view.boxes(torch.tensor([box.xyxy for box in record.boxes]).reshape(-1, 4))
+        kept = ((boxes[:, 2:] - boxes[:, :2]) > 0).all(1).nonzero()[:, 0]
+        nexts = [record.segments[i] for i in kept.tolist()]
+        return {
+            "boxes": boxes[kept],
+            "verbs": torch.tensor([(s.label or 0) - self.num_nouns for s in nexts]).long(),
+            "contact_s": torch.tensor([s.end_s - s.start_s for s in nexts]).float(),
+        }
+
+    def targets(self) -> Targets:
+        return Targets(make=self, ragged=("boxes", "verbs", "contact_s"))
 
 
 def box_labels(boxes: Sequence[Box], num_classes: int) -> Float[Tensor, "s y"]:

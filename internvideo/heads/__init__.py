@@ -11,6 +11,7 @@ from internvideo.heads.adapted_detector import (
     AdaptedEncoderConfig,
     TemporalAdapter,
 )
+from internvideo.heads.anticipator import Anticipator, AnticipatorConfig, anticipation_losses
 from internvideo.heads.classify import (
     AttentivePooling,
     VideoClassifier,
@@ -44,6 +45,9 @@ __all__ = [
     "ActorContextHead",
     "AdaptedDetector",
     "AdaptedEncoderConfig",
+    "Anticipator",
+    "AnticipatorConfig",
+    "anticipation_losses",
     "AttentivePooling",
     "TemporalAdapter",
     "CoordinatedClassifier",

@@ -37,6 +37,8 @@ _ABOUT = {
     "front end of its own: a video tower and a text tower that meet in one space.",
     "viclip": "ViCLIP: a joint space-time video tower and CLIP's text encoder, in one space.",
     "action-detector": "A detector of actions: it says what is done in each box of a key frame.",
+    "anticipator": "Encoder A with two outputs for each box of a frame: what will be done to the "
+    "object in it, and in how many seconds.",
     "temporal-detector": "ActionFormer on features of whole videos: it finds when which of its "
     "classes happens in a long video.",
 }

@@ -30,6 +30,8 @@ from internvideo.errors import CheckpointError, ConfigError, unknown_name
 from internvideo.heads import (
     ActionDetector,
     ActionDetectorConfig,
+    Anticipator,
+    AnticipatorConfig,
     CoordinatedClassifier,
     CoordinatedClassifierConfig,
     Navigator,
@@ -83,6 +85,7 @@ ModelConfig = (
     | ViclipConfig
     | TemporalDetectorConfig
     | ActionDetectorConfig
+    | AnticipatorConfig
     | NavigatorConfig
 )
 
@@ -109,6 +112,7 @@ KINDS: dict[str, tuple[type[ModelConfig], Callable[[Any], nn.Module]]] = {
     "retriever": (RetrieverConfig, Retriever),
     "viclip": (ViclipConfig, Viclip),
     "action-detector": (ActionDetectorConfig, ActionDetector),
+    "anticipator": (AnticipatorConfig, Anticipator),
     "temporal-detector": (TemporalDetectorConfig, lambda config: config.build()),
     "navigator": (NavigatorConfig, Navigator),
 }

@@ -1,5 +1,10 @@
 """Metrics: pure functions of scores and answers."""
 
+from internvideo.metrics.anticipation import (
+    ANTICIPATION_SCORES,
+    NextObjects,
+    anticipation_map,
+)
 from internvideo.metrics.captioning import (
     bleu,
     cider_d,
@@ -71,15 +76,18 @@ from internvideo.metrics.temporal_localization import (
 
 __all__ = [
     "ACTIVITYNET_THRESHOLDS",
+    "ANTICIPATION_SCORES",
     "BoxRows",
     "DetectionScores",
     "EGO4D_THRESHOLDS",
     "Episode",
+    "NextObjects",
     "SegmentTable",
     "THUMOS_THRESHOLDS",
     "UNKNOWN_ANSWER",
     "acceptance_threshold",
     "answer_labels",
+    "anticipation_map",
     "as_released_labels",
     "auroc",
     "best_of_each_video",

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from internvideo.data import VideoData
-from internvideo.heads import ActionDetectorConfig
+from internvideo.heads import ActionDetectorConfig, AnticipatorConfig
 from internvideo.models import ENCODERS, MaskedEncoderConfig
 from internvideo.runs.run import Run
-from internvideo.tasks import SpatiotemporalLocalizationTraining
+from internvideo.tasks import AnticipationTraining, SpatiotemporalLocalizationTraining
 from internvideo.tiny import MaskedFrontEndConfig
 from internvideo.training import OptimiserConfig, TrainingConfig
 from internvideo.values import Tubelet
@@ -25,6 +25,7 @@ from internvideo.video.augment import AugmentConfig
 # 235 films of 897 seconds; Kinetics adds a key frame a clip.
 _AVA, _AVA_KINETICS = 235 * 897, 235 * 897 + 141_000
 _WARMUP_EPOCHS = 2
+_ANTICIPATION = 27_801  # annotated frames to train on
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +163,52 @@ def _named(row: _Published) -> Callable[[], Run]:
     return make
 
 
+def anticipation_large_ego4d() -> Run:
+    """ViT-L on Ego4D's short-term anticipation, 30 epochs of 32 frames a step.
+
+    Its 87 nouns and 74 verbs are those of the first release; the data tell where they have others.
+    Published from a network that had learned verbs and nouns of Ego4D; here from Kinetics.
+    """
+    per_epoch = _ANTICIPATION // 32
+    encoder = replace(ENCODERS["large"], drop_path=0.2, final_norm=True)
+    return Run(
+        name="anticipation_large_ego4d",
+        stage=AnticipationTraining(
+            model=AnticipatorConfig(
+                detector=ActionDetectorConfig(encoder=encoder, num_classes=74), num_nouns=87
+            ),
+            initial_weights="runs/recognition_mae_large_k400",
+        ),
+        data=VideoData(
+            source="fho_sta_train.json",
+            eval_source="fho_sta_val.json",
+            format="ego4d-anticipation",
+            stride_frames=4,
+            clip_rate_fps=30.0,
+            crop="random",
+            flip=True,
+            num_workers=8,
+        ),
+        training=TrainingConfig(
+            num_steps=30 * per_epoch,
+            batch_size=32,
+            optimiser=OptimiserConfig(
+                lr=2.5e-4,
+                reference_batch=256,
+                final_lr=1e-6,
+                warmup_steps=_WARMUP_EPOCHS * per_epoch,
+                weight_decay=0.05,
+                betas=(0.9, 0.999),
+                layer_decay=0.75,
+            ),
+            log_every=50,
+            evaluate_every=per_epoch,
+            checkpoint_every=per_epoch,
+        ),
+    )
+
+
 SPATIOTEMPORAL_LOCALIZATION: dict[str, Callable[[], Run]] = {
-    row.name: _named(row) for row in _TABLE
+    **{row.name: _named(row) for row in _TABLE},
+    "anticipation_large_ego4d": anticipation_large_ego4d,
 }

@@ -132,6 +132,6 @@ def _with_classes(stage: Any, count: int) -> Any:
     model = getattr(stage, "model", None)
     if not count or model is None or not is_dataclass(model) or isinstance(model, type):
         return stage
-    if getattr(model, "num_classes", 1) <= 1:  # no classes, or one output for all of them
-        return stage
+    if "num_classes" not in {field.name for field in fields(model)} or model.num_classes <= 1:
+        return stage  # no classes, or one output for all of them
     return replace(stage, model=replace(model, num_classes=count))

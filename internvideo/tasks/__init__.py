@@ -11,6 +11,14 @@ from internvideo.tasks.action_recognition import (
     MultiLabelResult,
     ensemble,
 )
+from internvideo.tasks.anticipation import (
+    Anticipation,
+    AnticipationData,
+    AnticipationModel,
+    AnticipationRequest,
+    AnticipationResult,
+    AnticipationTraining,
+)
 from internvideo.tasks.captioning import Captioning, CaptioningResult, slot_accuracy
 from internvideo.tasks.multiple_choice import (
     MultipleChoice,
@@ -102,6 +110,7 @@ TASKS: dict[str, type[Task]] = {
     "question-answering": QuestionAnswering,
     "temporal-localization": TemporalLocalization,
     "spatiotemporal-localization": SpatiotemporalLocalization,
+    "anticipation": Anticipation,
     "navigation": Navigation,
 }
 
@@ -110,6 +119,12 @@ __all__ = [
     "ActionRecognition",
     "ActionRecognitionResult",
     "ActionRecognitionTraining",
+    "Anticipation",
+    "AnticipationData",
+    "AnticipationModel",
+    "AnticipationRequest",
+    "AnticipationResult",
+    "AnticipationTraining",
     "AskedVideos",
     "BoxClassifier",
     "BoxData",

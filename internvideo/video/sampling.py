@@ -263,6 +263,7 @@ def key_frame_clip(
     clip_frames: int = 16,
     stride_frames: int = 4,
     rate_fps: float = 25.0,
+    is_last: bool = False,
 ) -> Indices:
     """Choose the frames on screen at `clip_frames` moments about a key frame, by their times.
 
@@ -276,9 +277,12 @@ def key_frame_clip(
         clip_frames: Frames to choose.
         stride_frames: Their distance, in frames of `rate_fps`.
         rate_fps: Nominal rate; 25 is that of the released code's files.
+        is_last: Whether the key frame is the last of the clip, and not about its middle.
     """
     _check(len(timestamps_s), clip_frames, stride_frames)
     first = (stride_frames - 1) // 2 - clip_frames * stride_frames / 2
+    if is_last:
+        first = -stride_frames * (clip_frames - 1)
     moments = key_s + (first + stride_frames * np.arange(clip_frames)) / rate_fps
     return frames_on_screen(timestamps_s, moments)
 
