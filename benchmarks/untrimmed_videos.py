@@ -25,7 +25,7 @@ import torch
 from sliding_baseline import sliding, tell, train_classifier, trained, videos
 
 from internvideo.cli import main as run_command
-from internvideo.data import VideoData, join_clips
+from internvideo.data import JoiningConfig, VideoData, join_clips
 from internvideo.heads import AdaptedEncoderConfig
 from internvideo.hub import load_pretrained
 from internvideo.playground import generate_untrimmed
@@ -77,7 +77,7 @@ def measure(name, train_home, test_home, sets, test_sets, options, *, seeds, tes
             run,
             seed=seed,
             stage=replace(run.stage, model=model, features=sets),
-            data=replace(run.data, root=str(train_home)),
+            data=replace(run.data, root=str(train_home), eval_split=options.held_out),
             training=replace(run.training, num_steps=options.steps, evaluate_every=options.steps),
         )
         found = {f"{name}, detector": trained(run, f"runs/{name}-{seed}", read)}
@@ -132,7 +132,7 @@ def _take_all(table: Path) -> None:
     """Use all videos: of the first set to train on but for those of val, of the other to test."""
     with table.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    is_test = table.parent.name == "unseen"
+    is_test = table.parent.name == "unseen"  # of the other seed
     for row in rows:
         row["split"] = "test" if is_test else {"test": "train"}.get(row["split"], row["split"])
     with table.open("w", newline="") as file:
@@ -144,13 +144,16 @@ def _take_all(table: Path) -> None:
 def actions(options: argparse.Namespace) -> None:
     home = Path("joined")
     if not home.exists():
-        clips = VideoData(
+        read = VideoData(
             source=str(options.clips / "splits.csv"), columns={"path": "file", "label": "class"}
         ).read()
+        # The encoders were chosen by no clip of test.
+        clips = replace(read, records=tuple(r for r in read.records if r.split != "val"))
         with (options.others / "manifest.csv").open(newline="") as file:
             listed = [row for row in csv.DictReader(file) if row["label"].startswith("none")]
         others = [p for row in listed if (p := options.others / row["file"]).is_file()]
-        count = join_clips(clips, others, home, num_videos=options.videos, seed=0)
+        small = JoiningConfig(height_px=72, width_px=96, rate_fps=12.5)  # encoders read 64 px
+        count = join_clips(clips, others, home, num_videos=options.videos, seed=0, config=small)
         print(f"{count} segments, {len(others)} videos between them")
     rows: dict[str, list[list[float]]] = {}
     for seed, run in enumerate(options.runs):
@@ -185,7 +188,7 @@ def adapters(options: argparse.Namespace) -> None:
             stage=replace(
                 run.stage, model=model, adapted=adapted, initial_weights=str(options.runs[0])
             ),
-            data=replace(run.data, root="joined"),
+            data=replace(run.data, root="joined", eval_split="test"),
             training=replace(
                 run.training,
                 num_steps=options.steps,
@@ -215,6 +218,7 @@ def main() -> None:
     for name in ("demo", "clips", "others"):
         if getattr(options, name):
             setattr(options, name, getattr(options, name).absolute())
+    options.held_out = "val" if options.what == "playground" else "test"
     options.runs = [path.absolute() for path in options.runs or ()]
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     options.out.mkdir(parents=True, exist_ok=True)

@@ -107,11 +107,6 @@ class NextObjectTargets:
     num_nouns: int
 
     def __call__(self, record: Record, view: View) -> dict[str, Tensor]:
-        if len(record.boxes) != len(record.segments):
-            raise ConfigError(
-                f"{record.video}: {len(record.boxes)} boxes and {len(record.segments)} times to "
-                "contact; read annotations of anticipation, as of format ego4d-anticipation"
-            )
         boxes = view.boxes(torch.tensor([box.xyxy for box in record.boxes]).reshape(-1, 4))
         kept = ((boxes[:, 2:] - boxes[:, :2]) > 0).all(1).nonzero()[:, 0]
         nexts = [record.segments[i] for i in kept.tolist()]

@@ -24,6 +24,7 @@ NOT_RUN = {
     "push": "uploads",
     "fastestdet.onnx": "needs a detector",
     "untrimmed": "makes minutes of video; tests/unit/playground/test_untrimmed.py makes fewer",
+    "anticipation": "needs Ego4D; tests/unit/tasks/test_anticipation.py has files like its",
     "joined": "needs clips of ten classes; tests/unit/data/test_joined.py joins others",
     "temporal_localization_tiny_": "needs features of one of the two above",
     "--sliding": "needs a classifier of the same classes; test_sliding.py has one",

@@ -162,9 +162,9 @@ def read_ego4d_state_changes(
 def read_ego4d_anticipation(path: str | Path, *, root: str | Path | None = None) -> Annotations:
     """Read `fho_sta_{train,val}.json`: a record an annotated frame, its boxes the next objects.
 
-    The record ends at the frame, its key frame. A box is labelled with its noun; `segments` has,
-    in the order of the boxes, the time from the frame to the contact, labelled with the verb. The
-    class names are the nouns, then the verbs: a verb's label is its id plus the number of nouns.
+    The record ends at the frame. A box is labelled with its noun; `segments` has, in the order of
+    the boxes, the time from the frame to the contact, labelled with the verb. The class names are
+    the nouns, then the verbs: a verb's label is its id plus the number of nouns.
     """
     path = Path(path)
     document = files.read_json(path)
@@ -203,7 +203,6 @@ def read_ego4d_anticipation(path: str | Path, *, root: str | Path | None = None)
             "boxes": tuple(boxes),
             "segments": tuple(segments),
             "end_s": time_s,
-            "key_s": time_s,
             "split": _split(where, document),
         }
         items.append((str(entry["clip_uid"]), fields))

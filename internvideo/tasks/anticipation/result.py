@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,13 +11,30 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from internvideo.errors import ConfigError
 from internvideo.metrics import NextObjects
 from internvideo.report import Page
 from internvideo.tasks.anticipation.model import Anticipated
 from internvideo.tasks.shared.task import Result
-from internvideo.values import Record
+from internvideo.values import Annotations, Record
 
 NOT_MEASURED = "not measured: no detections"
+
+
+def at_annotated_frames(annotations: Annotations) -> Annotations:
+    """The same records with the frame that they end at as key frame.
+
+    Raises:
+        ConfigError: A record ends nowhere, or has other objects than times to contact.
+    """
+    for record in annotations.records:
+        if record.end_s is None or len(record.boxes) != len(record.segments):
+            raise ConfigError(
+                f"{record.video}: {len(record.boxes)} boxes and {len(record.segments)} times to "
+                "contact; read annotations of anticipation, as of format ego4d-anticipation"
+            )
+    records = tuple(replace(record, key_s=record.end_s) for record in annotations.records)
+    return replace(annotations, records=records)
 
 
 def true_objects(record: Record, size_px: tuple[int, int], *, num_nouns: int) -> NextObjects:

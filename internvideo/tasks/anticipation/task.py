@@ -28,6 +28,7 @@ from internvideo.metrics import NextObjects, anticipation_map
 from internvideo.tasks.anticipation.model import AnticipationModel
 from internvideo.tasks.anticipation.result import (
     AnticipationResult,
+    at_annotated_frames,
     found_objects,
     true_objects,
 )
@@ -68,7 +69,7 @@ class AnticipationData(EvaluationData):
             raise unknown_name(f"split of {self.data}", self.split, sorted(splits) or ["(none)"])
         split = self.split or next((usual for usual in ("test", "val") if usual in splits), None)
         return AnticipationFrames(
-            annotations=read if split is None else read.of_split(split),
+            annotations=at_annotated_frames(read if split is None else read.of_split(split)),
             detections=None if self.boxes is None else read_named_detections(self.boxes),
         )
 
@@ -215,8 +216,7 @@ def _scored(
     model: AnticipationModel, record: Record, detections: NamedBoxes | None
 ) -> tuple[NextObjects, NextObjects, NextObjects]:
     """What is true of a frame, what is said of its true boxes, and of detected ones."""
-    if record.key_s is None or len(record.boxes) != len(record.segments):
-        raise ConfigError(f"{record.video}: is no frame with objects that are touched next")
+    assert record.key_s is not None
     boxes = torch.tensor([box.xyxy for box in record.boxes], dtype=torch.float64).reshape(-1, 4)
     nothing = FoundBoxes(xyxy=torch.zeros(0, 4), scores=torch.zeros(0))
     moment = (record.video.stem, round(record.key_s, 3))

@@ -30,10 +30,14 @@ from internvideo.heads import Anticipator, AnticipatorConfig, anticipation_losse
 from internvideo.metrics import anticipation_map
 from internvideo.models import MaskedEncoderConfig, encoder_macs, training_flops
 from internvideo.tasks.anticipation.model import AnticipationModel
-from internvideo.tasks.anticipation.result import found_objects, true_objects
+from internvideo.tasks.anticipation.result import (
+    at_annotated_frames,
+    found_objects,
+    true_objects,
+)
 from internvideo.tasks.shared.initialisation import InitialWeights, read_initial_weights
 from internvideo.training import gather_objects
-from internvideo.values import IMAGENET_MEAN, IMAGENET_STD, ClipBatch, Preprocessing
+from internvideo.values import IMAGENET_MEAN, IMAGENET_STD, Annotations, ClipBatch, Preprocessing
 from internvideo.weights import initialise_classifier
 
 logger = logging.getLogger(__name__)
@@ -78,6 +82,10 @@ class AnticipationTraining:
         network = self.model.detector.network
         assert isinstance(network, MaskedEncoderConfig)
         return network
+
+    def arrange(self, annotations: Annotations, data: VideoData) -> Annotations:
+        """The same records, with the annotated frame as key frame, which their clips end with."""
+        return at_annotated_frames(annotations)
 
     def preprocessing(self, data: VideoData) -> Preprocessing:
         """How the model sees clips."""
