@@ -36,6 +36,11 @@ class BulkOptions:
 
         return Part.of(self.part, slurm_array=self.slurm_array)
 
+    @property
+    def is_spread(self) -> bool:
+        """Whether other processes than this one are to work."""
+        return self.ray is not None or self.workers > 0
+
     def engine(self) -> Engine:
         from internvideo.jobs import Engine
 

@@ -7,17 +7,20 @@ import json as json_module
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import Positional, UseAppendAction, arg
 
+from internvideo.cli.bulk import BulkOptions
 from internvideo.errors import ConfigError
 
 if TYPE_CHECKING:
-    from internvideo.search import Advance, SearchModel, Update, WindowPlan
+    from internvideo.jobs import Part, Record, Unit
+    from internvideo.search import Advance, PrepareWork, Runtime, SearchModel, Update, WindowPlan
     from internvideo.search import Index as SearchIndex
 
 _LINE_EVERY_S = 5.0
@@ -31,7 +34,8 @@ class Index:
 
     Cuts each video at shots and into overlapping windows, and embeds them with a model that knows
     words. Run again, it does only what is new, changed, renamed or removed; interrupt it whenever
-    you like. Broken files are named and left out.
+    you like. Broken files are named and left out. With --part a job makes its share of the videos
+    ready; when all are done, the command without --part takes them in.
 
     Example: internvideo index videos/ --model runs/b
     """
@@ -67,6 +71,7 @@ class Index:
     """Keep following the folder until interrupted."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
+    bulk: Annotated[BulkOptions, arg(name="")] = field(default_factory=BulkOptions)
     json: bool = False
     """Print what was done as JSON."""
 
@@ -78,13 +83,20 @@ class Index:
         out = self.out or index_beside(self.folder)
         labels = read_labels(self.labels) if self.labels else None
         tracks = [_named_model(text) for text in self.track]
-        model, index = self._open(out)
+        part = self.bulk.chosen_part()
+        if part.count > 1 and (self.watch or labels or tracks):
+            raise ConfigError(
+                "--watch, --labels and --track need the whole index: leave --part out with them"
+            )
+        model, index = self._open(out, patience_s=60 if part.count > 1 else 0)
         choose_runtime(model, self.runtime)
         with index:
             if index.root != Path(os.path.normpath(self.folder.absolute())):
                 raise ConfigError(
                     f"{out}: is an index of {index.root}; give another --out for {self.folder}"
                 )
+            if part.count > 1:
+                return self._make_ready(index, model, part)
             if not self.watch:
                 return self._update(index, model, labels, tracks)
             print(f"{out}: following {self.folder}; stop with Ctrl-C", file=sys.stderr)
@@ -94,13 +106,17 @@ class Index:
                     time.sleep(_WATCH_EVERY_S)
             return 0
 
-    def _open(self, out: Path) -> tuple[Any, SearchIndex]:
+    def _open(self, out: Path, *, patience_s: int) -> tuple[Any, SearchIndex]:
+        from internvideo.processes import sole_use
         from internvideo.search import Index as SearchIndex
         from internvideo.search import IndexSettings, open_search_model
 
-        if (out / "index.sqlite").is_file():
+        def there() -> tuple[Any, SearchIndex]:
             index = SearchIndex(out)
             return open_search_model(self.model or index.settings.model, device=self.device), index
+
+        if (out / "index.sqlite").is_file():
+            return there()
         source = self.model or self._proposed()
         model = open_search_model(source, device=self.device)
         settings = IndexSettings(
@@ -112,7 +128,55 @@ class Index:
             plan=self._plan(model),
             vectors=self.vectors,
         )
-        return model, SearchIndex.create(out, settings)
+        with sole_use(out, patience_s=patience_s):  # other parts may be making it now
+            if (out / "index.sqlite").is_file():
+                return there()
+            return model, SearchIndex.create(out, settings)
+
+    def _work(self, index: SearchIndex) -> PrepareWork:
+        from internvideo.search import PrepareWork
+
+        source = _lasting_name(self.model or index.settings.model)
+        return PrepareWork(
+            root=index.root,
+            settings=index.settings,
+            open_model=partial(_opened, source, self.device, self.runtime),
+            batch_size=self.batch_size,
+        )
+
+    def _prepare(self, index: SearchIndex, units: Sequence[Unit]) -> list[Record | None]:
+        """Have these videos made ready in processes of their own, or here."""
+        from internvideo.cli.terminal import progress
+        from internvideo.jobs import Ledger
+
+        if not units:
+            return []
+        ledger = Ledger(out=str(index.folder.absolute()))
+        with progress("embedding") as tell:
+            return self.bulk.engine().run(units, self._work(index), ledger, tell)
+
+    def _make_ready(self, index: SearchIndex, part: Part) -> int:
+        from internvideo.search import pending_units
+
+        records = self._prepare(index, part.of_units(pending_units(index)))
+        done = [record for record in records if record is not None]
+        failed = [record for record in done if record.status == "failed"]
+        count = {
+            "ready": sum(record.status == "done" for record in done),
+            "there": sum(record.status == "there" for record in done),
+            "failed": len(failed),
+        }
+        if self.json:
+            print(json_module.dumps({"index": str(index.folder), "part": str(part), **count}))
+            return 1 if failed else 0
+        for record in failed:
+            print(f"failed  {record.reason}")
+        print(
+            f"{index.folder}: part {part}: {count['ready']} made ready, {count['there']} there "
+            f"before, {count['failed']} failed; when all parts are done, run the command without "
+            "--part"
+        )
+        return 1 if failed else 0
 
     def _proposed(self) -> str:
         """A model for those who name none, once they have agreed."""
@@ -157,7 +221,12 @@ class Index:
 
         with advance_shown() as tell:
             update = update_index(
-                index, model, batch_size=self.batch_size, settle_s=settle_s, progress=tell
+                index,
+                model,
+                batch_size=self.batch_size,
+                settle_s=settle_s,
+                progress=tell,
+                prepare=partial(self._prepare, index) if self.bulk.is_spread else None,
             )
         if update.has_changed or index.meta("background_of_row") is None:
             Searcher(index, lambda: model).calibrate()
@@ -194,6 +263,15 @@ class Index:
             failed = add_track(index, name, names_of, model_sha256=digest, progress=tell)
         for one in failed:
             print(f"no {name}  {one.reason}", file=sys.stderr)
+
+
+def _opened(source: str, device: str, runtime: Runtime) -> SearchModel:
+    """Open a model in a process that makes videos ready."""
+    from internvideo.search import choose_runtime, open_search_model
+
+    model: Any = open_search_model(source, device=device)
+    choose_runtime(model, runtime)
+    return model
 
 
 def _named_model(text: str) -> tuple[str, str]:

@@ -54,7 +54,14 @@ class Ledger:
 
     def release(self, unit: Unit) -> None:
         """Give a unit back."""
-        system, path = file_system(self._place(unit, "claim"))
+        self._remove(unit, "claim")
+
+    def forget(self, unit: Unit) -> None:
+        """Remove what became of a unit."""
+        self._remove(unit, "record")
+
+    def _remove(self, unit: Unit, kind: str) -> None:
+        system, path = file_system(self._place(unit, kind))
         if system.exists(path):
             system.rm_file(path)
 

@@ -17,6 +17,7 @@ import torch
 from internvideo.errors import ConfigError, DecodeError
 from internvideo.planner.examples import stage_example
 from internvideo.runs import Run
+from internvideo.training.compiling import compile_blocks
 from internvideo.training.devices import peak_flops
 from internvideo.training.optim import build_optimisers
 from internvideo.training.precision import autocast, resolve_precision
@@ -99,8 +100,7 @@ def measure_step(run: Run, device: torch.device, *, batch_size: int, steps: int)
     torch.manual_seed(0)
     with device:
         model = example.build().train()
-        if run.training.compile if run.training.compile is not None else device.type == "cuda":
-            model.compile()
+    compile_blocks(model, run.training.compile, device)
     optimisers = build_optimisers(model, run.training.optimiser)
     durations = []
     for _ in range(steps + 2):

@@ -12,12 +12,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import torch
+
 from internvideo.errors import ConfigError, unknown_name
 from internvideo.planner.examples import StageExample, stage_example
 from internvideo.planner.measured import Assumptions
 from internvideo.planner.memory import RankMemory, StepMemory, rank_memory, step_memory
 from internvideo.runs import Run, from_document, to_document
 from internvideo.training.devices import DEVICES, Device
+from internvideo.training.optim import count_moments
 from internvideo.training.precision import Precision
 
 _CLUSTER = re.compile(r"(?:(\d+)x)?(\w+)")
@@ -177,12 +180,13 @@ def _memory(
         assert variant is not None
         step = simulated(variant, run, batch_size, precision, as_on_gpu=True)
         trained = step.trained
+        moments = moments_per_weight(variant, run)
         for strategy in ("ddp", "fsdp"):
             memory[strategy + suffix] = rank_memory(
                 step,
                 strategy,
                 cluster.count,
-                moments_per_weight=1.0 if run.training.optimiser.muon else 2.0,
+                moments_per_weight=moments,
                 keeps_average=run.training.ema_decay is not None,
             )
     return memory, trained
@@ -205,6 +209,14 @@ def simulated(
         as_on_gpu=as_on_gpu,
         accumulates=run.training.accumulation > 1,
     )
+
+
+def moments_per_weight(example: StageExample, run: Run) -> float:
+    """What the run's optimisers keep, in numbers a trained weight."""
+    with torch.device("meta"):
+        named = list(example.build().named_parameters())
+    trained = sum(parameter.numel() for _, parameter in named if parameter.requires_grad)
+    return count_moments(named, run.training.optimiser) / trained
 
 
 def with_recompute(run: Run, recompute: bool) -> Run:

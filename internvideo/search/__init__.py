@@ -18,7 +18,19 @@ from internvideo.search.clips import CutClip, cut_clip
 from internvideo.search.facts import IndexedVideo, IndexSettings, Name, NewVideo, WindowTable
 from internvideo.search.index import SUFFIX, Index
 from internvideo.search.indexing import Advance, Update, update_index
+from internvideo.search.embedding import Advance
+from internvideo.search.index import (
+    SUFFIX,
+    Index,
+    IndexedVideo,
+    IndexSettings,
+    Name,
+    VectorType,
+    WindowTable,
+)
+from internvideo.search.indexing import Update, pending_units, update_index
 from internvideo.search.model import EncoderSearch, SearchModel, open_search_model
+from internvideo.search.prepared import PrepareWork
 from internvideo.search.proposal import Proposal, propose
 from internvideo.search.query import Answer, Filters, Moment, Query, moment_id, parse_moment
 from internvideo.search.runtime import Runtime, choose_runtime
@@ -42,6 +54,8 @@ __all__ = [
     "measured_recall",
     "namer",
     "open_store",
+    "pending_units",
+    "PrepareWork",
     "propose",
     "Proposal",
     "read_labels",

@@ -1,8 +1,6 @@
 """Keeping an index in step with its folder: new, changed, renamed and removed videos.
 
-Videos are decoded in a thread while the model works; clips of several short videos share a batch.
-Videos that share batches are committed together, and the next batch starts with the next video, so
-that a run that was killed and started again computes the same batches as one that never stopped.
+What other processes have made ready is taken in (`prepared`); the rest is embedded here.
 """
 
 from __future__ import annotations
@@ -26,33 +24,27 @@ from internvideo.search.index import Index
 from internvideo.search.model import SearchModel
 from internvideo.search.vectors import decode_rows, encode_rows
 from internvideo.tasks import FailedVideo
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from internvideo.errors import ConfigError
+from internvideo.jobs import Unit
+from internvideo.processes import sole_use
+from internvideo.search.embedding import Advance, Broken, Embedder, VideoFile
+from internvideo.search.index import Index, IndexedVideo, NewVideo, decode_rows, encode_rows
+from internvideo.search.model import SearchModel
+from internvideo.search.prepared import Prepared
+from internvideo.tasks import FailedVideo
+from internvideo.video import find_videos
+from internvideo.weights import sha256_of
 
 _log = logging.getLogger(__name__)
 
 # Vectors by which the loss of int8 is measured.
 _NUM_KEPT = 5_000
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Advance:
-    """How far an update is: videos done of all, hours of video done of those known so far."""
-
-    num_done: int
-    num_total: int
-    hours_done: float
-    elapsed_s: float
-
-    @property
-    def hours_per_hour(self) -> float:
-        """Hours of video indexed in an hour."""
-        return self.hours_done * 3600 / max(self.elapsed_s, 1e-9)
-
-    @property
-    def left_s(self) -> float:
-        """Seconds left, if the other videos are like those done."""
-        if not self.num_done:
-            return float("inf")
-        return self.elapsed_s / self.num_done * (self.num_total - self.num_done)
+# Videos made ready elsewhere that are committed together.
+_AT_ONCE = 64
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,6 +72,15 @@ class Update:
         return bool(self.num_new + self.num_changed + self.num_renamed + self.num_removed)
 
 
+@dataclass(slots=True)
+class _Changes:
+    pending: list[VideoFile] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    moves: list[tuple[str, str, int]] = field(default_factory=list)
+    num_changed: int = 0
+    num_unchanged: int = 0
+
+
 def update_index(
     index: Index,
     model: SearchModel,
@@ -87,6 +88,7 @@ def update_index(
     batch_size: int | None = None,
     settle_s: float | int = 0.0,
     progress: Callable[[Advance], None] | None = None,
+    prepare: Callable[[Sequence[Unit]], object] | None = None,
 ) -> Update:
     """Bring an index in step with its folder; what is there and unchanged is not read again.
 
@@ -96,6 +98,8 @@ def update_index(
         batch_size: Clips or frames at a time; default 8 clips or 32 frames.
         settle_s: Leave files alone that changed within so many seconds: somebody still writes them.
         progress: Called after every video.
+        prepare: Has the videos that are new made ready elsewhere (`PrepareWork`) before they are
+            taken in.
 
     Raises:
         ConfigError: The model is another one, the folder is gone or empty, or a second process
@@ -114,13 +118,21 @@ def update_index(
             index.relocate(changes.moves)
         if changes.removed:
             index.remove(changes.removed)
-        size = batch_size or (32 if model.num_frames == 1 else 8)
-        worker = _Worker(index, model, size, progress)
-        worker.run(changes.pending)
+        intake = _Intake(index)
+        embedder = Embedder(
+            index.root,
+            index.settings.plan,
+            model,
+            intake.add,
+            batch_size=batch_size,
+            progress=progress,
+        )
+        if prepare is not None:
+            prepare(_units(index, changes.pending))
+        intake.take(changes.pending, embedder)
         index.compact()
-    num_failed_now = worker.num_failed
     windows = index.windows()
-    num_new = len(changes.pending) - changes.num_changed - num_failed_now
+    num_new = len(changes.pending) - changes.num_changed - intake.num_failed
     return Update(
         num_new=max(0, num_new),
         num_changed=changes.num_changed,
@@ -131,10 +143,65 @@ def update_index(
         num_videos=len(index.videos()),
         num_windows=len(windows),
         num_bytes=sum(path.stat().st_size for path in index.folder.iterdir() if path.is_file()),
-        hours=worker.seconds / 3600,
+        hours=intake.seconds / 3600,
         elapsed_s=time.monotonic() - started_s,
-        int8_recall=int8_recall(worker.kept) if worker.kept else None,
+        int8_recall=int8_recall(intake.kept) if intake.kept else None,
     )
+
+
+def pending_units(index: Index) -> list[Unit]:
+    """A unit for each video that the next update would embed; reads the index alone."""
+    return _units(index, _compare(index, 0.0).pending)
+
+
+def _units(index: Index, files: Sequence[VideoFile]) -> list[Unit]:
+    prepared = Prepared(index.folder, index.settings)
+    return [prepared.unit(index.root, file.path) for file in files]
+
+
+class _Intake:
+    """Puts videos into an index, and counts them."""
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+        self.num_failed, self.seconds = 0, 0.0
+        self.kept: list[np.ndarray] = []  # vectors before they became int8
+
+    def take(self, files: Sequence[VideoFile], embedder: Embedder) -> None:
+        """Put in, in order, what was made ready elsewhere, and embed the others."""
+        prepared = Prepared(self._index.folder, self._index.settings)
+        ready: dict[str, NewVideo | Broken] = {}
+        others: list[VideoFile] = []
+        for file in files:
+            found = prepared.find(file)
+            if found is None:
+                self._take_ready(ready, prepared)
+                others.append(file)
+                continue
+            if others:
+                embedder.run(others)
+                others = []
+            ready[file.path] = found
+            if len(ready) == _AT_ONCE:
+                self._take_ready(ready, prepared)
+        self._take_ready(ready, prepared)
+        if others:
+            embedder.run(others)
+
+    def _take_ready(self, ready: dict[str, NewVideo | Broken], prepared: Prepared) -> None:
+        videos = [one for one in ready.values() if isinstance(one, NewVideo)]
+        if not ready:
+            return
+        self.add(videos, [one for one in ready.values() if not isinstance(one, NewVideo)])
+        prepared.forget(ready)
+        ready.clear()
+
+    def add(self, videos: Sequence[NewVideo], broken: Sequence[Broken]) -> None:
+        self._index.add(videos, broken)
+        self.num_failed += len(broken)
+        self.seconds += sum(video.duration_s for video in videos)
+        if self._index.settings.vectors == "int8" and len(self.kept) < _NUM_KEPT:
+            self.kept += [row for video in videos for row in video.vectors]
 
 
 def int8_recall(vectors: Sequence[np.ndarray], *, count: int = 10) -> float:
@@ -254,3 +321,72 @@ def _mean(vectors: list[Any]) -> np.ndarray:
     """Mean of unit vectors, of length 1 again."""
     mean = np.mean(vectors, axis=0, dtype=np.float64)
     return (mean / max(float(np.linalg.norm(mean)), 1e-12)).astype(np.float32)
+def _compare(index: Index, settle_s: float) -> _Changes:
+    """Compare the folder with the index; contents are read only where times or sizes differ."""
+    known = {video.path: video for video in index.videos()}
+    failed = {path: (size, at) for path, size, at in index.failed_files()}
+    files = _files(index, settle_s)
+    if not files and known:
+        raise ConfigError(
+            f"{index.root}: holds no video any more, but the index has {len(known)}; is the drive "
+            f"there? If they are gone for good, remove {index.folder}"
+        )
+    changes = _Changes()
+    missing = {path: video for path, video in known.items() if path not in files}
+    by_content: dict[str, list[IndexedVideo]] = {}
+    for video in missing.values():
+        by_content.setdefault(video.sha256, []).append(video)
+    sizes_of_missing = {video.num_bytes for video in missing.values()}
+    for path, file in files.items():
+        before = known.get(path)
+        stamp = (file.num_bytes, file.time_ns)
+        if (before is not None and (before.num_bytes, before.time_ns) == stamp) or (
+            before is None and failed.get(path) == stamp
+        ):
+            changes.num_unchanged += 1
+        elif (
+            before is not None
+            and before.num_bytes == file.num_bytes
+            and (_content(index, file) == before.sha256)
+        ):
+            changes.moves.append((path, path, file.time_ns))
+        elif file.num_bytes in sizes_of_missing and (
+            same := by_content.get(_content(index, file) or "")
+        ):
+            changes.moves.append((same.pop(0).path, path, file.time_ns))
+            if before is not None:
+                changes.num_changed += 1
+        else:
+            changes.pending.append(file)
+            changes.num_changed += before is not None
+    moved = {old for old, _, _ in changes.moves}
+    gone = [path for path in (*missing, *failed) if path not in files and path not in moved]
+    changes.removed = sorted(gone)
+    return changes
+
+
+def _files(index: Index, settle_s: float) -> dict[str, VideoFile]:
+    if not index.root.is_dir():
+        raise ConfigError(f"{index.root}: the folder of this index is not there; is its drive?")
+    found, own = {}, index.folder.absolute()
+    newest_ns = time.time_ns() - int(settle_s * 1e9) if settle_s else None
+    for path in find_videos(index.root):
+        if path.absolute().is_relative_to(own):
+            continue
+        try:
+            status = path.stat()
+        except OSError as error:
+            _log.warning("%s: left out (%s)", path, error.strerror)
+            continue
+        if newest_ns is not None and status.st_mtime_ns > newest_ns:
+            continue
+        name = path.relative_to(index.root).as_posix()
+        found[name] = VideoFile(name, status.st_size, status.st_mtime_ns)
+    return found
+
+
+def _content(index: Index, file: VideoFile) -> str | None:
+    try:
+        return sha256_of(index.root / file.path)
+    except OSError:
+        return None  # it is named when it is to be decoded

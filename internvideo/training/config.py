@@ -23,7 +23,7 @@ class TrainingConfig:
     accumulation: int = 1
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     precision: Precision = "auto"
-    compile: bool | None = None  # None: on with CUDA, off on a processor
+    compile: bool | None = None  # each block; None: on with CUDA, off on a processor
     parallel: Strategy = "ddp"
     shard_size: int | None = None  # ranks that share one copy, with parallel="hybrid"
     # On a processor the command starts so many ranks itself, where torchrun has started none.

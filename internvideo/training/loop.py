@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from internvideo.errors import NotFiniteError, TrainingError, unknown_name
 from internvideo.processes import sole_use
 from internvideo.training import checkpoint as checkpoints
+from internvideo.training.compiling import compile_blocks
 from internvideo.training.config import TrainingConfig
 from internvideo.training.devices import attention_backends, peak_flops
 from internvideo.training.ema import MovingAverage
@@ -209,9 +210,7 @@ class _Loop:
         device = process.device
         stage.model.to(device)
         self.precision = resolve_precision(config.precision, device)
-        self.compiled = device.type == "cuda" if config.compile is None else config.compile
-        if self.compiled:
-            stage.model.compile()
+        self.compiled = compile_blocks(stage.model, config.compile, device)
         self.module = wrap(
             stage.model,
             stage.losses,

@@ -227,6 +227,17 @@ def build_optimisers(model: nn.Module, config: OptimiserConfig) -> list[torch.op
     return optimisers
 
 
+def count_moments(
+    named_parameters: Iterable[tuple[str, nn.Parameter]], config: OptimiserConfig
+) -> int:
+    """How many numbers the optimisers keep: two a trainable weight, one where Muon trains it."""
+    return sum(
+        parameter.numel() * (1 if config.muon and _is_matrix(name, parameter) else 2)
+        for name, parameter in named_parameters
+        if parameter.requires_grad
+    )
+
+
 def _is_matrix(name: str, parameter: nn.Parameter) -> bool:
     return parameter.ndim == 2 and _OF_MUON.search(name) is not None
 

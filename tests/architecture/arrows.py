@@ -54,7 +54,7 @@ ARROWS: dict[str, set[str]] = {
     "tasks": _SCIENCE | {"tiny", "report", "navigation"},
     "hub": _SCIENCE | {"tasks", "tiny"},
     "runs": _SCIENCE | {"stages", "tasks", "hub", "tiny"},
-    "search": _SCIENCE | {"tasks", "hub"},
+    "search": _SCIENCE | {"tasks", "hub", "jobs"},
     # Recipes name the configurations of whatever their runs are made of.
     "recipes": _SCIENCE | {"stages", "tasks", "runs", "playground", "tiny"},
     "planner": _SCIENCE | {"stages", "tasks", "runs", "tiny"},

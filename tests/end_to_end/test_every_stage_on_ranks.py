@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
-from internvideo.playground import generate, plant_features
-from internvideo.runs import build_stage, execute
+from internvideo.runs import build_stage
 from internvideo.stages import mae, multimodal
 from internvideo.tasks.temporal_localization import training as localization
 from internvideo.training import Process
 from internvideo.training.loop import _Loop
 from internvideo.values import Share
-from tests.end_to_end.every_stage import (
-    STAGES,
-    classifier_run,
-    run_of,
-    train_all,
-    train_on_ranks,
-)
+from tests.end_to_end.all_ranks import go_back_to_step_1, losses, make_world, weight_difference
+from tests.end_to_end.every_stage import STAGES, run_of, train_all, train_on_ranks
 from tests.unit.training.no_syncs import no_syncs, on_the_processor
 
 pytestmark = pytest.mark.slow
@@ -31,13 +23,8 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory) -> Path:
-    """Videos, features, and the two classifiers that coordination starts from."""
     world = tmp_path_factory.mktemp("world")
-    generate(world / "playground", size=24, num_stills=8, seed=0, num_workers=1)
-    plant_features(world / "planted", seed=0)
-    for which in ("a", "b"):
-        process = Process(share=Share(), device=torch.device("cpu"))
-        execute(classifier_run(which, world), world / "classifiers" / which, process=process)
+    make_world(world)
     return world
 
 
@@ -49,24 +36,9 @@ def one(world, tmp_path_factory) -> Path:
     return out
 
 
-def losses(folder: Path) -> list[dict[str, float]]:
-    lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
-    found = [{k: v for k, v in line.items() if k.startswith("loss/")} for line in lines]
-    return [line for line in found if line]
-
-
-def go_back_to_step_1(folder: Path) -> None:
-    last = folder / "checkpoints" / "last"
-    last.unlink()
-    last.symlink_to("step-1", target_is_directory=True)
-
-
 def assert_alike(one: Path, other: Path, where: str) -> None:
-    expected, found = (load_file(f / "checkpoints/last/model.safetensors") for f in (one, other))
-    assert expected.keys() == found.keys()
-    for name, value in expected.items():
-        difference = float((value - found[name]).abs().max())
-        assert difference < 1e-5, f"{where}: {name} differs by {difference:.2g}"
+    difference, name = weight_difference(one, other)
+    assert difference < 1e-5, f"{where}: {name} differs by {difference:.2g}"
 
 
 @pytest.mark.parametrize(("count", "strategies"), [(2, ("ddp", "fsdp")), (4, ("fsdp",))])

@@ -301,6 +301,7 @@ def test_training_leaves_the_frozen_encoders_in_evaluation_mode():
     assert not any(m.training for m in model.multimodal.encoder.modules())
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a second device")
 def test_the_encoders_may_sit_on_two_devices():
     model, clip = opened(CONFIG), clip_for(CONFIG)

@@ -105,6 +105,16 @@ def test_changed_new_and_removed_videos_are_followed(index, model, colour_copy):
         assert set(again.windows().video.tolist()) == {video.id for video in again.videos()}
 
 
+def test_a_broken_video_that_comes_later_costs_the_others_nothing(index, model, colour_copy):
+    before = index.vectors()["values"].copy()
+    (colour_copy / "later.mp4").write_text("no video")
+
+    update = update_index(index, model)
+
+    assert [failed.path for failed in update.failed] == ["broken.mp4", "later.mp4"]
+    assert np.array_equal(index.vectors()["values"], before)
+
+
 def test_rows_out_of_use_are_dropped_and_the_rest_stay_the_same(index, model, colour_copy):
     table, vectors = index.windows(), index.vectors()["values"].copy()
     (colour_copy / "red in the middle.mp4").unlink()
