@@ -15,19 +15,9 @@ from internvideo.search.approximate import (
     open_store,
 )
 from internvideo.search.clips import CutClip, cut_clip
+from internvideo.search.embedding import Advance
 from internvideo.search.facts import IndexedVideo, IndexSettings, Name, NewVideo, WindowTable
 from internvideo.search.index import SUFFIX, Index
-from internvideo.search.indexing import Advance, Update, update_index
-from internvideo.search.embedding import Advance
-from internvideo.search.index import (
-    SUFFIX,
-    Index,
-    IndexedVideo,
-    IndexSettings,
-    Name,
-    VectorType,
-    WindowTable,
-)
 from internvideo.search.indexing import Update, pending_units, update_index
 from internvideo.search.model import EncoderSearch, SearchModel, open_search_model
 from internvideo.search.prepared import PrepareWork

@@ -11,6 +11,7 @@ import queue
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
@@ -18,9 +19,8 @@ from torch import Tensor
 
 from internvideo.errors import DecodeError
 from internvideo.search.changes import VideoFile
-from internvideo.search.index import Index
 from internvideo.search.model import SearchModel
-from internvideo.search.windows import CutWindow, cut_video, is_still, small_picture
+from internvideo.search.windows import CutWindow, WindowPlan, cut_video, is_still, small_picture
 from internvideo.video import VideoReader
 from internvideo.weights import sha256_of
 
@@ -68,15 +68,17 @@ Event = Begin | Unit | Window | End
 
 
 def decoded_ahead(
-    index: Index, model: SearchModel, pending: Sequence[VideoFile]
+    root: Path, plan: WindowPlan, model: SearchModel, pending: Sequence[VideoFile]
 ) -> Iterator[Event]:
     """Decode videos one after the other, in a thread that is a few clips or frames ahead."""
-    return _ahead(_decode(index, model, pending))
+    return _ahead(_decode(root, plan, model, pending))
 
 
-def _decode(index: Index, model: SearchModel, pending: Sequence[VideoFile]) -> Iterator[Event]:
+def _decode(
+    root: Path, plan: WindowPlan, model: SearchModel, pending: Sequence[VideoFile]
+) -> Iterator[Event]:
     for file in pending:
-        path = index.root / file.path
+        path = root / file.path
         try:
             sha256 = sha256_of(path)
             with VideoReader(path) as video:
@@ -85,7 +87,7 @@ def _decode(index: Index, model: SearchModel, pending: Sequence[VideoFile]) -> I
                 yield Begin(file, sha256, facts)
                 cut = cut_video(
                     video,
-                    index.settings.plan,
+                    plan,
                     short_side_px=model.short_side_px,
                     single_frames=model.num_frames == 1,
                 )

@@ -1,39 +1,32 @@
-"""Vectors of videos: decoded in a thread while the model works, handed over whole.
+"""Vectors of videos, handed over whole.
 
-Clips of several short videos share a batch. Videos that share batches are handed over together, and
-the next batch starts with the next video, so that work that was cut off and started again computes
-the same batches as work that never stopped.
+Videos are decoded in a thread while the model works; clips of several short videos share a batch.
+Videos that share batches are handed over together, and the next batch starts with the next video,
+so that work that was cut off and started again computes the same batches as work that never
+stopped.
 """
 
 from __future__ import annotations
 
-import io
 import logging
-import queue
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from internvideo.errors import ConfigError, DecodeError
-from internvideo.search.index import NewVideo
+from internvideo.errors import ConfigError
+from internvideo.search.changes import VideoFile
+from internvideo.search.decoding import Begin, End, Unit, Window, decoded_ahead
+from internvideo.search.facts import NewVideo
 from internvideo.search.model import SearchModel
-from internvideo.search.windows import CutWindow, WindowPlan, cut_video, is_still, small_picture
-from internvideo.video import VideoReader
-from internvideo.weights import sha256_of
+from internvideo.search.windows import WindowPlan
 
 _log = logging.getLogger(__name__)
-
-_THUMBNAIL_PX = 180
-# Frames or clips that may wait for the model, decoded.
-_AHEAD = 64
 
 # Path below the folder, size, time of change, and why a file has no place in an index.
 Broken = tuple[str, int, int, str]
@@ -61,44 +54,6 @@ class Advance:
         return self.elapsed_s / self.num_done * (self.num_total - self.num_done)
 
 
-@dataclass(frozen=True, slots=True)
-class VideoFile:
-    """A video by its path below the folder, and what tells whether it has changed."""
-
-    path: str
-    num_bytes: int
-    time_ns: int
-
-
-# What the decoding thread hands over: the beginning of a video, a clip or frame for the model, a
-# window of such, the end of a video, or why it has none.
-@dataclass(frozen=True, slots=True)
-class _Begin:
-    file: VideoFile
-    sha256: str
-    facts: tuple[float, float, int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class _Unit:
-    prepared: Tensor
-
-
-@dataclass(frozen=True, slots=True)
-class _Window:
-    start_s: float
-    end_s: float
-    shot: int
-    thumbnail: bytes
-    units: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _End:
-    file: VideoFile
-    reason: str | None = None
-
-
 class Embedder:
     """Embeds what the decoding thread gives and hands groups of videos to `keep`."""
 
@@ -123,26 +78,26 @@ class Embedder:
     def _clear(self) -> None:
         self._waiting: list[tuple[list[np.ndarray | None], int, Tensor]] = []
         self._num_units = 0
-        self._done: list[tuple[_Begin, list[_Window], list[np.ndarray | None]]] = []
+        self._done: list[tuple[Begin, list[Window], list[np.ndarray | None]]] = []
         self._broken: list[Broken] = []
 
     def run(self, pending: Sequence[VideoFile]) -> None:
         """Embed these files."""
         started_s, num_done, seconds = time.monotonic(), 0, 0.0
         begin, windows, vectors = None, [], []
-        for event in _ahead(_decode(self._root, self._plan, self._model, pending)):
+        for event in decoded_ahead(self._root, self._plan, self._model, pending):
             match event:
-                case _Begin():
+                case Begin():
                     begin, windows, vectors = event, [], []
-                case _Unit(prepared=prepared):
+                case Unit(prepared=prepared):
                     vectors.append(None)
                     self._waiting.append((vectors, len(vectors) - 1, prepared))
                     self._num_units += 1
                     if len(self._waiting) == self._size:
                         self._embed()
-                case _Window():
+                case Window():
                     windows.append(event)
-                case _End(file=file, reason=reason):
+                case End(file=file, reason=reason):
                     if reason is None and begin is not None:
                         self._done.append((begin, windows, vectors))
                         seconds += begin.facts[0]
@@ -204,98 +159,3 @@ def _mean(vectors: list[Any]) -> np.ndarray:
     """Mean of unit vectors, of length 1 again."""
     mean = np.mean(vectors, axis=0, dtype=np.float64)
     return (mean / max(float(np.linalg.norm(mean)), 1e-12)).astype(np.float32)
-
-
-def _decode(
-    root: Path, plan: WindowPlan, model: SearchModel, pending: Sequence[VideoFile]
-) -> Iterator[_Begin | _Unit | _Window | _End]:
-    for file in pending:
-        path = root / file.path
-        try:
-            sha256 = sha256_of(path)
-            with VideoReader(path) as video:
-                info = video.info
-                facts = (info.duration_s, info.rate_fps, info.width, info.height)
-                yield _Begin(file, sha256, facts)
-                cut = cut_video(
-                    video,
-                    plan,
-                    short_side_px=model.short_side_px,
-                    single_frames=model.num_frames == 1,
-                )
-                yield from _units(cut, model)
-        except (DecodeError, OSError) as error:
-            yield _End(file, str(error))
-        else:
-            yield _End(file)
-
-
-def _units(cut: Iterator[CutWindow], model: SearchModel) -> Iterator[_Unit | _Window]:
-    """Clips, or frames that several windows share; a still picture counts once."""
-    num_units, of_number = 0, {}
-    last: tuple[int, Tensor] | None = None
-    for window in cut:
-        if model.num_frames > 1:
-            yield _Unit(model.prepare(window.spread(model.num_frames)))
-            units: tuple[int, ...] = (num_units,)
-            num_units += 1
-        else:
-            for sample in window.samples:
-                if sample.number in of_number:
-                    continue
-                small = small_picture(sample.frame)
-                if last is None or not is_still(small, last[1]):
-                    yield _Unit(model.prepare(sample.frame[None]))
-                    last = (num_units, small)
-                    num_units += 1
-                of_number[sample.number] = last[0]
-            units = tuple(of_number[sample.number] for sample in window.samples)
-        thumbnail = jpeg(window.middle.frame)
-        yield _Window(window.start_s, window.end_s, window.shot, thumbnail, units)
-
-
-def jpeg(frame: Tensor, *, width_px: int = _THUMBNAIL_PX, quality: int = 70) -> bytes:
-    """A frame (h, w, 3) as a small JPEG."""
-    image = Image.fromarray(frame.contiguous().numpy())
-    height_px = max(1, round(image.height * width_px / image.width))
-    out = io.BytesIO()
-    image.resize((width_px, height_px), Image.Resampling.BILINEAR).save(
-        out, "JPEG", quality=quality
-    )
-    return out.getvalue()
-
-
-def _ahead(items: Iterator[Any]) -> Iterator[Any]:
-    """Take items from an iterator that runs in a thread of its own, a few ahead."""
-    waiting: queue.Queue[Any] = queue.Queue(_AHEAD)
-    stopped = threading.Event()
-    end = object()
-
-    def put(item: Any) -> bool:
-        while not stopped.is_set():
-            try:
-                waiting.put(item, timeout=0.1)
-            except queue.Full:
-                continue
-            return True
-        return False
-
-    def work() -> None:
-        try:
-            for item in items:
-                if not put(item):
-                    return
-            put(end)
-        except BaseException as error:  # raised again by the one who takes the items
-            put(error)
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    try:
-        while (item := waiting.get()) is not end:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        stopped.set()
-        thread.join()

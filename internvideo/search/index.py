@@ -315,19 +315,6 @@ def _connect(path: Path) -> sqlite3.Connection:
     return database
 
 
-def _append(path: Path, first: int, parts: Sequence[NDArray[Any]]) -> None:
-    """Write rows from row `first` on and have them on the disk before returning."""
-    if not parts:
-        return
-    with path.open("r+b" if path.exists() else "w+b") as file:
-        file.seek(first * parts[0].dtype.itemsize)
-        for part in parts:
-            file.write(part.tobytes())
-        file.truncate()
-        file.flush()
-        os.fsync(file.fileno())
-
-
 @contextmanager
 def _told(folder: Path) -> Iterator[None]:
     """Say what a full disk means: the index stays as it was before the videos in hand."""

@@ -5,41 +5,23 @@ What other processes have made ready is taken in (`prepared`); the rest is embed
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-import torch
-from torch import Tensor
-
-from internvideo.errors import ConfigError
-from internvideo.processes import sole_use
-from internvideo.search.changes import VideoFile, compare
-from internvideo.search.decoding import Begin, End, Unit, Window, decoded_ahead
-from internvideo.search.facts import NewVideo
-from internvideo.search.index import Index
-from internvideo.search.model import SearchModel
-from internvideo.search.vectors import decode_rows, encode_rows
-from internvideo.tasks import FailedVideo
-from dataclasses import dataclass, field
 
 import numpy as np
 
 from internvideo.errors import ConfigError
 from internvideo.jobs import Unit
 from internvideo.processes import sole_use
-from internvideo.search.embedding import Advance, Broken, Embedder, VideoFile
-from internvideo.search.index import Index, IndexedVideo, NewVideo, decode_rows, encode_rows
+from internvideo.search.changes import VideoFile, compare
+from internvideo.search.embedding import Advance, Broken, Embedder
+from internvideo.search.facts import NewVideo
+from internvideo.search.index import Index
 from internvideo.search.model import SearchModel
 from internvideo.search.prepared import Prepared
+from internvideo.search.vectors import decode_rows, encode_rows
 from internvideo.tasks import FailedVideo
-from internvideo.video import find_videos
-from internvideo.weights import sha256_of
-
-_log = logging.getLogger(__name__)
 
 # Vectors by which the loss of int8 is measured.
 _NUM_KEPT = 5_000
@@ -70,15 +52,6 @@ class Update:
     @property
     def has_changed(self) -> bool:
         return bool(self.num_new + self.num_changed + self.num_renamed + self.num_removed)
-
-
-@dataclass(slots=True)
-class _Changes:
-    pending: list[VideoFile] = field(default_factory=list)
-    removed: list[str] = field(default_factory=list)
-    moves: list[tuple[str, str, int]] = field(default_factory=list)
-    num_changed: int = 0
-    num_unchanged: int = 0
 
 
 def update_index(
@@ -151,7 +124,7 @@ def update_index(
 
 def pending_units(index: Index) -> list[Unit]:
     """A unit for each video that the next update would embed; reads the index alone."""
-    return _units(index, _compare(index, 0.0).pending)
+    return _units(index, compare(index, 0.0).pending)
 
 
 def _units(index: Index, files: Sequence[VideoFile]) -> list[Unit]:
@@ -214,179 +187,3 @@ def int8_recall(vectors: Sequence[np.ndarray], *, count: int = 10) -> float:
         right = set(np.argsort(-(exact @ query), kind="stable")[:count].tolist())
         shared += len(right.intersection(np.argsort(-(stored @ query), kind="stable")[:count]))
     return shared / (count * len(exact[:: max(1, len(exact) // 100)]))
-
-
-class _Worker:
-    """Embeds what the decoding thread gives and commits groups of videos."""
-
-    def __init__(
-        self,
-        index: Index,
-        model: SearchModel,
-        batch_size: int,
-        progress: Callable[[Advance], None] | None,
-    ) -> None:
-        if batch_size < 1:
-            raise ConfigError(f"batch_size is {batch_size}, expected 1 or more")
-        self._index, self._model, self._size = index, model, batch_size
-        self._progress = progress
-        self.num_failed, self.seconds = 0, 0.0
-        self.kept: list[np.ndarray] = []  # vectors before they became int8
-        self._clear()
-
-    def _clear(self) -> None:
-        self._waiting: list[tuple[list[np.ndarray | None], int, Tensor]] = []
-        self._num_units = 0
-        self._done: list[tuple[Begin, list[Window], list[np.ndarray | None]]] = []
-        self._broken: list[tuple[str, int, int, str]] = []
-
-    def run(self, pending: Sequence[VideoFile]) -> None:
-        started_s, num_done = time.monotonic(), 0
-        begin, windows, vectors = None, [], []
-        for event in decoded_ahead(self._index, self._model, pending):
-            match event:
-                case Begin():
-                    begin, windows, vectors = event, [], []
-                case Unit(prepared=prepared):
-                    vectors.append(None)
-                    self._waiting.append((vectors, len(vectors) - 1, prepared))
-                    self._num_units += 1
-                    if len(self._waiting) == self._size:
-                        self._embed()
-                case Window():
-                    windows.append(event)
-                case End(file=file, reason=reason):
-                    if reason is None and begin is not None:
-                        self._done.append((begin, windows, vectors))
-                        self.seconds += begin.facts[0]
-                    else:
-                        _log.warning("left out: %s", reason)
-                        self._broken.append((file.path, file.num_bytes, file.time_ns, str(reason)))
-                        self.num_failed += 1
-                    begin, num_done = None, num_done + 1
-                    if self._num_units >= self._size or num_done == len(pending):
-                        self._commit()
-                    if self._progress is not None:
-                        elapsed_s = time.monotonic() - started_s
-                        self._progress(
-                            Advance(
-                                num_done=num_done,
-                                num_total=len(pending),
-                                hours_done=self.seconds / 3600,
-                                elapsed_s=elapsed_s,
-                            )
-                        )
-
-    def _embed(self) -> None:
-        if not self._waiting:
-            return
-        rows = self._model.embed(torch.stack([unit for _, _, unit in self._waiting])).numpy()
-        for (vectors, place, _), row in zip(self._waiting, rows, strict=True):
-            vectors[place] = row
-        self._waiting.clear()
-
-    def _commit(self) -> None:
-        self._embed()
-        videos = []
-        for begin, windows, vectors in self._done:
-            rows = np.stack([_mean([vectors[i] for i in window.units]) for window in windows])
-            if not np.isfinite(rows).all():
-                reason = f"{begin.file.path}: its vectors are not finite; is the model damaged?"
-                file = begin.file
-                self._broken.append((file.path, file.num_bytes, file.time_ns, reason))
-                self.num_failed += 1
-                continue
-            duration_s, rate_fps, width, height = begin.facts
-            videos.append(
-                NewVideo(
-                    path=begin.file.path,
-                    sha256=begin.sha256,
-                    num_bytes=begin.file.num_bytes,
-                    time_ns=begin.file.time_ns,
-                    duration_s=duration_s,
-                    rate_fps=rate_fps,
-                    width=width,
-                    height=height,
-                    windows=[(w.start_s, w.end_s, w.shot, w.thumbnail) for w in windows],
-                    vectors=rows,
-                )
-            )
-        self._index.add(videos, self._broken)
-        if self._index.settings.vectors == "int8" and len(self.kept) < _NUM_KEPT:
-            self.kept += [row for video in videos for row in video.vectors]
-        self._clear()
-
-
-def _mean(vectors: list[Any]) -> np.ndarray:
-    """Mean of unit vectors, of length 1 again."""
-    mean = np.mean(vectors, axis=0, dtype=np.float64)
-    return (mean / max(float(np.linalg.norm(mean)), 1e-12)).astype(np.float32)
-def _compare(index: Index, settle_s: float) -> _Changes:
-    """Compare the folder with the index; contents are read only where times or sizes differ."""
-    known = {video.path: video for video in index.videos()}
-    failed = {path: (size, at) for path, size, at in index.failed_files()}
-    files = _files(index, settle_s)
-    if not files and known:
-        raise ConfigError(
-            f"{index.root}: holds no video any more, but the index has {len(known)}; is the drive "
-            f"there? If they are gone for good, remove {index.folder}"
-        )
-    changes = _Changes()
-    missing = {path: video for path, video in known.items() if path not in files}
-    by_content: dict[str, list[IndexedVideo]] = {}
-    for video in missing.values():
-        by_content.setdefault(video.sha256, []).append(video)
-    sizes_of_missing = {video.num_bytes for video in missing.values()}
-    for path, file in files.items():
-        before = known.get(path)
-        stamp = (file.num_bytes, file.time_ns)
-        if (before is not None and (before.num_bytes, before.time_ns) == stamp) or (
-            before is None and failed.get(path) == stamp
-        ):
-            changes.num_unchanged += 1
-        elif (
-            before is not None
-            and before.num_bytes == file.num_bytes
-            and (_content(index, file) == before.sha256)
-        ):
-            changes.moves.append((path, path, file.time_ns))
-        elif file.num_bytes in sizes_of_missing and (
-            same := by_content.get(_content(index, file) or "")
-        ):
-            changes.moves.append((same.pop(0).path, path, file.time_ns))
-            if before is not None:
-                changes.num_changed += 1
-        else:
-            changes.pending.append(file)
-            changes.num_changed += before is not None
-    moved = {old for old, _, _ in changes.moves}
-    gone = [path for path in (*missing, *failed) if path not in files and path not in moved]
-    changes.removed = sorted(gone)
-    return changes
-
-
-def _files(index: Index, settle_s: float) -> dict[str, VideoFile]:
-    if not index.root.is_dir():
-        raise ConfigError(f"{index.root}: the folder of this index is not there; is its drive?")
-    found, own = {}, index.folder.absolute()
-    newest_ns = time.time_ns() - int(settle_s * 1e9) if settle_s else None
-    for path in find_videos(index.root):
-        if path.absolute().is_relative_to(own):
-            continue
-        try:
-            status = path.stat()
-        except OSError as error:
-            _log.warning("%s: left out (%s)", path, error.strerror)
-            continue
-        if newest_ns is not None and status.st_mtime_ns > newest_ns:
-            continue
-        name = path.relative_to(index.root).as_posix()
-        found[name] = VideoFile(name, status.st_size, status.st_mtime_ns)
-    return found
-
-
-def _content(index: Index, file: VideoFile) -> str | None:
-    try:
-        return sha256_of(index.root / file.path)
-    except OSError:
-        return None  # it is named when it is to be decoded

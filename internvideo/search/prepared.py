@@ -23,8 +23,9 @@ import numpy as np
 
 from internvideo.errors import ConfigError, DecodeError
 from internvideo.jobs import Ledger, Record, Unit, local_input, write_whole
-from internvideo.search.embedding import Broken, Embedder, VideoFile
-from internvideo.search.index import IndexSettings, NewVideo
+from internvideo.search.changes import VideoFile
+from internvideo.search.embedding import Broken, Embedder
+from internvideo.search.facts import IndexSettings, NewVideo
 from internvideo.search.model import SearchModel
 
 _FOLDER = "prepared"

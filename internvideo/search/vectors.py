@@ -46,9 +46,10 @@ def decode_rows(rows: NDArray[Any]) -> Float[np.ndarray, "n e"]:
 
 def append_rows(path: Path, first: int, parts: Sequence[NDArray[Any]]) -> None:
     """Write rows from row `first` on and have them on the disk before returning."""
+    if not parts:
+        return
     with path.open("r+b" if path.exists() else "w+b") as file:
-        if parts:
-            file.seek(first * parts[0].dtype.itemsize)
+        file.seek(first * parts[0].dtype.itemsize)
         for part in parts:
             file.write(part.tobytes())
         file.truncate()
