@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import torch
 
@@ -38,6 +38,7 @@ from internvideo.tasks.action_recognition.result import ActionRecognitionResult
 from internvideo.tasks.action_recognition.training import ActionRecognitionTraining
 from internvideo.tasks.shared.classification import RecognitionModel
 from internvideo.tasks.shared.finetuning import (
+    Checking,
     FinetuningGuide,
     Plan,
     Preset,
@@ -97,25 +98,9 @@ class RecognitionGuide(FinetuningGuide):
         """Read a manifest, or a folder with one folder for each class."""
         return read_labelled(source, root=root, columns=columns)
 
-    def check(
-        self,
-        annotations: Annotations,
-        *,
-        held_back_share: float,
-        decoded: int | None,
-        num_workers: int,
-        seed: int,
-        on_progress: Progress,
-    ) -> LabelledVideos:
+    def check(self, annotations: Annotations, **options: Unpack[Checking]) -> LabelledVideos:
         """Leave out what cannot be used, name what looks wrong, and hold a part out."""
-        return check_labelled(
-            annotations,
-            held_back_share=held_back_share,
-            decoded=decoded,
-            num_workers=num_workers,
-            seed=seed,
-            on_progress=on_progress,
-        )
+        return check_labelled(annotations, **options)
 
     def save(self, videos: LabelledVideos, path: Path) -> LabelledVideos:
         """Write a manifest; a class without any video is gone from what comes back."""

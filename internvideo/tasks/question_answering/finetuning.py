@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import torch
 
@@ -26,6 +26,7 @@ from internvideo.tasks.question_answering.model import QuestionAnsweringModel
 from internvideo.tasks.question_answering.result import AskedVideos
 from internvideo.tasks.question_answering.training import QuestionAnsweringTraining
 from internvideo.tasks.shared.finetuning import (
+    Checking,
     FinetuningGuide,
     Plan,
     Preset,
@@ -100,25 +101,9 @@ class QuestionGuide(FinetuningGuide):
                 )
         return read
 
-    def check(
-        self,
-        annotations: Annotations,
-        *,
-        held_back_share: float,
-        decoded: int | None,
-        num_workers: int,
-        seed: int,
-        on_progress: Progress,
-    ) -> OwnVideos:
+    def check(self, annotations: Annotations, **options: Unpack[Checking]) -> OwnVideos:
         """Leave out what cannot be used, name what looks wrong, and hold a part out."""
-        found = check_videos(
-            annotations,
-            held_back_share=held_back_share,
-            decoded=decoded,
-            num_workers=num_workers,
-            seed=seed,
-            on_progress=on_progress,
-        )
+        found = check_videos(annotations, **options)
         train, val = (found.annotations.of_split(split).records for split in ("train", "val"))
         if not val:
             raise ConfigError(

@@ -9,7 +9,7 @@ import copy
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import torch
 
@@ -21,6 +21,7 @@ from internvideo.tasks.retrieval.result import RetrievalResult
 from internvideo.tasks.retrieval.training import RetrievalTraining
 from internvideo.tasks.shared.captioned_data import merged
 from internvideo.tasks.shared.finetuning import (
+    Checking,
     FinetuningGuide,
     Plan,
     Preset,
@@ -88,25 +89,9 @@ class RetrievalGuide(FinetuningGuide):
             )
         return replace(read, records=merged(read.records))
 
-    def check(
-        self,
-        annotations: Annotations,
-        *,
-        held_back_share: float,
-        decoded: int | None,
-        num_workers: int,
-        seed: int,
-        on_progress: Progress,
-    ) -> OwnVideos:
+    def check(self, annotations: Annotations, **options: Unpack[Checking]) -> OwnVideos:
         """Leave out what cannot be used, tell of sentences that fit several videos, hold a part."""
-        found = check_videos(
-            annotations,
-            held_back_share=held_back_share,
-            decoded=decoded,
-            num_workers=num_workers,
-            seed=seed,
-            on_progress=on_progress,
-        )
+        found = check_videos(annotations, **options)
         for split in ("train", "val"):
             if found.num_items(split) < 2:
                 raise AnnotationError(
@@ -151,8 +136,9 @@ class RetrievalGuide(FinetuningGuide):
                 trained=trained,
             )
             seen, optimiser = source.found.preprocessing, _PUBLISHED
-        plan = plan_on_clips(request, stage, data, seen=seen, optimiser=optimiser)
-        return replace(plan, training=replace(plan.training, keep_best="t2v/r1"))
+        return plan_on_clips(
+            request, stage, data, seen=seen, keep_best="t2v/r1", optimiser=optimiser
+        )
 
     def starting(self, plan: Plan, name: str | None) -> str:
         """Name the model, its size and its clips."""

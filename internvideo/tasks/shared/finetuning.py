@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, TypedDict, Unpack, runtime_checkable
 
 import torch
 from torch import nn
@@ -75,6 +75,16 @@ class PretrainedModel(Protocol):
     def preprocessing(self) -> Preprocessing: ...
     @property
     def classes(self) -> tuple[str, ...]: ...
+
+
+class Checking(TypedDict):
+    """Options of checking videos before training; see `internvideo.data.check_videos`."""
+
+    held_back_share: float
+    decoded: int | None
+    num_workers: int
+    seed: int
+    on_progress: Progress
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -146,16 +156,7 @@ class FinetuningGuide(ABC):
         """Read the annotations of all splits."""
 
     @abstractmethod
-    def check(
-        self,
-        annotations: Annotations,
-        *,
-        held_back_share: float,
-        decoded: int | None,
-        num_workers: int,
-        seed: int,
-        on_progress: Progress,
-    ) -> CheckedVideos:
+    def check(self, annotations: Annotations, **options: Unpack[Checking]) -> CheckedVideos:
         """Leave out what cannot be used, name what looks wrong, and hold a part out.
 
         `internvideo.data.check_videos` does what is the same for all annotations.

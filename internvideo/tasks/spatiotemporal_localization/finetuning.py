@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 from internvideo.data import ANNOTATIONS, OwnVideos, VideoData, check_videos, left_right_classes
 from internvideo.data.annotations import read_box_csv, write_box_csv
@@ -26,6 +26,7 @@ from internvideo.models import (
     UniFormerConfig,
 )
 from internvideo.tasks.shared.finetuning import (
+    Checking,
     FinetuningGuide,
     Plan,
     Preset,
@@ -102,25 +103,9 @@ class BoxGuide(FinetuningGuide):
             name = "box-csv" if first.startswith(_HEADER) else "ava"
         return ANNOTATIONS[name](source, root=root)
 
-    def check(
-        self,
-        annotations: Annotations,
-        *,
-        held_back_share: float,
-        decoded: int | None,
-        num_workers: int,
-        seed: int,
-        on_progress: Progress,
-    ) -> OwnVideos:
+    def check(self, annotations: Annotations, **options: Unpack[Checking]) -> OwnVideos:
         """Leave out videos that cannot be used, and hold a part of them out."""
-        return check_videos(
-            annotations,
-            held_back_share=held_back_share,
-            decoded=decoded,
-            num_workers=num_workers,
-            seed=seed,
-            on_progress=on_progress,
-        )
+        return check_videos(annotations, **options)
 
     def save(self, videos: OwnVideos, path: Path) -> OwnVideos:
         """Write a csv of boxes; a class without any box is gone from what comes back."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ from internvideo.models.actionformer import ActionFormerConfig
 from internvideo.report import Page
 from internvideo.tasks.shared.features import FeatureEncoder, FeatureExtraction
 from internvideo.tasks.shared.finetuning import (
+    Checking,
     FinetuningGuide,
     Plan,
     Preset,
@@ -72,25 +73,9 @@ class LocalizationGuide(FinetuningGuide):
         """Read a csv of segments, or a json as ActivityNet's."""
         return read_segmented(source, root=root, columns=columns)
 
-    def check(
-        self,
-        annotations: Annotations,
-        *,
-        held_back_share: float,
-        decoded: int | None,
-        num_workers: int,
-        seed: int,
-        on_progress: Progress,
-    ) -> SegmentedVideos:
+    def check(self, annotations: Annotations, **options: Unpack[Checking]) -> SegmentedVideos:
         """Leave out what cannot be used, name what looks wrong, and hold a part out."""
-        return check_segmented(
-            annotations,
-            held_back_share=held_back_share,
-            decoded=decoded,
-            num_workers=num_workers,
-            seed=seed,
-            on_progress=on_progress,
-        )
+        return check_segmented(annotations, **options)
 
     def save(self, videos: SegmentedVideos, path: Path) -> SegmentedVideos:
         """Write a csv of segments with splits and lengths."""
