@@ -129,9 +129,8 @@ class Model:
         if not each:
             raise ConfigError("there are no videos to encode; give at least one")
         encoder = self.feature_encoder
-        pooling = "embedding" if "embedding" in encoder.readouts else encoder.usual_pooling
         rows = [
-            encoder.features(self._clips(each[at : at + _BATCH_SIZE]), pooling).cpu()
+            encoder.features(self._clips(each[at : at + _BATCH_SIZE]), encoder.usual_pooling).cpu()
             for at in range(0, len(each), _BATCH_SIZE)
         ]
         return torch.cat(rows)

@@ -46,7 +46,8 @@ class Extract:
     stride_s: float | None = None
     """The same in seconds."""
     pooling: str | None = None
-    """mean, cls, pooled, embedding or tokens; default what a head receives, else the mean."""
+    """embedding (in the space shared with texts), pooled (what a head receives), mean, cls or
+    tokens; default the first of these that the model has."""
     format: Literal["safetensors", "npy"] = "safetensors"
     """File format of the arrays."""
     dtype: Literal["float32", "float16"] = "float32"

@@ -104,7 +104,7 @@ class FrozenEncoders:
         rows = rearrange(clips, "b t h w c -> (b t) h w c")
         sized = resize(rows, side, side) if clips.shape[2] != side else rows
         sized = rearrange(sized, "(b t) h w c -> b t h w c", b=len(clips))
-        found = encoder.features(sized, _pooling(encoder))
+        found = encoder.features(sized, encoder.usual_pooling)
         if found.shape[1] != width:
             raise ConfigError(
                 f"{encoder.name}: gives {found.shape[1]} numbers a clip, the navigator is "
@@ -126,7 +126,7 @@ class FrozenEncoders:
             std=seen.std,
             name=name,
         )
-        encoder.check(pooling=_pooling(encoder), num_frames=num_frames)
+        encoder.check(pooling=encoder.usual_pooling, num_frames=num_frames)
         return encoder
 
     def _opened(self, name: str) -> Pretrained:
@@ -135,11 +135,6 @@ class FrozenEncoders:
         found = self._open(name)
         freeze(found.model)
         return found
-
-
-def _pooling(encoder: FeatureEncoder) -> str:
-    """The place in the space shared with texts, as CLIP's features are, else the usual one."""
-    return "embedding" if "embedding" in encoder.readouts else encoder.usual_pooling
 
 
 def freeze(model: nn.Module) -> None:

@@ -151,6 +151,12 @@ class FeatureEncoder:
 
     @property
     def usual_pooling(self) -> str:
+        """The place in the space shared with texts; without one, what a head receives."""
+        return "embedding" if "embedding" in self.readouts else self.head_pooling
+
+    @property
+    def head_pooling(self) -> str:
+        """What a head receives, else the mean of all tokens."""
         return "pooled" if "pooled" in self.readouts else next(iter(self.readouts))
 
     @cached_property

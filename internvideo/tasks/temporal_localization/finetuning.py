@@ -254,7 +254,7 @@ def _extraction(request: Request, encoder: FeatureEncoder) -> FeatureExtraction:
         windows=WindowConfig(
             num_frames=encoder.num_frames, stride_frames=stride, rate_fps=rate_fps
         ),
-        pooling=encoder.usual_pooling,
+        pooling=encoder.head_pooling,
     )
 
 

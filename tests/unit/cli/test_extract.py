@@ -50,7 +50,7 @@ def test_a_folder_becomes_a_folder_of_features(capsys, tmp_path, videos, model):
     assert report == json.loads((tmp_path / "report.json").read_text())
     assert [report[f"num_{what}"] for what in ("total", "extracted", "skipped")] == [4, 3, 0]
     assert [failed["path"] for failed in report["failed"]] == [str(videos / "broken.mp4")]
-    assert load_file(tmp_path / "a.mp4.safetensors")["features"].shape == (4, 32)
+    assert load_file(tmp_path / "a.mp4.safetensors")["features"].shape == (4, 128)
     names = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.safetensors")}
     assert names == {"a.mp4.safetensors", "below/b.mkv.safetensors", "below/b.mp4.safetensors"}
 

@@ -129,6 +129,14 @@ def test_tokens_lie_on_the_grid_with_zeros_where_none_is_read():
     torch.testing.assert_close(read, asked.model.encoder(normalise(frames)))
 
 
+def test_features_lie_in_the_shared_space_where_there_is_one():
+    usual = {"multimodal": "embedding", "viclip": "embedding", "classifier of B": "pooled"}
+    usual |= {"classifier of A": "pooled", "masked": "mean"}
+
+    assert {kind: encoder(kind).usual_pooling for kind in usual} == usual
+    assert encoder("multimodal").head_pooling == "pooled"
+
+
 def test_what_a_head_receives_is_what_is_pooled():
     frames = torch.randint(0, 256, (2, 4, 16, 16, 3), dtype=torch.uint8)
     asked = encoder("classifier behind a front end")
