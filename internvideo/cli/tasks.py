@@ -41,8 +41,8 @@ class Evaluate(Generic[TaskT, DataT]):
     """Score a trained model by a task's protocol; see `internvideo evaluate --help`."""
 
     checkpoint: Positional[Path]
-    """A run, one of its checkpoints, a saved model, or a name from `internvideo weights list`; for
-    navigation also oracle or random."""
+    """A run, one of its checkpoints, a saved model, a name from `internvideo weights list`, or a
+    classifier as .onnx or .pt2; for navigation also oracle or random."""
     data: Annotated[DataT, arg(name="")]
     task: Annotated[TaskT, arg(name="")]
     ema: bool = False
@@ -86,8 +86,8 @@ class Predict(Generic[TaskT, RequestT]):
     request: Annotated[RequestT, arg(name="")]
     task: Annotated[TaskT, arg(name="")]
     model: Path
-    """A run, one of its checkpoints, a saved model, or a name from `internvideo weights list`; for
-    navigation also oracle or random."""
+    """A run, one of its checkpoints, a saved model, a name from `internvideo weights list`, or a
+    classifier as .onnx or .pt2; for navigation also oracle or random."""
     ema: bool = False
     """Take the moving average of the weights, where the run kept one."""
     out: Path | None = None
@@ -188,6 +188,20 @@ def task_first(arguments: list[str]) -> list[str]:
     return [verb, *rest]
 
 
+def _exported(task: Task, file: Path, *, ema: bool) -> RecognitionModel:
+    """A classifier that was exported, which runs on the processor."""
+    from internvideo.hub import open_exported
+
+    if task.model_type is not RecognitionModel:
+        can = [name for name, of in TASKS.items() if of.model_type is RecognitionModel]
+        raise ConfigError(
+            f"{file}: exported files run for {', '.join(can)}; name the model that it was made of"
+        )
+    if ema:
+        raise ConfigError(f"{file}: holds the weights that were exported; leave --ema out")
+    return open_exported(file)
+
+
 def _model(task: Task, checkpoint: Path, *, device: str, ema: bool) -> Any:
     """Open a model in the form in which a task asks it, on a device."""
     from internvideo.api import load
@@ -196,6 +210,8 @@ def _model(task: Task, checkpoint: Path, *, device: str, ema: bool) -> Any:
 
     if str(checkpoint) in task.without_weights and not checkpoint.exists():
         return task.without_weights[str(checkpoint)]()
+    if checkpoint.suffix in (".onnx", ".pt2") and checkpoint.is_file():
+        return _exported(task, checkpoint, ema=ema)
     pretrained = load_pretrained(checkpoint, averaged=ema)
     with joined(device) as process:
         pretrained.model.to(process.device)

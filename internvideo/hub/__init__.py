@@ -1,6 +1,7 @@
 """Models as files: opened, saved, imported, exported and published."""
 
 from internvideo.hub.export import export_model
+from internvideo.hub.exported import open_exported
 from internvideo.hub.generated import is_playground, saw_generated_videos
 from internvideo.hub.importing import Imported, ImportOptions, import_weights
 from internvideo.hub.open import load_model, load_pretrained, load_recogniser, load_video_text
@@ -24,6 +25,7 @@ __all__ = [
     "load_recogniser",
     "load_video_text",
     "model_description",
+    "open_exported",
     "push_to_hub",
     "save_pretrained",
     "saw_generated_videos",

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from internvideo.errors import ConfigError
+from internvideo.heads import VideoClassifierConfig
 from internvideo.hub.pretrained import Pretrained, to_json
 from internvideo.models.export import Exported, Format, Part, export_part, parts_of
 
@@ -52,6 +53,8 @@ def _metadata(pretrained: Pretrained, name: str, part: Part) -> dict[str, Any]:
         "classes": list(pretrained.classes) if "logits" in part.outputs else [],
         "provenance": dict(pretrained.provenance),
     }
+    if isinstance(pretrained.config, VideoClassifierConfig):
+        metadata["multi_label"] = pretrained.config.multi_label
     if "ids" in part.inputs:
         tokenizer = pretrained.tokenizer
         metadata["tokenizer"] = None if tokenizer is None else tokenizer.to_document()

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from torch import nn
 
+from internvideo.errors import CheckpointError
+from internvideo.hub.exported import SUFFIXES
 from internvideo.hub.importing import import_weights
 from internvideo.hub.pretrained import (
     Pretrained,
@@ -40,6 +42,11 @@ def load_pretrained(source: str | Path, *, averaged: bool = False) -> Pretrained
         return from_pretrained(str(source))
     if path.name == "model.safetensors" and is_saved_model(path.parent):
         return read_saved_model(path.parent, averaged=averaged)
+    if path.is_file() and path.suffix in SUFFIXES:
+        raise CheckpointError(
+            f"{path}: is an exported file, without weights to go on with; `predict` and `evaluate` "
+            "run that of a classifier, in Python internvideo.hub.open_exported"
+        )
     if path.is_file() or _is_transformers_folder(path):
         return import_weights(path).pretrained
     kept = (path / "checkpoints" / name for name in ("best", "last"))

@@ -119,7 +119,7 @@ class ActionRecognition(Task):
     ) -> None:
         """Add the result, and where the model looks in some of the videos."""
         result.add_to(page)
-        if isinstance(result, ActionRecognitionResult):
+        if isinstance(result, ActionRecognitionResult) and model.has_gradients:
             add_saliency(page, result, model, self.inference.clip_sampling(model.clip_sampling))
 
     def _evaluate_multi_label(

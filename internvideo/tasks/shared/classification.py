@@ -50,6 +50,7 @@ class RecognitionModel:
     """
 
     kind: ClassVar[str] = "classifier"
+    has_gradients: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -30,7 +30,7 @@ PAIR = MultimodalEncoderConfig(
 )
 
 
-def _pretrained(kind: str, config: object, **more) -> Pretrained:
+def pretrained(kind: str, config: object, **more) -> Pretrained:
     return Pretrained(
         model=build_model(kind, config),
         kind=kind,
@@ -48,7 +48,7 @@ def _metadata(path) -> dict:
 
 
 def test_classes_and_preprocessing_travel_in_the_file(tmp_path):
-    model = _pretrained("video-classifier", CLASSIFIER, classes=("left", "right"))
+    model = pretrained("video-classifier", CLASSIFIER, classes=("left", "right"))
 
     exported = export_model(model, tmp_path / "deep" / "model.pt2", to="torch")
 
@@ -64,7 +64,7 @@ def test_classes_and_preprocessing_travel_in_the_file(tmp_path):
 
 
 def test_the_vocabulary_travels_with_a_text_tower(tmp_path):
-    model = _pretrained("multimodal-encoder", PAIR, tokenizer=load_clip_tokenizer())
+    model = pretrained("multimodal-encoder", PAIR, tokenizer=load_clip_tokenizer())
 
     exported = export_model(model, tmp_path / "text.pt2", to="torch", part="text")
 
@@ -80,5 +80,5 @@ def test_the_vocabulary_travels_with_a_text_tower(tmp_path):
 def test_a_model_of_two_towers_asks_which(tmp_path, part, message):
     with pytest.raises(ConfigError, match=message):
         export_model(
-            _pretrained("multimodal-encoder", PAIR), tmp_path / "x.pt2", to="torch", part=part
+            pretrained("multimodal-encoder", PAIR), tmp_path / "x.pt2", to="torch", part=part
         )
