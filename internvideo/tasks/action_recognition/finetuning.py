@@ -178,6 +178,7 @@ def validation_of(result: ActionRecognitionResult) -> Validation:
         "num_total": total,
         "standard_error": math.sqrt(share * (1 - share) / total),
         "most_frequent_class": int(result.labels.bincount().max()) / total,
+        "unknown_below": result.unknown_below,
     }
     unseen = total - result.num_evaluated
     failed = f", of which {unseen} could not be decoded" if unseen else ""
@@ -198,7 +199,10 @@ def validation_of(result: ActionRecognitionResult) -> Validation:
 
     called = [f"  {pair['class']} called {pair['answer']}: {pair['times']}" for pair in pairs]
     return Validation(
-        scores=scores, lines=[line, *called], add_to=add_to, details={"confused": pairs}
+        scores=scores,
+        lines=[line, *called, result.about_unknown],
+        add_to=add_to,
+        details={"confused": pairs},
     )
 
 

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from internvideo.metrics import confusion_matrix
+from internvideo.metrics import acceptance_threshold, confusion_matrix
 from internvideo.report import (
     Page,
     Svg,
@@ -30,6 +30,7 @@ from internvideo.tasks.shared.saliency import middle_view, saliency
 from internvideo.tasks.shared.task import Result
 from internvideo.values import Record
 
+_ACCEPTED = 0.95  # share of evaluated videos that the threshold of unknown ones accepts
 _LARGEST_MATRIX = 60  # above it only the classes confused most often are drawn
 _CLIPS_OF_PAIR = 3
 _SALIENCY_CLIPS = 4
@@ -72,6 +73,29 @@ class ActionRecognitionResult(Result):
         """Add scores, confusion matrix, the pairs confused most often, and all classes."""
         page.text(f"Views of each video: {self.num_views}.")
         add_recognition(page, self)
+
+    @property
+    def unknown_below(self) -> float:
+        """The probability that the likeliest class of 95 % of the videos reaches; below it a video
+        shows no class of the model more often than these do."""
+        likeliest = self.probabilities[self.probabilities.isfinite().all(1)].amax(1)
+        if not len(likeliest):
+            return math.nan
+        return 1 - acceptance_threshold(1 - likeliest, accepted=_ACCEPTED)
+
+    def lines(self) -> list[str]:
+        return [*Result.lines(self), self.about_unknown]
+
+    @property
+    def about_unknown(self) -> str:
+        """What `unknown_below` is good for, in a line."""
+        return (
+            f"{_ACCEPTED:.0%} of these videos have a class of probability {self.unknown_below:.3f} "
+            "or more: with predict --unknown-below others are answered unknown"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return {**Result.to_json(self), "unknown_below": self.unknown_below}
 
     @property
     def confused_pairs(self) -> list[tuple[int, int, int]]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Float, Int64
@@ -43,6 +43,28 @@ from internvideo.tasks.shared.inference import Inference
 from internvideo.tasks.shared.requests import RankingRequest
 from internvideo.tasks.shared.task import FailedVideo, Progress, Task
 from internvideo.values import Annotations, Record
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankedOrUnknown(RankedTexts):
+    """The likeliest classes, or that none is likely enough."""
+
+    unknown_below: float
+
+    @property
+    def is_unknown(self) -> bool:
+        return self.ranked[0][1] < self.unknown_below
+
+    def lines(self) -> list[str]:
+        if not self.is_unknown:
+            return super().lines()
+        return [
+            f"unknown: no class reaches {self.unknown_below:g}; the likeliest",
+            *super().lines(),
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"unknown": self.is_unknown, **super().to_json()}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +107,16 @@ class ActionRecognition(Task):
     views: ViewPlan = field(default_factory=ViewPlan)
     averaging: Literal["probabilities", "logits"] = "probabilities"
     """What is averaged over the views of a video."""
+    unknown_below: float = 0.0
+    """Predict unknown where the likeliest class has less than this probability; finetune and
+    evaluate say one that 95 % of held-back videos reach."""
     inference: Inference = field(default_factory=Inference)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.unknown_below < 1:
+            raise ConfigError(
+                f"unknown_below is {self.unknown_below}; give a probability from 0 to below 1"
+            )
 
     def evaluate(
         self, model: Classifier, data: Annotations, *, progress: Progress | None = None
@@ -109,7 +140,10 @@ class ActionRecognition(Task):
     ) -> RankedTexts:
         """Give the likeliest classes with their probabilities."""
         found = self._classified(model, [Record(video=request.video)], progress)
-        return RankedTexts.best(model.classes, found.scores[0], top=request.top)
+        best = RankedTexts.best(model.classes, found.scores[0], top=request.top)
+        if not self.unknown_below:
+            return best
+        return RankedOrUnknown(ranked=best.ranked, unknown_below=self.unknown_below)
 
     def report(
         self,

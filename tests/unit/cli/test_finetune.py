@@ -113,7 +113,8 @@ def test_an_accuracy_of_a_few_videos_is_never_certain():
         num_views=1,
     )
 
-    [said] = validation_of(result).lines
+    said, threshold = validation_of(result).lines
 
     assert "accuracy 1.00 (2 of 2 videos right; standard error 0.31; always" in said
     assert "the most frequent class: 0.50" in said
+    assert "95% of these videos have a class of probability 1.000 or more" in threshold

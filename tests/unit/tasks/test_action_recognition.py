@@ -103,6 +103,30 @@ def test_each_of_several_labels_has_a_probability_of_its_own(named):
     assert dict(answer.ranked)["level 0"] == pytest.approx(0.5)
 
 
+def test_a_video_without_a_likely_class_is_unknown_where_asked(named):
+    request = RankingRequest(video=named.records[1].video, top=1)
+    likeliest = float(torch.tensor([5.0, 0, 0, 0, 0, 0]).softmax(0)[0])
+
+    known, unknown = (
+        replace(TASK, unknown_below=likeliest + by).predict(Namer(), request)
+        for by in (-0.01, 0.01)
+    )
+
+    assert known.to_json()["unknown"] is False
+    assert unknown.to_json()["unknown"] is True
+    assert unknown.lines()[0].startswith("unknown: no class reaches 0.97")
+    assert unknown.lines()[1:] == known.lines()
+    assert TASK.evaluate(Namer(), named).unknown_below == pytest.approx(likeliest)
+
+
+def test_the_threshold_of_unknown_videos_is_reached_by_most(named):
+    result = TASK.evaluate(Namer(), named)
+    shares = torch.linspace(0.5, 0.99, 100)
+    result = replace(result, probabilities=torch.stack([shares, 1 - shares], 1))
+
+    assert (shares >= result.unknown_below).double().mean() == pytest.approx(0.95, abs=0.011)
+
+
 def test_several_labels_need_a_model_that_gives_several(named):
     first, *others = named.records
     several = replace(named, records=(replace(first, labels=(0, 1)), *others))
