@@ -95,6 +95,37 @@ def trained(run: Run, out: str, read: LocalizationVideos) -> dict[float, float]:
 
 def tell(every: dict[str, list[list[float]]]) -> None:
     """Mean over seeds, and the range from the lowest to the highest."""
+    for name, rows in every.items():
+        spread = zip(np.mean(rows, 0), np.ptp(rows, 0), strict=True)
+        print(f"| {name} |", " | ".join(f"{mean:.3f} ({width:.3f})" for mean, width in spread), "|")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--steps", type=int, default=100)
+    options = parser.parse_args()
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    shown = (0.0, 0.3, 0.5, 0.7)
+    every: dict[str, list[list[float]]] = {"detector": [], "sliding": []}
+    print(f"torch {torch.__version__}; mAP: mean over 0.3:0.7, then at 0.3, 0.5, 0.7")
+    for seed in options.seeds:
+        with tempfile.TemporaryDirectory() as folder, chdir(folder):
+            plant_features(Path("data/planted"), seed=seed)
+            start = time.process_time()
+            run = recipe("temporal_localization_tiny")
+            training = replace(run.training, num_steps=options.steps)
+            train, test = planted("train"), planted("test")
+            known, read = train[0].annotations, test[0]
+            classify = train_classifier(known, train[1], seed)
+            rows = {
+                "detector": trained(replace(run, seed=seed, training=training), "runs/tal", read),
+                "sliding": sliding(classify, known.classes, read.annotations, test[1]),
+            }
+        for name, row in rows.items():
+            every[name].append([row[t] for t in shown])
+            print(f"seed {seed} {name:<9}", *(f"{row[t]:.3f}" for t in shown))
+        print(f"seed {seed}: {time.process_time() - start:.0f} processor seconds", flush=True)
     tell(every)
 
 

@@ -35,6 +35,7 @@ from internvideo.tasks.temporal_localization import FeatureSets
 
 SHOWN = (0.0, 0.3, 0.5, 0.7)
 STRIDE_S = 0.5
+SMALL = JoiningConfig(height_px=72, width_px=96, rate_fps=12.5)  # encoders read 64 px
 
 
 def extract(model: Path, home: Path, name: str, *, rate_fps: float) -> FeatureSets:
@@ -144,17 +145,7 @@ def _take_all(table: Path) -> None:
 def actions(options: argparse.Namespace) -> None:
     home = Path("joined")
     if not home.exists():
-        read = VideoData(
-            source=str(options.clips / "splits.csv"), columns={"path": "file", "label": "class"}
-        ).read()
-        # The encoders were chosen by no clip of test.
-        clips = replace(read, records=tuple(r for r in read.records if r.split != "val"))
-        with (options.others / "manifest.csv").open(newline="") as file:
-            listed = [row for row in csv.DictReader(file) if row["label"].startswith("none")]
-        others = [p for row in listed if (p := options.others / row["file"]).is_file()]
-        small = JoiningConfig(height_px=72, width_px=96, rate_fps=12.5)  # encoders read 64 px
-        count = join_clips(clips, others, home, num_videos=options.videos, seed=0, config=small)
-        print(f"{count} segments, {len(others)} videos between them")
+        _join(options, home, SMALL)
     rows: dict[str, list[list[float]]] = {}
     for seed, run in enumerate(options.runs):
         sets = extract(run, home, f"features-{seed}", rate_fps=12)
@@ -170,8 +161,24 @@ def actions(options: argparse.Namespace) -> None:
     tell(rows)
 
 
+def _join(options: argparse.Namespace, home: Path, config: JoiningConfig) -> None:
+    """Clips to train and to test on; videos between them are those that show no human action."""
+    read = VideoData(
+        source=str(options.clips / "splits.csv"), columns={"path": "file", "label": "class"}
+    ).read()
+    clips = replace(read, records=tuple(r for r in read.records if r.split != "val"))
+    with (options.others / "manifest.csv").open(newline="") as file:
+        listed = [row for row in csv.DictReader(file) if row["label"].startswith("none")]
+    others = [path for row in listed if (path := options.others / row["file"]).is_file()]
+    count = join_clips(clips, others, home, num_videos=options.videos, seed=0, config=config)
+    print(f"{home}: {count} segments, {len(others)} videos between them")
+
+
 def adapters(options: argparse.Namespace) -> None:
-    """The same real videos, by an encoder with adapters, and by the same with them at rest."""
+    """Short real videos, by an encoder with adapters, and by the same with them at rest."""
+    home = Path("short")
+    if not home.exists():
+        _join(options, home, replace(SMALL, num_clips=(1, 2), background_s=(1.0, 2.0)))
     classifier = load_pretrained(options.runs[0]).model.config
     front_end = replace(classifier.front_end, num_salient_tubelets=0)
     adapted = AdaptedEncoderConfig(
@@ -179,7 +186,7 @@ def adapters(options: argparse.Namespace) -> None:
     )
     run = recipe("temporal_localization_tiny_adapted")
     model = replace(run.stage.model, num_classes=10)
-    data = LocalizationData(data="joined/segments.csv", format="segment-csv", split="test").read()
+    data = LocalizationData(data="short/segments.csv", format="segment-csv", split="test").read()
     for name, rate in (("adapters", 1.0), ("adapters at rest", 0.0)):
         start = time.process_time()
         optimiser = replace(run.training.optimiser, rates={r"^adapters\.": rate})
@@ -188,7 +195,7 @@ def adapters(options: argparse.Namespace) -> None:
             stage=replace(
                 run.stage, model=model, adapted=adapted, initial_weights=str(options.runs[0])
             ),
-            data=replace(run.data, root="joined", eval_split="test"),
+            data=replace(run.data, root="short", eval_split="test"),
             training=replace(
                 run.training,
                 num_steps=options.steps,

@@ -37,7 +37,14 @@ from internvideo.tasks.anticipation.result import (
 )
 from internvideo.tasks.shared.initialisation import InitialWeights, read_initial_weights
 from internvideo.training import gather_objects
-from internvideo.values import IMAGENET_MEAN, IMAGENET_STD, Annotations, ClipBatch, Preprocessing
+from internvideo.values import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Annotations,
+    ClipBatch,
+    Preprocessing,
+    TokenGrid,
+)
 from internvideo.weights import initialise_classifier
 
 logger = logging.getLogger(__name__)
@@ -56,6 +63,11 @@ class AnticipationTraining:
     model: AnticipatorConfig = field(default_factory=AnticipatorConfig)
     initial_weights: str | None = None
     jitter: bool = True
+
+    @property
+    def grid(self) -> TokenGrid:
+        """Tokens of a training clip."""
+        return self._encoder.grid
 
     @property
     def training_flops_per_clip(self) -> float:

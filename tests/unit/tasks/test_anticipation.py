@@ -179,6 +179,11 @@ def test_wrong_objects_are_one_line(home, run, tmp_path, capsys, rows, message):
     assert message in told and "Traceback" not in told
 
 
+def test_the_recipe_is_shown(capsys):
+    assert main(["show", "anticipation_large_ego4d"]) == 0
+    assert "stage.model.num_nouns = 87" in capsys.readouterr().out
+
+
 def test_other_models_and_numbers_of_names_are_told(home, tmp_path, capsys):
     with pytest.raises(AnnotationError, match="expected video,second"):
         path = tmp_path / "few.csv"
