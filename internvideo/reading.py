@@ -1,13 +1,14 @@
 """Files from outside: what may be opened at all, and JSON and pickles that cannot end the program.
 
 A pipe or device is not opened, since reading it may never end. JSON of any depth and numbers of any
-length become a value or a `ValueError`. Pickles are looked through before anything reads them:
-Python hashes a tuple by walking through all of it, which crashes on deep ones and never ends on
-those that contain one another many times.
+length become a value or a `ValueError`. What is packed is unpacked to a stated size at most.
+Pickles are looked through before anything reads them: Python hashes a tuple by walking through all
+of it, which crashes on deep ones and never ends on those that contain one another many times.
 """
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import os
@@ -18,8 +19,10 @@ import tokenize
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+# What documents of another shape than expected lead to: a list for an object, a text for a number.
+OTHER_SHAPE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
 # All that numpy has been seen to raise at a damaged array or archive of arrays.
 BROKEN_ARRAY = (
     *(OSError, ValueError, EOFError, KeyError, TypeError, OverflowError, MemoryError),
@@ -29,6 +32,8 @@ BROKEN_ARRAY = (
 
 # Documents beside weights: configurations, class names, vocabularies.
 MOST_DOCUMENT_BYTES = 64 << 20
+# How many times its own size a packed text may have.
+_MOST_TIMES, _ALLOWANCE_BYTES = 64, 1 << 20
 # Of tuples in a pickle: levels, and items counted as often as they are reached.
 _MOST_LEVELS, _MOST_REACHED = 100, 1 << 20
 
@@ -50,6 +55,56 @@ def why_no_file(path: Path) -> str | None:
     return None if os.access(path, os.R_OK) else "Permission denied"
 
 
+def read_bytes(path: Path, *, most_bytes: int | None = None) -> bytes:
+    """Read a file that is one.
+
+    Raises:
+        ValueError: It is no regular file, larger than `most_bytes`, or cannot be read.
+    """
+    if (why := why_no_file(path)) is not None:
+        raise ValueError(why)
+    if most_bytes is not None and (size := path.stat().st_size) > most_bytes:
+        raise ValueError(f"{size} bytes, expected at most {most_bytes}")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ValueError(error.strerror or str(error)) from error
+
+
+def read_document_text(path: Path, *, most_bytes: int = MOST_DOCUMENT_BYTES) -> str:
+    """Read a small text of UTF-8, with or without a byte-order mark; raises as `read_bytes`."""
+    return read_bytes(path, most_bytes=most_bytes).decode("utf-8-sig")
+
+
+def unpacked(data: bytes) -> bytes:
+    """Unpack gzip; what is none stays as it is.
+
+    Raises:
+        ValueError: It is cut short or damaged, or unpacks to many times its size.
+    """
+    if data[:2] != b"\x1f\x8b":
+        return data
+    most = _MOST_TIMES * len(data) + _ALLOWANCE_BYTES
+    try:
+        with gzip.open(io.BytesIO(data)) as packed:
+            found = packed.read(most + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"cut off or not gzip: {error}") from error
+    if len(found) > most:
+        raise ValueError(f"unpacks to more than {most} bytes, {_MOST_TIMES} times its own size")
+    return found
+
+
+def check_inflation(file: IO[bytes]) -> None:
+    """Raise `ValueError` where a zip archive inflates to many times its size."""
+    with zipfile.ZipFile(file) as archive:
+        inflated = sum(member.file_size for member in archive.infolist())
+    size = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    if inflated > _MOST_TIMES * size + _ALLOWANCE_BYTES:
+        raise ValueError(f"inflates to {inflated} bytes, more than {_MOST_TIMES} times its size")
+
+
 def parse_json(text: str | bytes) -> Any:
     """Parse JSON; whatever is wrong with it is a `ValueError`, as of `json.loads`."""
     try:
@@ -64,14 +119,7 @@ def read_json_document(path: Path, *, most_bytes: int = MOST_DOCUMENT_BYTES) -> 
     Raises:
         ValueError: It is no regular file, larger than `most_bytes`, not UTF-8, or no JSON.
     """
-    if (why := why_no_file(path)) is not None:
-        raise ValueError(why)
-    if (size := path.stat().st_size) > most_bytes:
-        raise ValueError(f"{size} bytes, expected at most {most_bytes}")
-    try:
-        return parse_json(path.read_bytes())
-    except OSError as error:
-        raise ValueError(error.strerror or str(error)) from error
+    return parse_json(read_bytes(path, most_bytes=most_bytes))
 
 
 def check_pickle(stream: io.BufferedIOBase) -> None:

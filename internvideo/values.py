@@ -206,6 +206,7 @@ class Record:
     `rate_fps` are those of the whole video, as the annotation states them. All `boxes` are those
     of the key frame at `key_s`, where there is one. `question_kind` is what accuracy is told apart
     by, such as "colour". `group` names the recording, person or scene that it is one of several of.
+    `line` is where a manifest has the record, for messages.
     """
 
     video: Path
@@ -228,6 +229,7 @@ class Record:
     candidates: tuple[str, ...] = ()
     split: str | None = None
     group: str | None = None
+    line: int | None = field(default=None, compare=False)
 
     @property
     def clip(self) -> tuple[object, ...]:

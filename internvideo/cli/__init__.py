@@ -62,8 +62,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if error.filename is None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _complain(f"{error.filename or 'the output'}: {error.strerror}")
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        return _complain(
+            f"there is not enough memory ({str(error)[:200]}); take smaller batches or sizes, or "
+            "fewer workers",
+            status=1,
+        )
     except KeyboardInterrupt:
         return _complain("interrupted", status=1)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether Python, numpy or torch (which need not be imported) found no memory."""
+    is_named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return is_named or "can't allocate memory" in str(error)
 
 
 def _refuse_renamed(arguments: list[str]) -> None:

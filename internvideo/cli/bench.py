@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Annotated, Any
 from tyro.conf import Positional, UseAppendAction, arg
 
 from internvideo.errors import ConfigError
+
+_PARTS = {"decode", "data", "step"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +32,7 @@ class BenchDecode:
         from internvideo.planner import measure_decoding
         from internvideo.video import find_videos
 
+        _known(self.out)
         files = find_videos(self.path)
         if not files:
             raise ConfigError(f"{self.path}: holds no video file")
@@ -63,6 +65,7 @@ class BenchData:
         from internvideo.runs import build_stage, override
         from internvideo.training import joined
 
+        _known(self.out)
         run = named_run(self.recipe)
         if self.data is not None:
             run = rooted(run, str(self.data))
@@ -102,10 +105,29 @@ class BenchStep:
 
         if self.batch_size < 1 or self.steps < 1:
             raise ConfigError("--batch-size and --steps must be at least 1")
+        _known(self.out)
         run = override(named_run(self.recipe), self.set)
         device = choose_device(self.device)
         found = measure_step(run, device, batch_size=self.batch_size, steps=self.steps)
         return _told("step", found, self.out)
+
+
+def _known(out: Path | None) -> dict[str, Any]:
+    """What was measured before; raises `ConfigError` where the file is none of measurements."""
+    from internvideo.reading import read_json_document
+
+    if out is None or not out.exists():
+        return {}
+    try:
+        known = dict(read_json_document(out))
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"{out}: is no file of measurements ({error})") from error
+    if foreign := sorted(set(known) - _PARTS):
+        raise ConfigError(
+            f"{out}: is no file of measurements (it has {foreign[0]!r:.40}) and stays as it is; "
+            "choose another name"
+        )
+    return known
 
 
 def _told(part: str, found: dict[str, Any], out: Path | None) -> int:
@@ -119,12 +141,7 @@ def _told(part: str, found: dict[str, Any], out: Path | None) -> int:
         print(f"{name:<18} {value:.4g}" if isinstance(value, float) else f"{name:<18} {value}")
     if out is None:
         return 0
-    known: dict[str, Any] = {}
-    if out.exists():
-        try:
-            known = json.loads(out.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ConfigError(f"{out}: is no file of measurements ({error})") from error
+    known = _known(out)
     at = datetime.now(UTC).isoformat(timespec="seconds")
     write_json(out, {**known, part: {**found, "at": at, **versions()}})
     return 0

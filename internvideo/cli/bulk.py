@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,9 +58,11 @@ def only_job(out: str) -> AbstractContextManager[None]:
 
 def is_report(path: Path, key: str) -> bool:
     """Whether a file is a report of ours, which has this key."""
+    from internvideo.reading import read_json_document
+
     try:
-        return key in json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError):
+        return key in read_json_document(path)
+    except (ValueError, TypeError):
         return False
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, arg
 
+from internvideo.cli.outputs import claim
 from internvideo.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -72,6 +73,8 @@ class Check:
     """How many videos to decode from end to end, evenly over all; none for all of them."""
     manifest: Path | None = None
     """Where to write a csv of what can be used, which evaluation takes."""
+    overwrite: bool = False
+    """Replace a manifest that is there already."""
     workers: Annotated[int, arg(metavar="N")] = os.cpu_count() or 1
     """Worker processes that decode."""
     json: bool = False
@@ -85,6 +88,8 @@ class Check:
 
         if self.workers < 1 or (self.decode is not None and self.decode < 0):
             raise ConfigError("give --workers 1 or more and --decode 0 or more")
+        if self.manifest is not None:
+            claim(self.manifest, overwrite=self.overwrite)
         with progress("decoding") as tell:
             report = check_data_set(
                 data_set(self.name),

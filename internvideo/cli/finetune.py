@@ -83,9 +83,18 @@ class Finetune:
     """Print one JSON object."""
 
     def run(self) -> int:
-        from internvideo.cli.terminal import print_json
+        from internvideo.processes import LOCK_NAME, locked
 
         self._check()
+        # Beside the folder, which the loop locks by itself and which may not exist yet.
+        lock = self.out.absolute().with_name(f".{self.out.name}{LOCK_NAME}")
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        with locked(lock, of=self.out):
+            return self._run()
+
+    def _run(self) -> int:
+        from internvideo.cli.terminal import print_json
+
         begun = self.resume and (self.out / "run.json").exists()
         run, told = self._begun() if begun else self._planned()
         outcome, told = self._train(run, told, begun=begun)
@@ -234,14 +243,14 @@ class Finetune:
             names = ", ".join(name for name, value in ignored.items() if value)
             logger.warning("the run continues as it was started; ignored: %s", names)
         path = self.out / "run.json"
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = _document(path)
         told_path = self.out / "finetune.json"
         if not told_path.exists():
             raise ConfigError(f"{self.out}: holds a run, but none of finetune; use train --resume")
         return (
-            from_document(document["run"], where=str(path)),
+            from_document(document.get("run"), where=str(path)),
             # Runs from before there were other tasks do not name theirs.
-            {"task": "action-recognition", **json.loads(told_path.read_text(encoding="utf-8"))},
+            {"task": "action-recognition", **_document(told_path)},
         )
 
     def _train(
@@ -353,12 +362,22 @@ def _sections(told: dict[str, Any], validation: Validation) -> list[Section]:
     return [add_choice, add_validation]
 
 
+def _document(path: Path) -> dict[str, Any]:
+    """What a file of a run tells."""
+    from internvideo.reading import read_json_document
+
+    try:
+        return dict(read_json_document(path))
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error}); it tells of the run") from error
+
+
 def _best(out: Path, score: str | None) -> list[str]:
     """Say which checkpoint was validated, where the run keeps that of the highest score."""
     folder = out / "checkpoints" / "best"
     if score is None or not folder.exists():
         return []
-    provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+    provenance = _document(folder / "provenance.json")
     return [
         f"this is the best checkpoint by these videos, step {provenance['step']} with {score} "
         f"{provenance['metrics'][score]:.3f}; the last one is {folder.with_name('last')}"

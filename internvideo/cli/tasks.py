@@ -93,7 +93,7 @@ class Predict(Generic[TaskT, RequestT]):
     out: Path | None = None
     """Write the answers here: JSON lines (.jsonl) or a table (.csv)."""
     overwrite: bool = False
-    """Replace whatever file --out names."""
+    """Replace files that are there already."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
     json: bool = False
@@ -103,6 +103,8 @@ class Predict(Generic[TaskT, RequestT]):
         if self.out is not None:
             check_suffix(self.out)
             claim(self.out, overwrite=self.overwrite)
+        for path in self.request.written:
+            claim(path, overwrite=self.overwrite, is_own=is_page(path))
         requests = self.request.each()
         task = self.task
         model = _model(task, self.model, device=self.device, ema=self.ema)

@@ -195,7 +195,7 @@ def _fields(name: str) -> dict[str, Any]:
 
 
 def _names(path: Path) -> list[str]:
-    text = path.read_text(encoding="utf-8")
+    text = _text_of(path)
     if text.lstrip().startswith("{"):
         from internvideo.tasks.question_answering import read_answers
 
@@ -207,10 +207,20 @@ def _names(path: Path) -> list[str]:
 def _rows(path: Path) -> list[int]:
     from internvideo.errors import ConfigError
 
-    found = _json_of(path, path.read_text(encoding="utf-8"))
+    found = _json_of(path, _text_of(path))
     if not isinstance(found, list) or not all(type(row) is int for row in found):
         raise ConfigError(f"{path}: is no list of row numbers; write it as [3, 0, 7]")
     return found
+
+
+def _text_of(path: Path) -> str:
+    from internvideo.errors import ConfigError
+    from internvideo.reading import read_document_text
+
+    try:
+        return read_document_text(path)
+    except ValueError as error:
+        raise ConfigError(f"{path}: cannot be read as text ({error})") from error
 
 
 def _json_of(path: Path, text: str) -> Any:

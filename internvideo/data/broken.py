@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from internvideo.errors import TrainingError
+from internvideo.reading import parse_json
 
 _log = logging.getLogger(__name__)
 
@@ -72,8 +73,8 @@ class BrokenVideos:
         self._read_bytes += len(whole)
         for line in whole.splitlines():
             try:
-                self._listed.add(json.loads(line)["path"])
-            except json.JSONDecodeError:
+                self._listed.add(str(parse_json(line)["path"]))
+            except (ValueError, LookupError, TypeError):
                 continue  # what a killed process wrote of it; the video is listed when met again
 
     def _append(self, source: str, reason: str) -> None:

@@ -35,6 +35,7 @@ class FoundBoxes:
     scores: Float[Tensor, " s"]
 
 
+@files.reader
 def read_detections(
     path: str | Path, index: VideoIndex, *, images: str | Path | None = None
 ) -> dict[Moment, FoundBoxes]:

@@ -20,7 +20,7 @@ from jaxtyping import Float32
 from numpy.typing import NDArray
 
 from internvideo.errors import DecodeError
-from internvideo.reading import BROKEN_ARRAY, check_pickle
+from internvideo.reading import BROKEN_ARRAY, check_inflation, check_pickle, why_no_file
 
 # What a pickled array needs to be put together again; both homes of numpy's internals.
 _ALLOWED = {
@@ -56,15 +56,17 @@ def read_feature_array(path: str | Path, *, key: str | None = None) -> Float32[n
         raise DecodeError(
             f"{path}: features in {path.suffix or 'no'} files are not read; {known} are"
         )
+    if not path.exists():
+        raise DecodeError(f"{path}: there is no such feature file")
+    if (why := why_no_file(path)) is not None:
+        raise DecodeError(f"{path}: cannot be read as features ({why})")
     try:
         found = _READERS[path.suffix](path)
-    except FileNotFoundError:
-        raise DecodeError(f"{path}: there is no such feature file") from None
     except _UnsafeError as error:
         raise DecodeError(
             f"{path}: {error}; only pickles of plain numpy arrays are read, save it as npy"
         ) from None
-    except (*BROKEN_ARRAY, pickle.UnpicklingError) as error:
+    except (*BROKEN_ARRAY, pickle.UnpicklingError, csv.Error) as error:
         if isinstance(error, DecodeError):
             raise
         reason = str(error) or type(error).__name__
@@ -128,13 +130,16 @@ def _read_pickle(path: Path) -> Any:
         raise pickle.UnpicklingError(f"{type(error).__name__}: {error}") from None
 
 
-def _read_npz(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
-
-
-def _read_npy(path: Path) -> Any:
-    return np.load(path, allow_pickle=False)
+def _read_numpy(path: Path) -> Any:
+    """Read an array, or those of an archive by their names, whatever the file is called."""
+    with path.open("rb") as file:
+        if file.read(2) == b"PK":
+            check_inflation(file)
+        file.seek(0)
+        found = np.load(file, allow_pickle=False)
+        if isinstance(found, np.ndarray):
+            return found
+        return {name: found[name] for name in found.files}
 
 
 def _read_csv(path: Path) -> Any:
@@ -160,8 +165,8 @@ def _read_csv(path: Path) -> Any:
 
 
 _READERS: dict[str, Callable[[Path], Any]] = {
-    ".npy": _read_npy,
-    ".npz": _read_npz,
+    ".npy": _read_numpy,
+    ".npz": _read_numpy,
     ".csv": _read_csv,
     ".pkl": _read_pickle,
     ".pickle": _read_pickle,

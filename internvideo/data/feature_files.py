@@ -24,7 +24,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from internvideo.errors import ConfigError, DecodeError
-from internvideo.reading import BROKEN_ARRAY, read_json_document
+from internvideo.reading import BROKEN_ARRAY, read_json_document, why_no_file
 
 FeatureFormat = Literal["safetensors", "npy"]
 FeatureType = Literal["float32", "float16"]
@@ -80,6 +80,8 @@ def read_features(path: str | Path) -> tuple[Float[Tensor, "windows ..."], dict[
     """
     path = Path(path)
     document = described(path)
+    if path.exists() and (why := why_no_file(path)) is not None:
+        raise ConfigError(f"{path}: cannot be read as features ({why})")
     try:
         if path.suffix == ".npy":
             rows = torch.from_numpy(np.load(path, allow_pickle=False))

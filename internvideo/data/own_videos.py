@@ -118,8 +118,9 @@ def _refuse_spans_beyond_end(records: Sequence[Record], lengths: Mapping[Path, f
             odd.append((number, record, length_s))
     if odd:
         number, record, length_s = odd[0]
+        place = f"record {number}" if record.line is None else f"line {record.line}"
         raise ConfigError(
-            f"{len(odd)} spans lie beyond the end of their video, first that of record {number}, "
+            f"{len(odd)} spans lie beyond the end of their video, first that of {place}, "
             f"{record.video}: from {record.start_s or 0:g} to {record.end_s or length_s:g} s of "
             f"{length_s:.2f} s; for trimmed clips leave out start_s and end_s"
         )

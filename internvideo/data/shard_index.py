@@ -21,7 +21,7 @@ from internvideo.values import Record
 INDEX_NAME = "index.jsonl"
 FORMAT = "internvideo shards 1"
 # Where the bytes are is the business of the shard, and frames in folders are not stored in shards.
-_PLACE = {"video", "member", "first_frame", "num_frames", "frame_template"}
+_PLACE = {"video", "member", "first_frame", "num_frames", "frame_template", "line"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

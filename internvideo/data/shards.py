@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import fnmatch
 import io
-import json
 import logging
 import re
 from collections.abc import Iterator, Sequence
@@ -23,6 +22,7 @@ from internvideo.data.annotations import files
 from internvideo.data.shard_index import FORMAT, INDEX_NAME, Shard, ShardIndex, parse_index
 from internvideo.data.shard_scan import media_suffix, scan_shards
 from internvideo.errors import AnnotationError
+from internvideo.reading import parse_json, why_no_file
 from internvideo.values import Annotations, Member, Record
 from internvideo.video import storage
 from internvideo.writing import replace_text
@@ -33,6 +33,7 @@ _GLOB = re.compile(r"[*?\[]")
 _MOST_SHARDS = 1_000_000
 
 
+@files.reader
 def read_shards(
     path: str | Path, *, root: str | Path | None = None, index: str | Path | None = None
 ) -> Annotations:
@@ -92,9 +93,11 @@ def index_place(path: str | Path, index: str | Path | None = None) -> Path | Non
 
 def is_index(path: Path) -> bool:
     """Whether a file begins like an index of shards."""
+    if why_no_file(path) is not None:
+        return False
     try:
         with path.open(encoding="utf-8") as file:
-            return json.loads(file.readline(1 << 20)).get("format") == FORMAT
+            return parse_json(file.readline(1 << 20)).get("format") == FORMAT
     except (OSError, ValueError, AttributeError):
         return False
 
@@ -122,6 +125,8 @@ def _braces(pattern: str) -> list[str]:
         if not 0 <= last - first < _MOST_SHARDS:
             raise AnnotationError(f"{pattern}: {found[0]} names no or too many shards")
         middle = [f"{number:0{len(ends[1])}}" for number in range(first, last + 1)]
+    if len(middle) * len(after) > _MOST_SHARDS:
+        raise AnnotationError(f"{pattern}: names more than {_MOST_SHARDS} shards")
     return [before + one + rest for one in middle for rest in after]
 
 

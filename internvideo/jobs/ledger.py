@@ -20,6 +20,7 @@ from typing import Any
 
 from internvideo.jobs.places import file_system, write_json
 from internvideo.jobs.units import Record, Unit
+from internvideo.reading import parse_json
 
 _STALE_S = 3600.0
 
@@ -33,7 +34,10 @@ class Ledger:
     def read(self, unit: Unit) -> Record | None:
         """What became of a unit before, None where nobody finished it."""
         document = self._document(unit, "record")
-        return None if document is None else Record(**document)
+        try:
+            return None if document is None else Record(**document)
+        except TypeError:  # its writer was cut off, or it is of another program
+            return None
 
     def write(self, unit: Unit, record: Record) -> None:
         """Keep what became of a unit."""
@@ -91,10 +95,10 @@ class Ledger:
     def _document(self, unit: Unit, kind: str) -> dict[str, Any] | None:
         system, path = file_system(self._place(unit, kind))
         try:
-            return json.loads(system.cat_file(path))
+            return dict(parse_json(system.cat_file(path)))
         except FileNotFoundError:
             return None
-        except ValueError:  # its writer was cut off: nothing is known of it
+        except (ValueError, TypeError):  # its writer was cut off: nothing is known of it
             return {}
 
     def _place(self, unit: Unit, kind: str) -> str:

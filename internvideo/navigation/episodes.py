@@ -9,13 +9,13 @@ from __future__ import annotations
 import gzip
 import json
 import math
-import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from internvideo.errors import AnnotationError
+from internvideo.reading import OTHER_SHAPE, parse_json, read_bytes, unpacked
 
 Position = tuple[float, float, float]
 
@@ -59,7 +59,7 @@ def read_episodes(path: str | Path) -> tuple[NavigationEpisode, ...]:
     for number, entry in enumerate(document["episodes"]):
         try:
             episodes.append(_episode(entry, truth))
-        except (KeyError, IndexError, TypeError, ValueError) as error:
+        except OTHER_SHAPE as error:
             name = entry.get("episode_id", number) if isinstance(entry, dict) else number
             raise AnnotationError(
                 f"{path}: episode {name}: {type(error).__name__}: {error}; expected the fields of "
@@ -101,7 +101,7 @@ def _episode(entry: dict[str, Any], truth: Mapping[str, Any]) -> NavigationEpiso
     goal = entry["goals"][0]
     identity = str(entry["episode_id"])
     located = truth.get(identity, {}).get("locations", ())
-    distance = float(entry["info"]["geodesic_distance"])
+    distance = _length(entry["info"]["geodesic_distance"])
     text = entry["instruction"]["instruction_text"]
     if not isinstance(text, str) or not text.strip():
         raise ValueError("its instruction is empty")
@@ -112,7 +112,7 @@ def _episode(entry: dict[str, Any], truth: Mapping[str, Any]) -> NavigationEpiso
         start=_position(entry["start_position"]),
         heading=_heading(entry["start_rotation"]),
         goal=_position(goal["position"]),
-        radius_m=float(goal.get("radius") or 3.0),
+        radius_m=_length(goal.get("radius") or 3.0),
         distance_m=distance,
         instruction=text.strip(),
         reference_path=tuple(_position(p) for p in entry.get("reference_path") or ()),
@@ -145,9 +145,18 @@ def _position(values: Any) -> Position:
     return x, y, z
 
 
+def _length(value: Any) -> float:
+    metres = float(value)
+    if not 0 <= metres < math.inf:
+        raise ValueError(f"a length of {value!r:.40} m")
+    return metres
+
+
 def _heading(rotation: Any) -> float:
     """Angle about the vertical axis of a quaternion (x, y, z, w)."""
     x, y, z, w = (float(value) for value in rotation)
+    if not all(map(math.isfinite, (x, y, z, w))):
+        raise ValueError(f"rotation {rotation!r:.80} is not finite")
     return math.atan2(2 * (w * y + x * z), 1 - 2 * (x * x + y * y))
 
 
@@ -157,15 +166,15 @@ def _words(text: str) -> list[str]:
 
 def load_json(path: Path) -> Any:
     """Read a JSON file, zipped or not; raises `AnnotationError` where it is missing or damaged."""
+    if not path.exists():
+        raise AnnotationError(f"{path}: no such file; check the path")
     try:
-        data = path.read_bytes()
-        text = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
-        return json.loads(text)
-    except FileNotFoundError as error:
-        raise AnnotationError(f"{path}: no such file; check the path") from error
-    except (OSError, EOFError, zlib.error) as error:
-        raise AnnotationError(f"{path}: cut off or not gzip ({error}); fetch it again") from error
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        text = unpacked(read_bytes(path))
+    except ValueError as error:
+        raise AnnotationError(f"{path}: {error}; fetch it again") from error
+    try:
+        return parse_json(text)
+    except ValueError as error:
         raise AnnotationError(f"{path}: not valid JSON ({error}); fetch it again") from error
 
 

@@ -32,6 +32,7 @@ from internvideo.navigation.environment import (
 from internvideo.navigation.episodes import NavigationEpisode, Position, load_json
 from internvideo.navigation.movement import STEP_M
 from internvideo.navigation.render import Panorama
+from internvideo.reading import OTHER_SHAPE
 
 _log = logging.getLogger(__name__)
 _NEAREST_M = 2.0  # of a viewpoint to where an episode starts or ends
@@ -83,9 +84,11 @@ def read_graph(path: str | Path) -> ViewpointGraph:
             x, y, z = (float(node["pose"][place]) for place in (3, 7, 11))
             # To y upwards, and from the camera down to the floor.
             positions[name] = (x, z - float(node["height"]), -y)
+            if not all(map(math.isfinite, positions[name])):
+                raise ValueError(f"viewpoint {name!r:.60} has no finite position")
             open_to = zip(kept, node["unobstructed"], strict=True)
             neighbours[name] = tuple(n for n, is_open in open_to if is_open and n and n != name)
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+    except OTHER_SHAPE as error:
         raise AnnotationError(
             f"{path}: {type(error).__name__}: {error}; expected a connectivity file of Matterport3D"
         ) from error
@@ -148,7 +151,7 @@ def read_r2r(path: str | Path, graphs: SceneGraphs) -> tuple[NavigationEpisode, 
     for number, entry in enumerate(document):
         try:
             episodes += _episodes_of(entry, graphs)
-        except (KeyError, IndexError, TypeError, ValueError) as error:
+        except OTHER_SHAPE as error:
             name = entry.get("path_id", number) if isinstance(entry, dict) else number
             raise AnnotationError(
                 f"{path}: entry {name}: {type(error).__name__}: {error}; expected the fields of R2R"

@@ -5,12 +5,12 @@ The file is what `internvideo bench` writes: a JSON object with `decode`, `data`
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from internvideo.errors import ConfigError
+from internvideo.reading import read_json_document
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,8 +49,8 @@ def with_measured(assumptions: Assumptions, path: Path) -> Assumptions:
         ConfigError: If the file cannot be read or holds no measurement that a plan can use.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        document = read_json_document(path)
+    except ValueError as error:
         raise ConfigError(f"{path}: cannot be read ({error}); `internvideo bench` writes it") from (
             error
         )
@@ -76,4 +76,5 @@ def with_measured(assumptions: Assumptions, path: Path) -> Assumptions:
 def _number(document: Any, part: str, name: str) -> float | None:
     inner = document.get(part) if isinstance(document, dict) else None
     value = inner.get(name) if isinstance(inner, dict) else None
-    return float(value) if isinstance(value, int | float) and value > 0 else None
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and 0 < value < 1e12 else None

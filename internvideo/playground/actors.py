@@ -23,6 +23,7 @@ from internvideo.playground.compose import World, draw_action
 from internvideo.playground.facts import Actor, Facts, Track
 from internvideo.playground.render import render
 from internvideo.video import write_video
+from internvideo.writing import written_beside
 
 # Pairs that are the same frames in another order, but for the last two.
 ACTED = (
@@ -130,7 +131,16 @@ def generate_actors(
         raise ConfigError(f"{folder}: exists already; choose another folder or remove it")
     if size < 10:
         raise ConfigError(f"{size} videos leave none to test on; give 10 or more")
-    (folder / "videos").mkdir(parents=True)
+    with written_beside(folder) as beside:
+        number = _generate(beside, size, seed, on_progress)
+        beside.rename(folder)
+    return f"{folder}: {number} videos, boxes of {len(CLASSES)} actions in ava_SPLIT.csv"
+
+
+def _generate(
+    folder: Path, size: int, seed: int, on_progress: Callable[[int, int], None] | None
+) -> int:
+    (folder / "videos").mkdir()
     rng, counts, number = np.random.default_rng((seed, 8)), Counter[str](), 0
     for split, share in _NUM_VIDEOS.items():
         truth: list[list[object]] = []
@@ -155,7 +165,7 @@ def generate_actors(
     total = sum(counts.values())
     priors = {name: counts[name] / total for name in CLASSES}
     (folder / "priors.json").write_text(json.dumps(priors, indent=1) + "\n", encoding="utf-8")
-    return f"{folder}: {number} videos, boxes of {len(CLASSES)} actions in ava_SPLIT.csv"
+    return number
 
 
 def _in_quarter(actor: Actor, quarter: int) -> Actor:

@@ -36,6 +36,7 @@ from internvideo.playground.facts import facts_line, read_facts
 from internvideo.playground.images import IMAGE_SPLITS, image_path, write_image
 from internvideo.playground.render import render
 from internvideo.processes import LOCK_NAME, end_with_parent, sole_use
+from internvideo.reading import read_json_document
 from internvideo.video import write_video
 
 NUM_VIDEOS = {"small": 200, "demo": 2_000, "full": 50_000}
@@ -185,7 +186,7 @@ def _claim(out: Path, state: dict[str, object]) -> None:
 
 def _read_state(path: Path) -> dict[str, object]:
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        return dict(read_json_document(path))
     except (ValueError, TypeError) as error:
         raise ConfigError(
             f"{path} does not describe a playground ({error}); choose another folder or delete it"

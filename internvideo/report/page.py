@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from internvideo.reading import why_no_file
 from internvideo.report.player import SCRIPT, Excerpt, player
 from internvideo.report.plots import Svg
 from internvideo.report.theme import STYLE
@@ -157,6 +158,8 @@ class Page:
 
 def is_page(path: Path) -> bool:
     """Whether a file is a page that this module wrote."""
+    if why_no_file(path) is not None:
+        return False
     try:
         with path.open("rb") as file:
             return _MARK.encode() in file.read(400)

@@ -6,13 +6,14 @@ off in the last line; nothing of that is an error here, and what else cannot be 
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+from internvideo.reading import parse_json, read_bytes
 
 # Not curves of their own: where a line belongs, not what it measures.
 _PLACES = {"step", "epoch", "elapsed_s"}
@@ -34,8 +35,8 @@ class RunFiles:
         problems: list[str] = []
         document: Any = {}
         try:
-            document = json.loads(_text(folder / "run.json") or "{}")
-        except json.JSONDecodeError as error:
+            document = parse_json(_text(folder / "run.json", problems) or "{}")
+        except ValueError as error:
             problems.append(f"run.json cannot be read: {error}")
         return cls(
             document=document if isinstance(document, dict) else {},
@@ -45,7 +46,7 @@ class RunFiles:
                 if math.isfinite(_number(row.get("step")))
             ],
             broken=_json_lines(folder / "broken.jsonl", problems),
-            log=_text(folder / "log.txt").splitlines(),
+            log=_text(folder / "log.txt", problems).splitlines(),
             problems=problems,
         )
 
@@ -77,18 +78,24 @@ class RunFiles:
         return [key for key in seen if key not in _PLACES]
 
 
-def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+def _text(path: Path, problems: list[str]) -> str:
+    if not path.exists():
+        return ""
+    try:
+        return read_bytes(path).decode("utf-8", "replace")
+    except ValueError as error:
+        problems.append(f"{path.name} cannot be read: {error}")
+        return ""
 
 
 def _json_lines(path: Path, problems: list[str]) -> list[Mapping[str, Any]]:
     """Objects of a file with one on each line; only the last line may be half written."""
-    lines = _text(path).splitlines()
+    lines = _text(path, problems).split("\n")
     rows, wrong = [], []
     for number, line in enumerate(lines, 1):
         try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
+            row = parse_json(line)
+        except ValueError:
             row = None
         if isinstance(row, dict):
             rows.append(row)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from internvideo.data import RunContext
 from internvideo.errors import ConfigError
@@ -74,12 +77,34 @@ def build_stage(run: Run, folder: Path, process: Process) -> tuple[Run, Stage]:
         config, classifiers = _with_classifiers(run.stage)
         run, more = replace(run, stage=config), {"classifiers": classifiers}
     kind = STAGES[type(run.stage)]
+    if kind is not FeatureSequenceStage:  # whose network depends on its features
+        _check_fits(run, process)
     if kind is EpisodeStage:
         more = {"open_model": load_pretrained}
     stage = kind(run.stage, run.data, run.training, context, **more)
     if isinstance(stage, FeatureSequenceStage):
         run = replace(run, stage=stage.config)
     return run, stage
+
+
+def _check_fits(run: Run, process: Process) -> None:
+    """Refuse sizes that no memory here holds, before anything of them is made."""
+    device, count = process.device, process.share.count
+    if device.type == "cuda":
+        held = count * torch.cuda.get_device_properties(device).total_memory
+    else:
+        held = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    seen = run.stage.preprocessing(run.data)
+    clips = run.training.batch_size // (count * run.training.accumulation)
+    for what, needed in (
+        ("the weights of its network", 4 * run.stage.num_parameters),
+        (f"the {clips} clips of a step", clips * seen.num_frames * 3 * seen.side_px**2),
+    ):
+        if needed > held:
+            raise ConfigError(
+                f"{run.name}: {what} take {needed / 1e9:.3g} GB, and there are {held / 1e9:.3g}; "
+                "choose smaller sizes, or more accumulation"
+            )
 
 
 def _with_classifiers(

@@ -20,6 +20,7 @@ from internvideo.config import merge, refuse_unknown, split_setting
 from internvideo.data import FIRST, Source, VideoData
 from internvideo.errors import ConfigError, unknown_name
 from internvideo.ranges import check_ranges
+from internvideo.reading import read_document_text
 from internvideo.stages import (
     CoordinationStage,
     CoordinationTraining,
@@ -128,6 +129,8 @@ def from_document(document: Mapping[str, Any], *, where: str = "run") -> Run:
     Raises:
         ConfigError: If a name is unknown, a value has the wrong type or the run is impossible.
     """
+    if not isinstance(document, Mapping):
+        raise ConfigError(f"{where}: expected the fields of a run, found {document!r:.60}")
     document = _with_known_kind(document)
     try:
         check_ranges(document)
@@ -182,9 +185,12 @@ def override(run: Run, settings: Iterable[str]) -> Run:
 def read_run(path: Path, recipes: Mapping[str, Any]) -> Run:
     """Read a TOML file: `recipe = "NAME"` and tables of the fields that differ from it."""
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:  # also of the encoding
+        text = read_document_text(path)
+        document = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"{path}: not valid TOML ({error})") from error
+    except ValueError as error:  # it cannot be read at all
+        raise ConfigError(f"{path}: {error}") from error
     name = document.pop("recipe", None)
     if not isinstance(name, str):
         raise ConfigError(f'{path}: has no line recipe = "NAME" that says what it starts from')

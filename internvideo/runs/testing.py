@@ -15,7 +15,9 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 
 from internvideo.data import VideoData
+from internvideo.errors import ConfigError
 from internvideo.hub.open import load_pretrained
+from internvideo.reading import read_json_document
 from internvideo.runs.run import Run
 from internvideo.tasks import TASKS, Inference, Result
 from internvideo.training.journal import replace_text
@@ -52,7 +54,10 @@ def final_test(
         return None
     if path.exists():
         _log.info("%s: tested before; the test split is not touched again", path)
-        return FinalScores(scores=json.loads(path.read_text(encoding="utf-8")))
+        try:
+            return FinalScores(scores=dict(read_json_document(path)))
+        except (ValueError, TypeError) as error:
+            raise ConfigError(f"{path}: holds no scores ({error}); remove it") from error
     data = config.test_data(run.data)
     if data is None:
         _log.info("there is no split to test on; evaluate on other videos than those chosen on")

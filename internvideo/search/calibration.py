@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from internvideo.errors import ConfigError
 from internvideo.search.stores import VectorStore
 
 # Of the standard normal: the median of absolute deviations is this share of the deviation.
@@ -32,6 +33,10 @@ class Background:
 
     location: float
     scale: float
+
+    def __post_init__(self) -> None:
+        if not (np.isfinite(self.location) and 0 < self.scale < np.inf):
+            raise ConfigError(f"a background at {self.location} of scale {self.scale}")
 
     def confidence(self, deviations: float) -> float:
         """Share of unrelated questions that have no moment as good as this."""

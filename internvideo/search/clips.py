@@ -19,7 +19,7 @@ import numpy as np
 
 from internvideo.errors import ConfigError, DecodeError
 from internvideo.video import VideoReader, write_video
-from internvideo.video.container import choose_stream, open_container
+from internvideo.video.container import choose_stream, local_address, open_container
 from internvideo.video.guard import named_failures
 
 # A key frame this much before the start, or after it, begins a copy.
@@ -103,7 +103,7 @@ def _copy(pictures: Path, sound: Path, target: Path, start_s: float, end_s: floa
     whole = pictures != sound
     with open_container(pictures, None) as shown, open_container(sound, None) as heard:
         picture = choose_stream(shown, pictures)
-        with av.open(str(target), "w") as out:
+        with av.open(local_address(target), "w") as out:
             out_picture = out.add_stream_from_template(picture)
             voice = next(iter(heard.streams.audio), None)
             out_voice = _voice(out, voice, target)

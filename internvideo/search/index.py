@@ -14,25 +14,29 @@ Times are in seconds from the first frame; paths are relative to the folder that
 from __future__ import annotations
 
 import json
+import math
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from internvideo.errors import CheckpointError, ConfigError
+from internvideo.errors import CheckpointError, ConfigError, InternVideoError
+from internvideo.ranges import check_ranges
+from internvideo.reading import OTHER_SHAPE, parse_json
 from internvideo.search.facts import IndexedVideo, IndexSettings, Name, NewVideo, WindowTable
-from internvideo.search.vectors import append_rows, encode_rows, row_type
-from internvideo.search.windows import WindowPlan
+from internvideo.search.vectors import VectorType, append_rows, encode_rows, row_type
+from internvideo.search.windows import Frames, WindowPlan
 
 FORMAT = 1
 SUFFIX = ".internvideo"
 _DATABASE = "index.sqlite"
+_MOST = 1 << 40  # rows, changes, files of vectors
 _SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE videos (
@@ -65,20 +69,18 @@ class Index:
             raise ConfigError(
                 f"{folder}: holds no index; make one with: internvideo index FOLDER --out {folder}"
             )
-        self._database = _connect(path)
-        try:
+        with self.reading():
+            self._database = _connect(path)
+            if not self._is_ours():
+                raise ValueError("its tables are others")
             found = self.meta("format")
-        except sqlite3.DatabaseError as error:
-            raise CheckpointError(
-                f"{path}: damaged or no index ({error}); remove the folder and index again"
-            ) from error
         if found != FORMAT:
             raise CheckpointError(
                 f"{folder}: is an index of format {found}, this version reads {FORMAT}; remove the "
                 "folder and index again"
             )
-        stored = self.meta("settings")
-        self.settings = IndexSettings(**{**stored, "plan": WindowPlan(**stored["plan"])})
+        with self.reading():
+            self.settings = _settings(self.meta("settings"))
 
     @classmethod
     def create(cls, folder: str | Path, settings: IndexSettings) -> Index:
@@ -112,6 +114,41 @@ class Index:
 
     # Reading
 
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Name the index where its file is damaged, or is one of something else."""
+        try:
+            yield
+        except InternVideoError:
+            raise
+        except (sqlite3.Error, *OTHER_SHAPE) as error:
+            raise CheckpointError(
+                f"{self.folder / _DATABASE}: damaged or no index ({error}); remove the folder and "
+                "index again"
+            ) from error
+
+    def _is_ours(self) -> bool:
+        """Whether the tables are those of an index: others may hold views that never end."""
+        found = self._database.execute(
+            "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'"
+        )
+        wanted = {" ".join(text.split()) for text in _SCHEMA.split(";") if text.strip()}
+        return {" ".join(text.split()) for (text,) in found} == wanted
+
+    def _rows(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        with self.reading():
+            return self._database.execute(query, values).fetchall()
+
+    def _count(self, key: str) -> int:
+        """A number of rows, changes or files that the index has noted."""
+        value = self.meta(key)
+        if type(value) is not int or not 0 <= value < _MOST:
+            raise CheckpointError(
+                f"{self.folder / _DATABASE}: damaged, {key} is {value!r:.40}; remove the folder "
+                "and index again"
+            )
+        return value
+
     @property
     def root(self) -> Path:
         """The folder of the videos."""
@@ -120,22 +157,26 @@ class Index:
     @property
     def revision(self) -> int:
         """Grows with every change; a reader that kept another number should read again."""
-        return self.meta("revision")
+        return self._count("revision")
 
     def meta(self, key: str) -> Any:
-        found = self._database.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-        return None if found is None else json.loads(found[0])
+        found = self._rows("SELECT value FROM meta WHERE key = ?", (key,))
+        with self.reading():
+            return parse_json(found[0][0]) if found else None
 
     def videos(self) -> list[IndexedVideo]:
         """All videos, by path."""
-        return [_video(row) for row in self._database.execute("SELECT * FROM videos ORDER BY path")]
+        rows = self._rows("SELECT * FROM videos ORDER BY path")
+        with self.reading():
+            return [_video(row) for row in rows]
 
     def video(self, number: int) -> IndexedVideo:
         """One video by its id; raises `ConfigError` where the index has none of it."""
-        row = self._database.execute("SELECT * FROM videos WHERE id = ?", (number,)).fetchone()
-        if row is None:
+        rows = self._rows("SELECT * FROM videos WHERE id = ?", (number,))
+        if not rows:
             raise ConfigError(f"{self.folder}: has no video {number}")
-        return _video(row)
+        with self.reading():
+            return _video(rows[0])
 
     def file_of(self, number: int) -> Path:
         """Where the video of an id lies, inside the folder that was indexed."""
@@ -144,35 +185,41 @@ class Index:
     def failed(self) -> list[tuple[str, str]]:
         """Paths and reasons of the files that were left out."""
         query = "SELECT path, reason FROM failed ORDER BY path"
-        return [(row[0], row[1]) for row in self._database.execute(query)]
+        return [(str(path), str(reason)) for path, reason in self._rows(query)]
 
     def failed_files(self) -> list[tuple[str, int, int]]:
         """Paths, sizes and times of change of the files that were left out."""
-        return self._database.execute("SELECT path, num_bytes, time_ns FROM failed").fetchall()
+        return self._rows("SELECT path, num_bytes, time_ns FROM failed")
 
     def windows(self) -> WindowTable:
-        query = "SELECT row, video, start_s, end_s, shot FROM windows ORDER BY row"
-        rows = self._database.execute(query).fetchall()
-        columns = list(zip(*rows, strict=True)) if rows else [()] * 5
+        # In one statement, so that all of it is of the same moment.
+        limit = "(SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'next_row')"
+        query = f"SELECT row, video, start_s, end_s, shot, {limit} FROM windows ORDER BY row"
+        rows = self._rows(query)
+        *columns, limits = list(zip(*rows, strict=True)) if rows else [()] * 6
         kinds = (np.int64, np.int64, np.float64, np.float64, np.int64)
-        row, video, start_s, end_s, shot = (
-            np.array(column, dtype=kind) for column, kind in zip(columns, kinds, strict=True)
-        )
+        with self.reading():
+            row, video, start_s, end_s, shot = (
+                np.array(column, dtype=kind) for column, kind in zip(columns, kinds, strict=True)
+            )
+            if len(row) and not 0 <= row[0] <= row[-1] < limits[-1]:
+                raise ValueError("windows without vectors")
+            if not np.isfinite(start_s).all() or not np.isfinite(end_s).all():
+                raise ValueError("windows without times")
         return WindowTable(row=row, video=video, start_s=start_s, end_s=end_s, shot=shot)
 
     def thumbnail(self, row: int) -> bytes:
         """JPEG of the middle of the window in this row."""
-        found = self._database.execute(
-            "SELECT thumbnail FROM windows WHERE row = ?", (int(row),)
-        ).fetchone()
-        if found is None:
+        found = self._rows("SELECT thumbnail FROM windows WHERE row = ?", (int(row),))
+        if not found:
             raise ConfigError(f"{self.folder}: has no window {row}")
-        return found[0]
+        with self.reading():
+            return bytes(memoryview(found[0][0]))
 
     def tracks(self) -> dict[str, int]:
         """Names of tracks, and how many parts of videos each has named."""
         query = "SELECT track, COUNT(*) FROM names GROUP BY track ORDER BY track"
-        return dict(self._database.execute(query).fetchall())
+        return dict(self._rows(query))
 
     def names(self, track: str | None = None, video: int | None = None) -> list[Name]:
         """What tracks say, best first."""
@@ -180,22 +227,32 @@ class Index:
         asked = [(clause, value) for clause, value in clauses if value is not None]
         where = f"WHERE {' AND '.join(clause for clause, _ in asked)}" if asked else ""
         query = f"SELECT * FROM names {where} ORDER BY score DESC, video, start_s"
-        rows = self._database.execute(query, [value for _, value in asked])
-        return [
-            Name(track=t, video=v, start_s=a, end_s=b, name=n, score=s) for t, v, a, b, n, s in rows
-        ]
+        rows = self._rows(query, [value for _, value in asked])
+        with self.reading():
+            return [
+                Name(
+                    track=str(track),
+                    video=int(video),
+                    start_s=float(start_s),
+                    end_s=float(end_s),
+                    name=str(name),
+                    score=float(score),
+                )
+                for track, video, start_s, end_s, name, score in rows
+            ]
 
     @property
     def vector_file(self) -> Path:
-        return self.folder / f"vectors-{self.meta('generation')}.bin"
+        return self.folder / f"vectors-{self._count('generation')}.bin"
 
     def vectors(self) -> NDArray[Any]:
         """The stored rows as a memory map, also those out of use; see `row_type`."""
-        count = self.meta("next_row")
+        count = self._count("next_row")
         kind = row_type(self.settings.vectors, self.settings.width)
         if not count:
             return np.zeros(0, kind)
-        if self.vector_file.stat().st_size < count * kind.itemsize:
+        held = self.vector_file.stat().st_size if self.vector_file.is_file() else 0
+        if held < count * kind.itemsize:
             raise CheckpointError(
                 f"{self.vector_file}: is shorter than its {count} rows; restore it from a copy, or "
                 "remove the index and make it again"
@@ -211,7 +268,7 @@ class Index:
         with _told(self.folder), self._database as database:
             database.execute("BEGIN IMMEDIATE")
             yield database
-            self.set_meta("revision", self.meta("revision") + 1)
+            self.set_meta("revision", self.revision + 1)
 
     def set_meta(self, key: str, value: Any) -> None:
         self._database.execute(
@@ -222,7 +279,7 @@ class Index:
         self, videos: Sequence[NewVideo], failed: Iterable[tuple[str, int, int, str]] = ()
     ) -> None:
         """Put videos in, in place of those of the same path, and note failed files, all or none."""
-        first = self.meta("next_row")
+        first = self._count("next_row")
         rows = [encode_rows(video.vectors, self.settings.vectors) for video in videos]
         with _told(self.folder):
             append_rows(self.vector_file, first, rows)
@@ -285,10 +342,10 @@ class Index:
 
     def compact(self) -> bool:
         """Write the vectors without rows out of use, where those are a quarter; True if so."""
-        rows, total = self.windows().row, self.meta("next_row")
+        rows, total = self.windows().row, self._count("next_row")
         if not total or (total - len(rows)) * 4 < total:
             return False
-        old, generation = self.vector_file, self.meta("generation") + 1
+        old, generation = self.vector_file, self._count("generation") + 1
         with _told(self.folder):
             target = self.folder / f"vectors-{generation}.bin"
             append_rows(target, 0, [np.ascontiguousarray(self.vectors()[rows])])
@@ -306,6 +363,7 @@ class Index:
 
 def _connect(path: Path) -> sqlite3.Connection:
     database = sqlite3.connect(path, timeout=30.0, isolation_level=None, check_same_thread=False)
+    database.execute("PRAGMA trusted_schema = OFF")
     try:
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")
@@ -327,6 +385,26 @@ def _told(folder: Path) -> Iterator[None]:
         ) from error
 
 
+def _settings(stored: Any) -> IndexSettings:
+    """What an index notes of its making, with its types; raises `OTHER_SHAPE`."""
+    settings = IndexSettings(**{**stored, "plan": WindowPlan(**stored["plan"])})
+    check_ranges(settings)
+    texts = (settings.folder, settings.model, settings.model_sha256)
+    if type(settings.width) is not int or not all(isinstance(text, str) for text in texts):
+        raise TypeError("its settings are of other types")
+    for value, known in ((settings.vectors, VectorType), (settings.plan.frames, Frames)):
+        if value not in get_args(known):
+            raise ValueError(f"its settings have {value!r:.40}")
+    return settings
+
+
 def _video(row: tuple[Any, ...]) -> IndexedVideo:
+    """Facts of a row; its path leads nowhere outside of the folder of the videos."""
     names = IndexedVideo.__dataclass_fields__
-    return IndexedVideo(**dict(zip(names, row, strict=True)))
+    video = IndexedVideo(**dict(zip(names, row, strict=True)))
+    path = PurePosixPath(video.path)
+    if path.is_absolute() or ".." in path.parts or not path.parts:
+        raise ValueError(f"{video.path!r:.80} is no path inside of its folder")
+    if not math.isfinite(video.duration_s) or not math.isfinite(video.rate_fps):
+        raise ValueError(f"{video.path!r:.80} has no length or rate")
+    return video

@@ -7,7 +7,6 @@ Shapes: frames (t, h, w, 3) uint8 -> prepared (...) -> vectors (b, e) of length 
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 from internvideo.data import centre_view
 from internvideo.hub import load_pretrained, saw_generated_videos
 from internvideo.models.export import parts_of
+from internvideo.reading import read_json_document
 from internvideo.tasks import VideoTextModel
 from internvideo.training import choose_device
 from internvideo.video.transforms import normalise
@@ -146,8 +146,8 @@ def is_of_transformers(source: str | Path) -> bool:
 def _config(folder: Path) -> dict[str, Any]:
     """What config.json says in a folder; nothing where there is none."""
     try:
-        found = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = read_json_document(folder / "config.json")
+    except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -13,7 +13,6 @@ import contextlib
 import hashlib
 import io
 import json
-import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ import numpy as np
 
 from internvideo.errors import ConfigError, DecodeError
 from internvideo.jobs import Ledger, Record, Unit, local_input, write_whole
+from internvideo.reading import BROKEN_ARRAY, OTHER_SHAPE, parse_json
 from internvideo.search.changes import VideoFile
 from internvideo.search.embedding import Broken, Embedder
 from internvideo.search.facts import IndexSettings, NewVideo
@@ -130,7 +130,7 @@ def _bytes_of(found: NewVideo | Broken, made_with: str) -> bytes:
 def _read(path: Path, file: VideoFile, made_with: str) -> NewVideo | Broken | None:
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
-            said = json.loads(str(stored["facts"]))
+            said = parse_json(str(stored["facts"]))
             if said["made_with"] != made_with:
                 return None
             if "broken" in said:
@@ -144,7 +144,7 @@ def _read(path: Path, file: VideoFile, made_with: str) -> NewVideo | Broken | No
                 windows.append((start_s, end_s, shot, pictures[at : at + size]))
                 at += size
             return NewVideo(**{**facts, "windows": windows}, vectors=stored["vectors"])
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):  # not there or damaged
+    except (*BROKEN_ARRAY, *OTHER_SHAPE):  # not there or damaged
         return None
 
 

@@ -7,7 +7,6 @@ score) and `pred_saliency_scores`. Source: the files of jayleicn/moment_detr.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -21,10 +20,12 @@ from internvideo.metrics import (
     moment_retrieval_metrics,
     saliency_of_clips,
 )
+from internvideo.reading import OTHER_SHAPE, parse_json, read_document_text
 from internvideo.search.query import Query
 from internvideo.search.searcher import Searcher
 
 _MOST_WINDOWS = 10
+_MOST_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -67,7 +68,7 @@ def read_queries(path: Path) -> tuple[MomentQuery, ...]:
                     ratings=ratings,
                 )
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except OTHER_SHAPE as error:
             raise AnnotationError(f"{where}: is no query of QVHighlights ({error!r})") from error
     return tuple(queries)
 
@@ -83,7 +84,7 @@ def read_predictions(path: Path) -> dict[int | str, MomentPrediction]:
                 windows=windows,
                 saliency=None if saliency is None else tuple(map(float, saliency)),
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except OTHER_SHAPE as error:
             raise AnnotationError(
                 f"{where}: is no prediction of QVHighlights ({error!r})"
             ) from error
@@ -131,15 +132,15 @@ def score_moments(
 
 def _lines(path: Path) -> list[tuple[str, Any]]:
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_document_text(path, most_bytes=_MOST_BYTES)
+    except ValueError as error:
         raise AnnotationError(f"{path}: cannot be read ({error})") from error
     lines = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:
-            lines.append((f"{path}, line {number}", json.loads(line)))
+            lines.append((f"{path}, line {number}", parse_json(line)))
         except ValueError as error:
             raise AnnotationError(f"{path}, line {number}: is no JSON ({error})") from error
     if not lines:

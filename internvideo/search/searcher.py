@@ -15,7 +15,7 @@ from heapq import heappop, heappush
 import numpy as np
 from jaxtyping import Float
 
-from internvideo.errors import ConfigError
+from internvideo.errors import CheckpointError, ConfigError
 from internvideo.search.asking import Asked, direction, vector_of_file
 from internvideo.search.calibration import (
     BANK,
@@ -70,6 +70,11 @@ class Searcher:
         self._sampled: np.ndarray | None = None
         self._videos = index.videos()
         self._place_of = {video.id: place for place, video in enumerate(self._videos)}
+        if not self._place_of.keys() >= set(self.windows.video.tolist()):
+            raise CheckpointError(
+                f"{index.folder}: has windows of videos that it does not list; it was changed just "
+                "now, or is damaged: search again, or remove the folder and index again"
+            )
         self._windows_of = self.windows.places_by_video()
         numbers = np.array([video.id for video in self._videos], dtype=np.int64)
         by_number = np.argsort(numbers)
@@ -196,7 +201,8 @@ class Searcher:
 
     def _background(self, name: str) -> Background:
         found = self.index.meta(f"background_{name}")
-        return Background(**found) if found else Background(location=3.0, scale=0.5)
+        with self.index.reading():
+            return Background(**found) if found else Background(location=3.0, scale=0.5)
 
     def _places_of_video(self, video: int) -> np.ndarray:
         if video not in self._windows_of:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from internvideo.errors import ConfigError
 from internvideo.search.index import Index
 from internvideo.search.query import Moment
+from internvideo.video.picture import open_picture
 
 _TILE_PX, _CAPTION_PX, _GAP_PX = (240, 160), 40, 8
 _PAPER, _INK = (250, 250, 250), (30, 30, 30)
@@ -33,7 +33,7 @@ def write_sheet(index: Index, moments: Sequence[Moment], path: Path, *, columns:
     for place, moment in enumerate(moments):
         left = _GAP_PX + place % columns * wide
         top = _GAP_PX + place // columns * tall
-        with Image.open(io.BytesIO(index.thumbnail(moment.row))) as picture:
+        with open_picture(Path(moment.path), index.thumbnail(moment.row)) as picture:
             scale = min(_TILE_PX[0] / picture.width, _TILE_PX[1] / picture.height)
             size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
             tile = picture.resize(size, Image.Resampling.BILINEAR)

@@ -19,6 +19,7 @@ from internvideo.data import centre_view
 from internvideo.errors import AnnotationError, CheckpointError, DecodeError
 from internvideo.hub import Pretrained
 from internvideo.processes import sole_use
+from internvideo.reading import read_document_text
 from internvideo.search.facts import Name
 from internvideo.search.index import Index
 from internvideo.search.model import SearchModel
@@ -50,8 +51,8 @@ def read_labels(path: Path) -> tuple[str, ...]:
         AnnotationError: There are fewer than two, or one is there twice.
     """
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
+        lines = [line.strip() for line in read_document_text(path).split("\n")]
+    except ValueError as error:
         raise AnnotationError(f"{path}: cannot be read as text ({error})") from error
     places: dict[str, int] = {}
     for number, label in enumerate(lines, 1):
@@ -109,7 +110,8 @@ def add_track(
     key, failed = f"track_{track}", []
     with sole_use(index.folder):
         known = index.meta(key) or {}
-        done = set(known["videos"]) if known.get("sha256") == model_sha256 else set()
+        with index.reading():
+            done = set(known["videos"]) if known.get("sha256") == model_sha256 else set()
         videos = index.videos()
         todo = [video for video in videos if video.id not in done]
         done &= {video.id for video in videos}

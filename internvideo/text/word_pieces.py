@@ -15,6 +15,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from internvideo.errors import ConfigError
+from internvideo.reading import read_document_text
 from internvideo.text.tokenizer import Tokenizer
 
 _CLASS, _SEPARATOR, _PADDING, _UNKNOWN = "[CLS]", "[SEP]", "[PAD]", "[UNK]"
@@ -47,11 +48,11 @@ class WordPieces(Tokenizer):
             ConfigError: There is no such file, or it is no vocabulary of BERT.
         """
         try:
-            return WordPieces(Path(path).read_text(encoding="utf-8").splitlines())
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: cannot be read as word pieces ({error})") from error
+            return WordPieces(read_document_text(Path(path)).splitlines())
         except ConfigError as error:
             raise ConfigError(f"{path}: {error}") from error
+        except ValueError as error:
+            raise ConfigError(f"{path}: cannot be read as word pieces ({error})") from error
 
     @property
     def start_id(self) -> int:

@@ -44,7 +44,7 @@ from torch.distributed.checkpoint.state_dict import (
 )
 
 from internvideo.errors import CheckpointError, TrainingError
-from internvideo.reading import read_json_document
+from internvideo.reading import read_json_document, why_no_file
 from internvideo.training.sharded import (
     SHARDS,
     model_shards,
@@ -286,6 +286,8 @@ def damage(folder: Path) -> str | None:
         return "holds no model.safetensors"
     try:
         for path in [*folder.glob("*.safetensors"), *folder.glob(f"{SHARDS}/*.safetensors")]:
+            if (why := why_no_file(path)) is not None:
+                return f"{path.name} cannot be read ({why})"
             with safe_open(path, "pt"):  # compares its header with the size of the file
                 pass
         for path in folder.glob("*.json"):

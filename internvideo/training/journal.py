@@ -21,6 +21,7 @@ from typing import Any
 import torch
 
 from internvideo.errors import TrainingError
+from internvideo.reading import parse_json, read_bytes, read_json_document
 from internvideo.writing import naming, replace_text
 
 logger = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ class Journal:
     def begin(self, run: Mapping[str, Any], *, step: int, facts: Mapping[str, Any]) -> None:
         """Note a start (or a resumption at `step`) and forget metrics after that step."""
         path = self.folder / "run.json"
-        earlier = json.loads(path.read_text(encoding="utf-8"))["starts"] if path.exists() else []
+        earlier = _starts(path) if path.exists() else []
         start = {"step": step, "at": datetime.now(UTC).isoformat(timespec="seconds"), **facts}
         document = {
             "run": run,
@@ -81,14 +82,28 @@ class Journal:
         path = self.folder / "metrics.jsonl"
         if not path.exists():
             return
+        try:
+            text = read_bytes(path).decode("utf-8", "replace")
+        except ValueError as error:
+            raise TrainingError(f"{path}: cannot be read ({error}); remove it") from error
         kept = []
-        for line in path.read_text(encoding="utf-8").splitlines():
+        for line in text.split("\n"):
+            if not line:
+                continue
             try:
-                if json.loads(line)["step"] <= step:
+                if parse_json(line)["step"] <= step:
                     kept.append(line + "\n")
-            except (json.JSONDecodeError, KeyError):
+            except (ValueError, KeyError, TypeError):
                 logger.warning("%s: dropped a line that was cut off", path)
         replace_text(path, "".join(kept))
+
+
+def _starts(path: Path) -> list[Any]:
+    """When the run was begun and gone on with before."""
+    try:
+        return list(read_json_document(path)["starts"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise TrainingError(f"{path}: cannot be read ({error}); it tells of the run") from error
 
 
 class _LogFile(logging.FileHandler):

@@ -20,10 +20,18 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
-from internvideo.errors import NotFiniteError, TrainingError, unknown_name
+from internvideo.errors import (
+    CheckpointError,
+    InternVideoError,
+    NotFiniteError,
+    TrainingError,
+    unknown_name,
+)
 from internvideo.processes import sole_use
+from internvideo.reading import OTHER_SHAPE
 from internvideo.training import checkpoint as checkpoints
 from internvideo.training.compiling import compile_blocks
 from internvideo.training.config import TrainingConfig
@@ -546,7 +554,25 @@ class _Loop:
             )
 
     def restore(self, path: Path) -> None:
-        """Go on from a checkpoint, with any number of ranks."""
+        """Go on from a checkpoint, with any number of ranks.
+
+        Raises:
+            CheckpointError: It is damaged, or of another model.
+            TrainingError: It holds weights only.
+        """
+        try:
+            self._restore(path)
+        except InternVideoError:
+            raise
+        except (*OTHER_SHAPE, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and dist.is_initialized():  # of the group
+                raise
+            said = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+            raise CheckpointError(
+                f"{path}: the checkpoint is damaged, or of another model ({said})"
+            ) from error
+
+    def _restore(self, path: Path) -> None:
         is_sharded = (path / SHARDS).is_dir()
         if is_sharded:
             training = checkpoints.read_documents(path).get("training")
@@ -565,6 +591,8 @@ class _Loop:
         if training is None:
             raise TrainingError(f"{path}: has no training.json, nothing to resume from")
         self.step, self.scores = training["step"], training["scores"]
+        if type(self.step) is not int or not isinstance(self.scores, dict):
+            raise TypeError(f"step {self.step!r:.40} with scores {self.scores!r:.40}")
         self.best = training.get("best")
         self.scaler.load_state_dict(training["scaler"])
         self.window = Window.of_state(training["window"])

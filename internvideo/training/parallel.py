@@ -111,7 +111,7 @@ def launched_processes() -> int:
                 "RANK"
             )
         return 1
-    if world_size == 1:
+    if world_size == 1 and not rank:
         return 1
     missing = [n for n in ("RANK", "MASTER_ADDR", "MASTER_PORT") if n not in os.environ]
     if missing or rank is None:
@@ -135,11 +135,18 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise ConfigError(f"unknown device {name!r}; use auto, cpu, cuda or cuda:N") from error
+    if device.type not in ("cpu", "cuda"):
+        raise ConfigError(f"device {name!r} trains nothing here; use auto, cpu, cuda or cuda:N")
     if device.type == "cuda":
         if not torch.cuda.is_available():
             raise ConfigError(f"device {name!r} was asked for, but torch sees no CUDA device")
         if device.index is None:
             device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        if device.index >= (count := torch.cuda.device_count()):
+            raise ConfigError(
+                f"there is no device {device} (of --device {name}, or LOCAL_RANK); there are "
+                f"{count}, counted from 0"
+            )
     return device
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from internvideo.errors import TrainingError
+from internvideo.reading import read_json_document
 
 # Fields that say how the work is done and not what is computed, by their own names.
 _FREE = frozenset(
@@ -31,8 +32,8 @@ def check_same_run(folder: Path, run: Mapping[str, Any]) -> None:
     if not path.exists():
         return
     try:
-        before = json.loads(path.read_text(encoding="utf-8"))["run"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        before = read_json_document(path)["run"]
+    except (ValueError, KeyError, TypeError) as error:
         raise TrainingError(
             f"{path}: cannot be read ({error}); it tells what run to resume"
         ) from error

@@ -50,8 +50,7 @@ def open_container(path: Path, data: bytes | None) -> av.container.InputContaine
     """Open a local file, or bytes; raises `DecodeError` where FFmpeg knows no way."""
     if data is None:
         check_is_file(path)
-    # An absolute path behind `file:` cannot be taken for another protocol, whatever its name is.
-    source = f"file:{path.absolute()}" if data is None else io.BytesIO(data)
+    source = local_address(path) if data is None else io.BytesIO(data)
     options = {
         "protocol_whitelist": "file" if data is None else "none",
         "format_whitelist": ",".join(VIDEO_FORMATS),
@@ -68,6 +67,12 @@ def open_container(path: Path, data: bytes | None) -> av.container.InputContaine
             why = f"no video format known here: {error.strerror}"
         why = "the file is empty" if empty else why
         raise DecodeError(f"{path}: cannot be opened ({why}); replace the file") from error
+
+
+def local_address(path: Path) -> str:
+    """What FFmpeg takes for this local file alone: an absolute path behind `file:`, whose name
+    cannot be taken for another protocol."""
+    return f"file:{path.absolute()}"
 
 
 def check_is_file(path: Path) -> None:

@@ -16,6 +16,8 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from internvideo.errors import ConfigError
+from internvideo.video.container import local_address
+from internvideo.writing import naming
 
 _TICK = Fraction(1, 90_000)
 
@@ -49,8 +51,8 @@ def write_video(
         times_s: When each frame is shown, where not at `rate_fps`; kept to 1/90000 s.
 
     Raises:
-        ConfigError: If a setting is impossible or there is no frame.
-        OSError: If the file cannot be written (no such folder, full disk).
+        ConfigError: If a setting is impossible, there is no frame, or the file cannot be written
+            (no such folder, full disk).
     """
     if rate_fps <= 0 or not 0 <= crf <= 51 or gop < 1:
         raise ConfigError(
@@ -63,8 +65,9 @@ def write_video(
     arrays = frames.numpy() if isinstance(frames, Tensor) else frames
     try:
         rate = Fraction(rate_fps).limit_denominator(100_000)
-        _write(beside, arrays, rate, gop, options, num_threads, times_s)
-        beside.replace(path)
+        with naming(path):
+            _write(beside, arrays, rate, gop, options, num_threads, times_s)
+            beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
     return path
@@ -79,7 +82,7 @@ def _write(
     num_threads: int,
     times_s: Sequence[float] | None,
 ) -> None:
-    with av.open(str(path), "w", format="mp4") as container:
+    with av.open(local_address(path), "w", format="mp4") as container:
         stream = None
         for index, pixels in enumerate(frames):
             height, width, _ = pixels.shape

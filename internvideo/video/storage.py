@@ -6,6 +6,7 @@ of an address (`s3://`, `gs://`, `https://`, `memory://`, also chained: `filecac
 
 from __future__ import annotations
 
+import errno
 import io
 import logging
 import os
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from internvideo.errors import ConfigError, DecodeError
+from internvideo.reading import why_no_file
 from internvideo.values import Member
 
 _log = logging.getLogger(__name__)
@@ -126,7 +128,7 @@ def read_range(file: str, start: int, size: int) -> bytes:
     """
     if is_url(file):
         return _ask(file, lambda system, path: system.cat_file(path, start=start, end=start + size))
-    with Path(file).open("rb") as local:
+    with _regular(file).open("rb") as local:
         local.seek(start)
         return local.read(size)
 
@@ -146,7 +148,15 @@ def opened(file: str) -> io.IOBase:
     if is_url(file):
         # Small blocks: between the headers of a shard lie videos that nobody wants to fetch.
         return _ask(file, lambda system, path: system.open(path, "rb", block_size=1 << 16))
-    return Path(file).open("rb")
+    return _regular(file).open("rb")
+
+
+def _regular(file: str) -> Path:
+    """A local path, unless it is a pipe or device, of which reading may never end."""
+    path = Path(file)
+    if path.exists() and not path.is_dir() and (why := why_no_file(path)) is not None:
+        raise OSError(errno.EINVAL, why, file)
+    return path
 
 
 def _ask(url: str, request: Callable[[Any, str], Result]) -> Result:

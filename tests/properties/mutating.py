@@ -13,7 +13,7 @@ import resource
 import signal
 import traceback
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,21 @@ LIMIT_BYTES = 1 << 30
 NUM_MUTATIONS = 2000 if os.environ.get("INTERNVIDEO_ALL_MUTATIONS") else 60
 
 Reader = Callable[[Path], object]
+# What may stand in the place of any file: other documents, none, absurdly deep or long ones.
+HOSTILE: tuple[bytes | None, ...] = (
+    *(b"", b"\n", bytes(100), b"null", b"[]", b"{}", b"3", b'"x"', b"NaN", b"[[]]", b"[{}]"),
+    *(b'{"": null}', b"[null]", b"[1e999]", b"\xff\xfe{\0}\0", b"\xef\xbb\xbf{}", b"x" * 100_000),
+    *(b"[" * 200_000, b'{"a":' * 200_000, b"9" * 5000, b"[" + b"9" * 5000 + b"]", b"\x1f\x8b"),
+    *(
+        b"a\0b",
+        b"\r\r\n",
+        b",,,,,,,\n" * 3,
+        b"\x80\x04.",
+        b"PK\x05\x06" + bytes(18),
+        b"<a>" * 20_000,
+    ),
+    None,  # a pipe that nobody writes to
+)
 _ODD = (b"-1", b"1e999", b"NaN", b"99999999999999999999", b"null", b"[]", b"{}", b'"x"', b"\xff")
 
 
@@ -52,7 +67,13 @@ def mutated(data: bytes, generator: np.random.Generator) -> bytes:
 
 
 def faults(
-    read: Reader, whole: Mapping[str, bytes], folder: Path, *, count: int, seed: int = 0
+    read: Reader,
+    whole: Mapping[str, bytes],
+    folder: Path,
+    *,
+    count: int = 0,
+    contents: Sequence[bytes | None] = (),
+    seed: int = 0,
 ) -> list[str]:
     """Try a reader on damaged copies of files, in a process of its own; say what went wrong.
 
@@ -61,11 +82,12 @@ def faults(
         whole: Contents of the files, by their names in it.
         folder: Where to put them.
         count: How many damaged copies.
+        contents: What else to put in the place of each file; None for a pipe.
         seed: Of the damage.
     """
     context = multiprocessing.get_context("fork")
     said = context.SimpleQueue()
-    process = context.Process(target=_try, args=(read, whole, folder, count, seed, said))
+    process = context.Process(target=_try, args=(read, whole, folder, count, contents, seed, said))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside idle threads
         process.start()
@@ -78,15 +100,14 @@ def faults(
     return found
 
 
-def _try(read, whole, folder, count, seed, said) -> None:
+def _try(read, whole, folder, count, contents, seed, said) -> None:
     try:
-        _try_all(read, whole, folder, count, seed, said)
+        _try_all(read, whole, folder, count, contents, seed, said)
     finally:
         said.put(None)
 
 
-def _try_all(read, whole, folder, count, seed, said) -> None:
-    generator, names = np.random.default_rng(seed), sorted(whole)
+def _try_all(read, whole, folder, count, contents, seed, said) -> None:
     signal.signal(signal.SIGALRM, _too_slow)
     for path, data in whole.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -95,23 +116,38 @@ def _try_all(read, whole, folder, count, seed, said) -> None:
     gc.collect()
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + LIMIT_BYTES, resource.RLIM_INFINITY))
+    generator, names = np.random.default_rng(seed), sorted(whole)
     for number in range(count):
         name = names[number % len(names)]
-        (folder / name).write_bytes(mutated(whole[name], generator))
-        signal.alarm(LIMIT_S)
-        try:
-            read(folder)
-        except InternVideoError as error:
-            if "\n" in str(error):
-                said.put(f"{name}, mutation {number}: several lines: {str(error)[:200]}")
-        except BaseException:
-            kept = folder / f"fault-{number}-{Path(name).name}"
-            kept.write_bytes((folder / name).read_bytes())
-            said.put(f"{name}, mutation {number}: {traceback.format_exc(limit=-4)}")
-        finally:
-            signal.alarm(0)
-        (folder / name).write_bytes(whole[name])
+        _try_one(read, whole, folder, name, mutated(whole[name], generator), number, said)
+    for number, data in enumerate(contents):
+        for name in names:
+            _try_one(read, whole, folder, name, data, number, said)
+
+
+def _try_one(read, whole, folder, name, data, number, said) -> None:
+    (folder / name).unlink(missing_ok=True)
+    os.mkfifo(folder / name) if data is None else (folder / name).write_bytes(data)
+    signal.alarm(LIMIT_S)
+    try:
+        read(folder)
+    except InternVideoError as error:
+        if "\n" in str(error):
+            said.put(f"{name}, mutation {number}: several lines: {str(error)[:200]}")
+    except BaseException:
+        if data is not None:
+            (folder / f"fault-{number}-{Path(name).name}").write_bytes(data)
+        said.put(f"{name}, mutation {number}: {traceback.format_exc(limit=-4)}")
+    finally:
+        signal.alarm(0)
+        for path, whole_data in whole.items():  # a reader may mend or replace others
+            (folder / path).unlink(missing_ok=True)
+            (folder / path).write_bytes(whole_data)
+
+
+class _TooSlow(BaseException):
+    """Not one of the errors that readers expect of a slow disk and go on after."""
 
 
 def _too_slow(*unused: object) -> None:
-    raise TimeoutError(f"took more than {LIMIT_S} s")
+    raise _TooSlow(f"took more than {LIMIT_S} s")

@@ -37,6 +37,7 @@ _NUM_AVA = 80
 _OTHER_TABLES = re.compile(r"cluded|detect|pred", re.IGNORECASE)
 
 
+@files.reader
 def read_ava(
     path: str | Path,
     *,
@@ -109,6 +110,7 @@ def _read_table(table: Path, gathered: KeyFrames, skipped: set[tuple[str, float]
         gathered.add(where, row[0], time_s, box, [label], actor, split=split_of(table))
 
 
+@files.reader
 def read_label_map(path: str | Path) -> dict[int, str]:
     """Read names of actions by their ids: pbtxt as of AVA, or lines of `id: name`.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from internvideo.data.annotations import files
 from internvideo.data.annotations.gathering import Gathering, objects, split_of, tab_rows
 from internvideo.data.annotations.retrieval import MSRVTT_FOLDERS, lsmdc_names
 from internvideo.errors import AnnotationError
@@ -23,6 +24,7 @@ LSMDC_SKIPPED = (
 )
 
 
+@files.reader
 def read_msrvtt_choice(path: str | Path, *, root: str | Path | None = None) -> Annotations:
     """Read json lines with `clip_name`, `options`, `answer`, the place of the right one from 0."""
     gathering = Gathering(Path(path), root)
@@ -32,6 +34,7 @@ def read_msrvtt_choice(path: str | Path, *, root: str | Path | None = None) -> A
     return gathering.done()
 
 
+@files.reader
 def read_lsmdc_choice(
     path: str | Path,
     *,

@@ -24,6 +24,7 @@ HAND_MOMENTS = ("pre_45", "pre_30", "pre_15", "pre_frame", "contact_frame")
 HANDS = ("left_hand", "right_hand")
 
 
+@files.reader
 def read_ego4d_queries(path: str | Path, *, root: str | Path | None = None) -> Annotations:
     """Read `nlq_{train,val}.json`: a record a query, its segment what answers it.
 
@@ -47,6 +48,7 @@ def read_ego4d_queries(path: str | Path, *, root: str | Path | None = None) -> A
     return _placed(path, root, items)
 
 
+@files.reader
 def read_ego4d_hands(
     path: str | Path,
     *,
@@ -106,6 +108,7 @@ def _hand(where: str, told: Mapping[str, Any], time_s: float, width_px: int, hei
     return Box(time_s=time_s, xyxy=(x, y, x, y), actor=HANDS.index(str(name)))
 
 
+@files.reader
 def read_ego4d_state_changes(
     path: str | Path,
     *,
@@ -159,6 +162,7 @@ def read_ego4d_state_changes(
     return _placed(path, root, items, names)
 
 
+@files.reader
 def read_ego4d_anticipation(path: str | Path, *, root: str | Path | None = None) -> Annotations:
     """Read `fho_sta_{train,val}.json`: a record an annotated frame, its boxes the next objects.
 

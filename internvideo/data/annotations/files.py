@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import csv
 import difflib
+import functools
+import inspect
 import io
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
-from internvideo.errors import AnnotationError
+from internvideo.errors import AnnotationError, InternVideoError
+from internvideo.reading import OTHER_SHAPE, why_no_file
 from internvideo.reading import parse_json as parse_text
-from internvideo.reading import why_no_file
 from internvideo.video.storage import address_scheme
 
 # Whole numbers are rows of a head, from 0 on; beyond so many they are dates or ids of something.
@@ -32,6 +35,33 @@ _HEADER_WORDS = frozenset(
         *("video_path", "videos"),
     )
 )
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+
+@contextmanager
+def expected(where: str) -> Iterator[None]:
+    """Turn what an entry of another shape leads to into an `AnnotationError` that names it."""
+    try:
+        yield
+    except InternVideoError:
+        raise
+    except (*OTHER_SHAPE, OSError, csv.Error) as error:
+        said = f"{type(error).__name__}: {error}"
+        raise AnnotationError(f"{where}: is not as expected ({said:.200})") from error
+
+
+def reader(read: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Let a reader raise our errors only, whatever is in the file that its `path` names."""
+
+    @functools.wraps(read)
+    def call(*arguments: Arguments.args, **options: Arguments.kwargs) -> Result:
+        given = inspect.signature(read).bind(*arguments, **options)  # a wrong call stays one
+        with expected(str(given.arguments["path"])):
+            return read(*arguments, **options)
+
+    return call
 
 
 def read_text(path: Path) -> str:
@@ -64,16 +94,19 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
 
 def csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield line number and stripped fields of every row of a csv; quoted commas are kept."""
-    reader = csv.reader(io.StringIO(read_text(path)), strict=True)
+    reader, is_empty = csv.reader(io.StringIO(read_text(path)), strict=True), True
     while True:
         try:
             row = next(reader)
         except StopIteration:
-            return
+            break
         except csv.Error as error:
             raise wrong(path, reader.line_num, f"is not csv ({error})") from None
         if any(field.strip() for field in row):
+            is_empty = False
             yield reader.line_num, [field.strip() for field in row]
+    if is_empty:
+        raise AnnotationError(f"{path}: all its fields are empty; expected at least one record")
 
 
 def read_json(path: Path) -> Any:

@@ -31,8 +31,10 @@ from internvideo.errors import AnnotationError
 from internvideo.values import Annotations
 from internvideo.video import open_video
 from internvideo.video.sampling import frames_on_screen
+from internvideo.writing import replace_text
 
 
+@files.reader
 def read_coco_video(
     path: str | Path, *, root: str | Path | None = None, split: str | None = None
 ) -> Annotations:
@@ -74,6 +76,7 @@ def read_coco_video(
 _COLUMNS = ("path", "time_s", "x1", "y1", "x2", "y2", "label")
 
 
+@files.reader
 def read_box_csv(
     path: str | Path,
     *,
@@ -136,7 +139,7 @@ def write_box_csv(annotations: Annotations, path: Path) -> None:
                         *(annotations.classes[label], actor, record.split or ""),
                     ]
                 )
-    path.write_text(text.getvalue(), encoding="utf-8")
+    replace_text(path, text.getvalue())
 
 
 Frame = tuple[str, float, tuple[float, float]]  # video, seconds, width and height
@@ -190,6 +193,7 @@ def in_fractions(where: str, bbox: object, size: tuple[float, float]) -> list[fl
     return [x / size[0], y / size[1], (x + width) / size[0], (y + height) / size[1]]
 
 
+@files.reader
 def read_cvat_video(
     path: str | Path,
     *,

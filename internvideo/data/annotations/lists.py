@@ -18,6 +18,7 @@ _log = logging.getLogger(__name__)
 FRAME_TEMPLATE = "img_{:05}.jpg"
 
 
+@files.reader
 def read_list(
     path: str | Path, *, root: str | Path | None = None, classes: tuple[str, ...] | str = ()
 ) -> Annotations:
@@ -52,6 +53,7 @@ def read_list(
     return Annotations(records=records, classes=names)
 
 
+@files.reader
 def read_kinetics710(path: str | Path, *, root: str | Path | None = None) -> Annotations:
     """Read the folder that `internvideo data kinetics710` makes: its lists and its label map."""
     path = Path(path)
@@ -64,6 +66,7 @@ def read_kinetics710(path: str | Path, *, root: str | Path | None = None) -> Ann
     return Annotations(records=tuple(records), classes=classes)
 
 
+@files.reader
 def read_frame_list(
     path: str | Path,
     *,
@@ -101,6 +104,7 @@ def read_frame_list(
     return Annotations(records=records, classes=names)
 
 
+@files.reader
 def read_frame_ranges(
     path: str | Path,
     *,
@@ -134,6 +138,7 @@ def read_frame_ranges(
     return Annotations(records=records, classes=names)
 
 
+@files.reader
 def read_pretraining_list(
     path: str | Path, *, root: str | Path | None = None, template: str = FRAME_TEMPLATE
 ) -> Annotations:

@@ -39,6 +39,7 @@ _SAME_S = 1e-3
 _log = logging.getLogger(__name__)
 
 
+@files.reader
 def read_localization(
     path: str | Path,
     *,
@@ -78,6 +79,7 @@ def read_localization(
     )
 
 
+@files.reader
 def read_ego4d_moments(
     path: str | Path,
     *,
@@ -119,6 +121,7 @@ def read_ego4d_moments(
     )
 
 
+@files.reader
 def read_segment_csv(
     path: str | Path,
     *,
@@ -198,6 +201,7 @@ def write_segment_csv(annotations: Annotations, path: str | Path) -> None:
     replace_text(path, text.getvalue())
 
 
+@files.reader
 def read_video_scores(path: str | Path) -> dict[str, np.ndarray]:
     """Read class scores of whole videos: `{"results": {id: [score, ...]}}`, or without `results`.
 

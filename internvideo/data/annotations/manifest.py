@@ -11,20 +11,24 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 
 from internvideo.data.annotations import files
-from internvideo.data.annotations.folders import splits_and_classes
+from internvideo.data.annotations.folders import doubt, splits_and_classes
 from internvideo.data.annotations.questions import question_kind
 from internvideo.errors import AnnotationError, unknown_name
 from internvideo.values import Annotations, Record
 from internvideo.video import VIDEO_SUFFIXES, find_videos
 from internvideo.writing import replace_text
 
+_log = logging.getLogger(__name__)
+
 COLUMNS = ("path", "label", "caption", "question", "answer", "kind", "start_s", "end_s", "split")
 
 
+@files.reader
 def read_manifest(
     path: str | Path,
     *,
@@ -80,17 +84,19 @@ def read_manifest(
                 captions=(cell["caption"],) if cell.get("caption") else (),
                 **_question(cell),
                 split=cell.get("split") or None,
+                line=line,
             )
         )
     return Annotations(records=tuple(records), classes=names)
 
 
+@files.reader
 def read_folder(path: str | Path, *, root: str | Path | None = None) -> Annotations:
     """Read a folder with one folder of videos a class, or these under `train`, `val`, `test`.
 
     The videos are where the folder is, so `root` changes nothing.
     """
-    annotations = manifest_from_folder(path)
+    annotations = _of_folder(Path(path), classes_matter=True)
     without = [str(record.video) for record in annotations.records if not record.labels]
     if without:
         raise AnnotationError(
@@ -100,6 +106,7 @@ def read_folder(path: str | Path, *, root: str | Path | None = None) -> Annotati
     return annotations
 
 
+@files.reader
 def read_videos(path: str | Path, *, root: str | Path | None = None) -> Annotations:
     """Read all videos below a folder, whatever it is made of; class folders become labels.
 
@@ -117,14 +124,22 @@ def manifest_from_folder(folder: str | Path) -> Annotations:
     Raises:
         AnnotationError: If there is no video, or it cannot be told which folders are splits.
     """
-    folder = Path(folder)
+    return _of_folder(Path(folder), classes_matter=False)
+
+
+def _of_folder(folder: Path, *, classes_matter: bool) -> Annotations:
     if not folder.is_dir():
         raise AnnotationError(f"{folder}: there is no such folder")
     videos = find_videos(folder)
     if not videos:
         known = " ".join(sorted(VIDEO_SUFFIXES))
         raise AnnotationError(f"{folder}: holds no video file (looked for {known})")
-    places = splits_and_classes(folder, [video.relative_to(folder).parts[:-1] for video in videos])
+    parents = [video.relative_to(folder).parts[:-1] for video in videos]
+    places = splits_and_classes(folder, parents)
+    if (unsure := doubt(folder, parents)) is not None:
+        if classes_matter:
+            raise AnnotationError(unsure)
+        _log.warning("%s", unsure)
     classes: tuple[str, ...] = ()
     if all(label for _, label in places):
         classes = tuple(sorted({label for _, label in places}))

@@ -47,6 +47,7 @@ def question_kind(question: str) -> str:
     return "yes or no" if _YES_OR_NO.match(text) else "other"
 
 
+@files.reader
 def read_msrvtt_qa(path: str | Path, *, root: str | Path | None = None) -> Annotations:
     """Read `train_qa.json`, `val_qa.json`, `test_qa.json`, or the json lines of all-in-one.
 
@@ -65,6 +66,7 @@ def read_msrvtt_qa(path: str | Path, *, root: str | Path | None = None) -> Annot
     return gathering.done()
 
 
+@files.reader
 def read_msvd_qa(
     path: str | Path, *, root: str | Path | None = None, mapping: str | None = None
 ) -> Annotations:
@@ -108,6 +110,7 @@ def _msvd_names(file: Path) -> dict[str, str]:
     return names
 
 
+@files.reader
 def read_tgif_qa(
     path: str | Path, *, root: str | Path | None = None, part: str | None = None
 ) -> Annotations:
@@ -141,6 +144,7 @@ def _has_tables(path: Path) -> bool:
     return not path.is_dir() or any(path.glob("*_question.csv"))
 
 
+@files.reader
 def read_nextqa(path: str | Path, *, root: str | Path | None = None) -> Annotations:
     """Read NExT-QA's multiple choice: `train.csv`, `val.csv`, `test.csv`, or a folder of them.
 

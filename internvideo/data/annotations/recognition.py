@@ -32,6 +32,7 @@ MOMENTS_LAYOUTS = ("{folder}/{name}", "{split}/{name}", "{name}")
 _MOMENTS_FOLDERS = {"train": "training", "val": "validation"}
 
 
+@files.reader
 def read_kinetics(
     path: str | Path,
     *,
@@ -72,6 +73,7 @@ def read_kinetics(
     return Annotations(records=records, classes=names)
 
 
+@files.reader
 def read_ucf101(
     path: str | Path, *, root: str | Path | None = None, layout: str | None = None, fold: int = 1
 ) -> Annotations:
@@ -83,6 +85,7 @@ def read_ucf101(
     return _read_folds(path, root, fold, "classInd.txt", (layout,) if layout else UCF101_LAYOUTS)
 
 
+@files.reader
 def read_hmdb51(
     path: str | Path, *, root: str | Path | None = None, layout: str | None = None, fold: int = 1
 ) -> Annotations:
@@ -109,6 +112,7 @@ def read_hmdb51(
     return _named(entries, classes, root or path, layouts)
 
 
+@files.reader
 def read_moments(path: str | Path, *, root: str | Path | None = None) -> Annotations:
     """Read the folder of Moments in Time: `trainingSet.csv`, `validationSet.csv`, its classes.
 

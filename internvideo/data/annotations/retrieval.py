@@ -27,7 +27,7 @@ from internvideo.data.annotations.gathering import (
     with_fields,
 )
 from internvideo.errors import AnnotationError, ConfigError, unknown_name
-from internvideo.reading import check_pickle
+from internvideo.reading import check_pickle, why_no_file
 from internvideo.values import Annotations, Segment
 
 MSRVTT_FOLDERS = ("", "all/", "videos/", "TrainValVideo/", "TestVideo/")
@@ -41,6 +41,7 @@ _MSVD_CAPTIONS = ("raw-captions.pkl", "raw-captions.json", "captions_msvd.json")
 _DIDEMO_CHUNK_S = 5.0
 
 
+@files.reader
 def read_msrvtt(
     path: str | Path, *, root: str | Path | None = None, train: str = "9k"
 ) -> Annotations:
@@ -106,6 +107,7 @@ def _msrvtt_json(path: Path) -> Iterator[_MsrvttItem]:
         yield f"{path}, video {place}", name, said[name], split
 
 
+@files.reader
 def read_msvd(
     path: str | Path, *, root: str | Path | None = None, captions: str | None = None
 ) -> Annotations:
@@ -140,6 +142,7 @@ def read_msvd(
     return gathering.done()
 
 
+@files.reader
 def read_didemo(path: str | Path, *, root: str | Path | None = None) -> Annotations:
     """Read DiDeMo: `train_data.json`, `val_data.json`, `test_data.json`, or a folder of them.
 
@@ -184,6 +187,7 @@ def _didemo_moment(where: str, times: Any, text: str) -> Segment:
     return Segment(start_s=start * _DIDEMO_CHUNK_S, end_s=end * _DIDEMO_CHUNK_S, caption=text)
 
 
+@files.reader
 def read_activitynet_captions(
     path: str | Path, *, root: str | Path | None = None, per_segment: bool = False
 ) -> Annotations:
@@ -242,6 +246,7 @@ def _segments(where: str, entry: dict[str, Any], gathering: Gathering) -> tuple[
     return tuple(segments)
 
 
+@files.reader
 def read_lsmdc(path: str | Path, *, root: str | Path | None = None) -> Annotations:
     """Read LSMDC's tab-separated files, or a folder of them, in which the test is the challenge's.
 
@@ -271,6 +276,7 @@ def lsmdc_names(clip: str) -> tuple[str, str]:
     return f"{film}/{clip}".lstrip("/"), clip
 
 
+@files.reader
 def read_vatex(
     path: str | Path, *, root: str | Path | None = None, language: str = "en"
 ) -> Annotations:
@@ -314,6 +320,8 @@ class _PlainUnpickler(pickle.Unpickler):
 
 def read_plain_pickle(path: Path) -> Any:
     """Read a pickle of dictionaries, lists, texts and numbers; no code in it is ever run."""
+    if path.exists() and (why := why_no_file(path)) is not None:
+        raise AnnotationError(f"{path}: cannot be read ({why})")
     try:
         with path.open("rb") as file:
             check_pickle(file)

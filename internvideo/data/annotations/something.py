@@ -21,6 +21,7 @@ SOMETHING_LAYOUTS = ("{id}.webm", "{id}.mp4")
 FRAME_TEMPLATE = "{:05}.jpg"
 
 
+@files.reader
 def read_something(
     path: str | Path, *, root: str | Path | None = None, layout: str | None = None
 ) -> Annotations:
@@ -73,6 +74,7 @@ def _are_numbered(ids: Mapping[str, Any]) -> bool:
     return {str(number) for number in ids.values()} == wanted
 
 
+@files.reader
 def read_something_v1(
     path: str | Path,
     *,

@@ -36,6 +36,7 @@ SUBSETS = SPLITS
 _log = logging.getLogger(__name__)
 
 
+@files.reader
 def read_segment_list(
     path: str | Path,
     *,
@@ -79,6 +80,7 @@ def read_segment_list(
     return Annotations(records=records, classes=names)
 
 
+@files.reader
 def read_activitynet(
     path: str | Path,
     *,

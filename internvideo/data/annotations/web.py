@@ -26,6 +26,7 @@ from internvideo.video.finding import without_mac_files
 _FILE_COLUMNS = ("file", "file_name", "filename", "image", "path")
 
 
+@files.reader
 def read_webvid(path: str | Path, *, root: str | Path | None = None) -> Annotations:
     """Read WebVid's csv, or a folder of them: columns `name` (the caption), `page_dir`, `videoid`.
 
@@ -48,6 +49,7 @@ def read_webvid(path: str | Path, *, root: str | Path | None = None) -> Annotati
     return gathering.done()
 
 
+@files.reader
 def read_image_text_list(path: str | Path, *, root: str | Path | None = None) -> Annotations:
     """Read json lines, or a folder of them, with `caption`, `image_root` and `filename`.
 
@@ -67,6 +69,7 @@ def read_image_text_list(path: str | Path, *, root: str | Path | None = None) ->
     return gathering.done()
 
 
+@files.reader
 def read_image_text_folder(path: str | Path, *, root: str | Path | None = None) -> Annotations:
     """Read a folder of images, each with a `.txt` of its name that has a caption a line.
 
@@ -106,7 +109,7 @@ def _captions_beside(folder: Path, gathering: Gathering) -> dict[str, tuple[str,
         if not text.exists():
             gathering.leave_out("images without a .txt beside them", str(image))
             continue
-        is_empty = not text.read_bytes().strip()
+        is_empty = text.is_file() and not text.read_bytes().strip()
         captions = [] if is_empty else [line for _, line in files.lines(text)]
         said[image.relative_to(folder).as_posix()] = str(text), captions
     return said

@@ -23,6 +23,7 @@ from internvideo.data.annotations import ANNOTATIONS
 from internvideo.data.annotations.gathering import has_known_ending
 from internvideo.data.catalogue.entry import DataSet, Split
 from internvideo.errors import AnnotationError, ConfigError, DecodeError
+from internvideo.reading import read_json_document
 from internvideo.values import Annotations, Record
 from internvideo.video import scan_files
 from internvideo.video.picture import open_picture
@@ -181,7 +182,7 @@ def _expectation(entry: DataSet, root: Path) -> Expectation:
         hashes = {file.pattern: file.sha256 for file in entry.files if file.sha256}
         return Expectation(splits=entry.splits, hashes=hashes, num_classes=entry.num_classes)
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
+        told = read_json_document(path)
         expected = Expectation(
             splits={name: Split(count=int(count)) for name, count in told["splits"].items()},
             hashes={str(name): str(value) for name, value in told["sha256"].items()},

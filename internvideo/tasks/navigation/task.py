@@ -14,7 +14,6 @@ from typing import Any, ClassVar
 from internvideo.errors import CheckpointError, ConfigError, TrainingError
 from internvideo.heads import Navigator, NavigatorConfig
 from internvideo.navigation import MAX_DECISIONS
-from internvideo.report import is_page
 from internvideo.tasks.navigation.agent import Agent, Hidden, Oracle, RandomWalk, TrainedAgent
 from internvideo.tasks.navigation.drawing import walk_frames
 from internvideo.tasks.navigation.frozen import FrozenEncoders, OpenModel
@@ -145,8 +144,10 @@ class EpisodeRequest(TaskRequest):
     def __post_init__(self) -> None:
         if self.episode < 1:
             raise ConfigError(f"--episode {self.episode}: episodes are counted from 1")
-        if self.page is not None and self.page.exists() and not is_page(self.page):
-            raise ConfigError(f"{self.page}: exists already and is no page of ours; rename one")
+
+    @property
+    def written(self) -> tuple[Path, ...]:
+        return tuple(path for path in (self.page, self.drawn) if path is not None)
 
     def read(self) -> WorldEpisodes:
         """The one episode with its world.

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from internvideo.errors import AnnotationError, ConfigError
+from internvideo.reading import parse_json, read_document_text
 
 
 def most_frequent_answers(answers: Iterable[str], most: int) -> tuple[str, ...]:
@@ -31,14 +32,16 @@ def read_answers(path: Path) -> tuple[str, ...]:
             occurs twice.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_document_text(path)
+    except ValueError as error:
         raise AnnotationError(f"{path}: cannot be read as a list of answers ({error})") from None
     if text.lstrip()[:1] in ("{", "["):
         try:
-            found = json.loads(text)
+            found = parse_json(text)
         except json.JSONDecodeError as error:
             raise AnnotationError(f"{path}, line {error.lineno}: no JSON ({error.msg})") from None
+        except ValueError as error:
+            raise AnnotationError(f"{path}: no JSON ({error})") from None
     else:
         found = [line.strip() for line in text.split("\n") if line.strip()]
     if isinstance(found, Mapping):

@@ -22,6 +22,11 @@ class TaskRequest:
         """The requests that it stands for."""
         return [self]
 
+    @property
+    def written(self) -> tuple[Path, ...]:
+        """Files that answering writes, besides what is printed."""
+        return ()
+
 
 @dataclass(frozen=True, kw_only=True)
 class VideoRequest(TaskRequest):

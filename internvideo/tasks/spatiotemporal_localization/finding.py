@@ -72,6 +72,10 @@ class BoxRequest(VideoRequest):
                 "seconds above 0, 1 or more classes, and seconds from 0 on"
             )
 
+    @property
+    def written(self) -> tuple[Path, ...]:
+        return tuple(path for path in (self.csv, self.drawn, self.page) if path is not None)
+
 
 def find_actions(
     model: BoxClassifier, request: BoxRequest, *, progress: Progress | None = None

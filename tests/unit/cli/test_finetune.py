@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from internvideo.cli.finetune import Finetune
+from internvideo.processes import locked
 from internvideo.tasks import ActionRecognitionResult
 from internvideo.tasks.action_recognition.finetuning import validation_of
 from tests.unit.cli.test_main import complaint
@@ -98,6 +99,25 @@ def test_a_start_that_saw_generated_videos_alone_is_told(tmp_path, csv):
 
     assert "was trained on generated videos and knows nothing of real ones" in warned(csv)[0]
     assert not warned(world)
+
+
+def test_a_second_run_is_told_of_the_first_before_it_writes(capsys, tmp_path, csv):
+    for name in ("a.mp4", "b.mp4"):
+        (tmp_path / name).touch()
+
+    with locked(tmp_path / ".out.lock", of=tmp_path / "out"):
+        said = refused(capsys, tmp_path / "out", "--data", csv)
+
+    assert "out: another process works on it (process " in said
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("text", ["", "[", "[" * 100_000, "{}", '{"run": 3}'])
+def test_a_damaged_run_is_one_line(capsys, tmp_path, text):
+    (tmp_path / "run.json").write_text(text)
+    (tmp_path / "finetune.json").write_text("{}")
+
+    assert "run.json" in refused(capsys, tmp_path, "--resume")
 
 
 def test_an_accuracy_of_a_few_videos_is_never_certain():

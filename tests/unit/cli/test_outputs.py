@@ -87,3 +87,30 @@ def test_features_replace_no_report_or_notes_of_others(capsys, videos, tmp_path)
     (out / "run").mkdir()
     (out / "run" / "a.mp4.json").write_text("{}")
     assert "a.mp4.json: exists already" in complaint(capsys, *command)
+
+
+@pytest.mark.parametrize("option", ["--csv", "--drawn", "--page", "--out"])
+def test_what_a_prediction_writes_replaces_nothing_of_others(option, capsys, videos, tmp_path):
+    video, mine = videos / "run/a.mp4", tmp_path / "mine.csv"
+    mine.write_text("mine")
+    asked = ["predict", "spatiotemporal-localization", video, "--boxes", tmp_path / "no.csv"]
+
+    line = complaint(capsys, *asked, "--model", tmp_path / "none", option, mine)
+
+    assert "mine.csv: exists already and stays as it is" in line
+    assert mine.read_text() == "mine"
+
+
+def test_measurements_and_usable_videos_replace_nothing_of_others(capsys, videos, tmp_path):
+    (tmp_path / "package.json").write_text('{"name": "mine"}')
+    (tmp_path / "usable.csv").write_text("mine")
+
+    measured = complaint(capsys, "bench", "decode", videos, "--out", tmp_path / "package.json")
+    checked = complaint(
+        capsys,
+        *("data", "check", "hmdb51", "--root", tmp_path, "--manifest", tmp_path / "usable.csv"),
+    )
+
+    assert "package.json: is no file of measurements (it has 'name')" in measured
+    assert "usable.csv: exists already" in checked
+    assert (tmp_path / "package.json").read_text() == '{"name": "mine"}'

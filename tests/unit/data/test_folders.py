@@ -44,6 +44,9 @@ def _seen(folder):
         ("TRAIN", "Validation Videos", "val"),
         ("kinetics400_train", "kinetics400_test", "test"),
         ("my_actions-train", "my_actions-val", "val"),
+        ("trn", "tst", "test"),
+        ("Train_240p", "Eval_240p", "val"),
+        ("rgb_train_part1", "rgb_test", "test"),
     ],
 )
 def test_folders_of_splits_are_no_classes(train, held, split, tmp_path):
@@ -106,6 +109,35 @@ def test_what_cannot_be_told_is_refused_with_what_was_seen(names, tmp_path):
 
     with pytest.raises(AnnotationError, match=r"cannot tell splits from classes: .*train/ \(train"):
         manifest_from_folder(tmp_path)
+
+
+def test_words_for_splits_beside_those_for_classes_are_not_guessed_at(tmp_path):
+    _touch(tmp_path, *(f"{s}_{name}/a.mp4" for s in ("train", "test") for name in ("run", "walk")))
+
+    with pytest.raises(AnnotationError, match=r"every folder has a word for a split .*test_run"):
+        manifest_from_folder(tmp_path)
+
+
+def test_a_folder_around_all_classes_is_none(tmp_path):
+    _touch(tmp_path, *(f"actions/{name}/a.mp4" for name in ("run", "walk")))
+
+    assert _seen(tmp_path)[0] == ("run", "walk")
+
+
+def test_outer_folders_that_hold_the_same_classes_may_be_splits(tmp_path, caplog):
+    _touch(tmp_path, *(f"all/{top}/{name}/a.mp4" for top in ("fit", "held") for name in "abc"))
+
+    with pytest.raises(AnnotationError, match=r"each of 2 folders \(fit, held\) has the folders a"):
+        read_folder(tmp_path)
+
+    assert len(manifest_from_folder(tmp_path).records) == 6  # labels need not matter here
+    assert "cannot tell splits from classes" in caplog.text
+
+
+def test_classes_may_hold_the_same_few_folders(tmp_path):
+    _touch(tmp_path, *(f"{name}/{where}/a.mp4" for name in "abc" for where in ("in", "out")))
+
+    assert read_folder(tmp_path).classes == ("a", "b", "c")
 
 
 @pytest.mark.parametrize(

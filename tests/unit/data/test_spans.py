@@ -17,5 +17,7 @@ def test_times_of_the_untrimmed_source_beside_trimmed_clips_are_refused(tmp_path
         rows.append(f"{name},{'run' if number % 2 else 'walk'},{'63,73' if number else '0,0.2'}")
     (tmp_path / "m.csv").write_text("\n".join(rows))
 
-    with pytest.raises(ConfigError, match=r"3 spans lie beyond the end .* record 2, .*63 to 73 s"):
+    with pytest.raises(
+        ConfigError, match=r"3 spans .* of line 3, .*1\.mp4: from 63 to 73 s of 0\.48"
+    ):
         check_labelled(read_labelled(tmp_path / "m.csv"))

@@ -76,3 +76,13 @@ def test_a_set_is_read_by_the_readers_of_ava(tmp_path):
         generate_actors(tmp_path / "a")
     with pytest.raises(ConfigError, match="give 10 or more"):
         generate_actors(tmp_path / "c", size=3)
+
+
+def test_a_set_that_is_cut_short_leaves_nothing(tmp_path):
+    def stop(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        generate_actors(tmp_path / "a", size=10, on_progress=stop)
+
+    assert [*tmp_path.iterdir()] == []

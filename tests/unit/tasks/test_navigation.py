@@ -346,8 +346,6 @@ def test_other_models_and_impossible_settings_are_refused():
         NavigationTraining(model=MODEL, teacher_share=2.0)
     with pytest.raises(ConfigError, match="counted from 1"):
         EpisodeRequest(episode=0)
-    with pytest.raises(ConfigError, match="is no page of ours"):
-        EpisodeRequest(page=Path(__file__))
     with pytest.raises(ConfigError, match="walks nothing"):
         NavigationData(num_at_once=0)
 

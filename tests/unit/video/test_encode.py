@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -60,3 +62,19 @@ def test_impossible_settings_are_refused(tmp_path, options, message):
 def test_no_frame_is_no_video(tmp_path):
     with pytest.raises(ConfigError, match="there is no frame"):
         write_video(tmp_path / "x.mp4", torch.empty(0, 4, 4, 3, dtype=torch.uint8), 25)
+
+
+@pytest.mark.parametrize("name", ["10:30 clip.mp4", "http:a.mp4", "a:b/c.mp4"])
+def test_a_name_with_a_colon_is_written_where_it_says(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path(name).parent.mkdir(exist_ok=True)
+
+    write_video(name, dot_frames(3), 25)
+
+    with VideoReader(Path(name)) as video:
+        assert video.num_frames == 3
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"none/a\.mp4: cannot be written \(No such file"):
+        write_video(tmp_path / "none/a.mp4", dot_frames(3), 25)
