@@ -40,7 +40,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "vocabulary_size": (1, 1 << 24),
     "context_length": _SIZE,
     "num_classes": (0, 1_000_000),
-    "num_answers": (1, 1_000_000),
+    **dict.fromkeys(("num_answers", "num_nouns", "num_verbs"), (1, 1_000_000)),
     "mlp_ratio": (0.0, 64.0),
     "global_mlp_ratio": (0.0, 64.0),
     "ff_multiple": (0, 64),
