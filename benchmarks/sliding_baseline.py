@@ -8,13 +8,21 @@ clips is: on the steps within one annotated segment, never on background. A step
 
 from __future__ import annotations
 
+import argparse
+import os
+import tempfile
+import time
+from contextlib import chdir
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
 from internvideo.hub import load_pretrained
 from internvideo.metrics.temporal_localization import THUMOS_THRESHOLDS
+from internvideo.playground import plant_features
 from internvideo.recipes import recipe
 from internvideo.runs import Run, execute
 from internvideo.tasks import LocalizationData, TemporalDetector, TemporalLocalization
