@@ -88,8 +88,10 @@ def scan_files(
 
 def examine(path: Path) -> Health:
     """Decode one file from end to end and say what is wrong with it, if anything."""
-    level = av.logging.get_level()
+    level, skips = av.logging.get_level(), av.logging.get_skip_repeated()
     av.logging.set_level(av.logging.ERROR)
+    # What is held back because it repeats would be told of the next file.
+    av.logging.set_skip_repeated(False)
     try:
         with av.logging.Capture() as complaints, VideoReader(path) as reader:
             return _examine(reader, complaints)
@@ -97,6 +99,7 @@ def examine(path: Path) -> Health:
         return Health(path=path, status="unreadable", reason=str(error).removeprefix(f"{path}: "))
     finally:
         av.logging.set_level(level)
+        av.logging.set_skip_repeated(skips)
 
 
 def _examine(reader: VideoReader, complaints: list[tuple[int, str, str]]) -> Health:

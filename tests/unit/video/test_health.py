@@ -67,6 +67,16 @@ def test_each_kind_of_damage_is_named(folder):
     assert facts["good.mp4"] == facts["nameless"] == set()
 
 
+def test_what_the_decoder_says_is_of_the_file_itself(folder, tmp_path):
+    playlist = tmp_path / "playlist.ts"
+    playlist.write_text("#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\nhttp://nowhere/x.ts\n")
+    expected = examine(folder / "bits.mp4").reason
+
+    examine(playlist)
+
+    assert examine(folder / "bits.mp4").reason == expected
+
+
 def test_a_scan_writes_a_report_and_a_manifest_of_the_good_files(folder, tmp_path):
     told: list[tuple[int, int]] = []
     part = tmp_path / "videos"
