@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -85,20 +86,29 @@ class Check:
         from internvideo.data import write_manifest
         from internvideo.data.catalogue import data_set
         from internvideo.data.catalogue.check import check_data_set
+        from internvideo.data.catalogue.entry import EPISODES
+        from internvideo.data.catalogue.episodes import check_episodes
+        from internvideo.navigation import read_episodes
 
         if self.workers < 1 or (self.decode is not None and self.decode < 0):
             raise ConfigError("give --workers 1 or more and --decode 0 or more")
         if self.manifest is not None:
             claim(self.manifest, overwrite=self.overwrite)
-        with progress("decoding") as tell:
-            report = check_data_set(
-                data_set(self.name),
-                self.root,
-                videos=self.videos,
-                decoded=self.decode,
-                num_workers=self.workers,
-                on_progress=tell,
-            )
+        entry = data_set(self.name)
+        if entry.reader == EPISODES:
+            if self.manifest is not None:
+                raise ConfigError(f"{entry.name} holds no videos; leave out --manifest")
+            report = check_episodes(entry, self.root, read_episodes)
+        else:
+            with progress("decoding") as tell:
+                report = check_data_set(
+                    entry,
+                    self.root,
+                    videos=self.videos,
+                    decoded=self.decode,
+                    num_workers=self.workers,
+                    on_progress=tell,
+                )
         if self.manifest is not None:
             write_manifest(report.usable, self.manifest)
         if self.json:
@@ -125,26 +135,33 @@ class Make:
     def run(self) -> int:
         from internvideo.data.catalogue import data_set
         from internvideo.data.catalogue.check import check_data_set, write_stand_in_file
+        from internvideo.data.catalogue.entry import EPISODES
+        from internvideo.data.catalogue.episodes import check_episodes
+        from internvideo.navigation import read_episodes
         from internvideo.playground.stand_ins import make_stand_in
 
         entry = data_set(self.name)
-        if entry.task == "navigation":
-            _make_episodes(self.out, self.seed)
-            print(f"{self.out}: episodes in generated houses, as {entry.title} has them")
-            return 0
-        make_stand_in(entry.name, self.out, seed=self.seed)
-        write_stand_in_file(entry, self.out)
-        print("\n".join(check_data_set(entry, self.out, decoded=0).lines()))
+        if entry.reader == EPISODES:
+            _make_episodes(entry, self.out, self.seed)
+            write_stand_in_file(entry, self.out, read_episodes)
+            report = check_episodes(entry, self.out, read_episodes)
+        else:
+            make_stand_in(entry.name, self.out, seed=self.seed)
+            write_stand_in_file(entry, self.out)
+            report = check_data_set(entry, self.out, decoded=0)
+        print("\n".join(report.lines()))
         return 0
 
 
-def _make_episodes(out: Path, seed: int) -> None:
+def _make_episodes(entry: DataSet, out: Path, seed: int) -> None:
+    """Draw episodes in generated houses, and write them as the data set has them."""
     from internvideo.navigation import make_episodes, write_episodes
 
     if out.exists() and any(out.iterdir()):
         raise ConfigError(f"{out}: is not empty; choose another folder or remove it")
-    for split in ("train", "val_seen", "val_unseen"):
-        write_episodes(make_episodes(split, 4, seed=seed), out / split / f"{split}.json.gz")
+    for split in entry.splits:
+        path = out / entry.source.replace("{split}", split)
+        write_episodes(make_episodes(split, 4, seed=seed), path)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,15 +175,19 @@ class Reproduce:
     """A name of `internvideo data sets`."""
     root: Path = Path("DATA")
     """Folder of the data set, as it stands in the commands."""
+    rehearse: bool = False
+    """Say the commands for a stand-in (`internvideo data make`): two steps of a tiny network."""
     json: bool = False
     """Print JSON."""
 
     def run(self) -> int:
+        from internvideo.cli.reproduction import reproduction
         from internvideo.cli.terminal import print_json
         from internvideo.data.catalogue import data_set
 
         entry = data_set(self.name)
-        told = _reproduction(entry, self.root)
+        told = reproduction(entry, self.root, rehearse=self.rehearse)
+        told["commands"] = [shlex.join(words) for words in told["commands"]]
         if self.json:
             print_json(told)
             return 0
@@ -175,49 +196,3 @@ class Reproduce:
         for name in ("cost", "published", "tolerance", "differs"):
             print(f"{name}: {told[name]}")
         return 0
-
-
-def _reproduction(entry: DataSet, root: Path) -> dict[str, object]:
-    from internvideo.recipes import recipe
-
-    commands = []
-    cost = "nothing is trained"
-    if entry.reader is not None:
-        commands.append(f"internvideo data check {entry.name} --root {root}")
-    if not entry.recipes:
-        commands = [
-            f"# {entry.title}: no recipe here; annotations can be read and checked",
-            *commands,
-        ]
-    for name in entry.recipes[:1]:
-        run = recipe(name)
-        stage = run.stage
-        flops = stage.training_flops_per_clip * run.training.batch_size * run.training.num_steps
-        cost = (
-            f"{name}: {run.training.num_steps:,} steps of {run.training.batch_size:,} clips, "
-            f"{flops:.2g} FLOP; on one H100 at 4e14 FLOP/s {flops / 4e14 / 3600:,.0f} hours"
-        )
-        if entry.task.endswith(entry.name.rsplit("-", 1)[-1]) or "zero-shot" not in entry.name:
-            commands.append(
-                f"internvideo train {name} --data {root / entry.source} --out runs/{name}"
-            )
-        commands.append(_evaluation(entry, root, f"runs/{name}"))
-    published = entry.published[0] if entry.published else None
-    return {
-        "name": entry.name,
-        "commands": commands,
-        "cost": cost,
-        "published": "none"
-        if published is None
-        else f"{published.metric} {published.value} ({published.model}; {published.source})",
-        "tolerance": "half a point, which is what seeds of runs of this kind differ by; none was "
-        "run here at full size",
-        "differs": entry.differs or "nothing on purpose",
-    }
-
-
-def _evaluation(entry: DataSet, root: Path, model: str) -> str:
-    scored = [name for name in entry.splits if name != "train"]
-    split = f" --split {scored[-1]}" if scored and entry.task != "navigation" else ""
-    reader = f" --format {entry.reader}" if entry.reader else ""
-    return f"internvideo evaluate {entry.task} {model} --data {root / entry.source}{reader}{split}"

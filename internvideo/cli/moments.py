@@ -1,10 +1,10 @@
-"""`internvideo evaluate moment-retrieval`: moments found by a sentence, as QVHighlights scores."""
+"""`internvideo evaluate moment-retrieval`: moments found by a sentence, in data of two kinds."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from internvideo.errors import ConfigError
 
@@ -12,21 +12,23 @@ if TYPE_CHECKING:
     from internvideo.search.qvhighlights import MomentPrediction, MomentQuery
 
 NAME = "moment-retrieval"
-ABOUT = "Score moments in the format of QVHighlights: predictions in a file, or those of an index."
+ABOUT = "Score moments as QVHighlights and Ego4D do: predictions in a file, or those of an index."
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateMoments:
-    """Score moments in the format of QVHighlights: predictions in a file, or those of an index.
+    """Score moments as QVHighlights and Ego4D do: predictions in a file, or those of an index.
 
     Example: internvideo evaluate moment-retrieval --data highlight_val_release.jsonl --predictions
     predictions.jsonl
     """
 
     data: Path
-    """Annotations, one JSON object a line, as QVHighlights has them."""
+    """Annotations, as --format says."""
+    format: Literal["qvhighlights", "ego4d-queries"] = "qvhighlights"
+    """One JSON object a line, as QVHighlights has them, or an nlq_val.json of Ego4D."""
     predictions: Path | None = None
-    """Predictions in its format."""
+    """Predictions in the format of QVHighlights; a query of Ego4D is known by its place, from 0."""
     index: Path | None = None
     """An index whose videos are named as the annotations name them, to search instead."""
     device: str = "auto"
@@ -36,11 +38,17 @@ class EvaluateMoments:
 
     def run(self) -> int:
         from internvideo.cli.terminal import print_json
-        from internvideo.search.qvhighlights import read_predictions, read_queries, score_moments
+        from internvideo.search.qvhighlights import (
+            read_ego4d,
+            read_predictions,
+            read_queries,
+            score_moments,
+        )
 
         if (self.predictions is None) == (self.index is None):
             raise ConfigError("what is to be scored? give either --predictions or --index")
-        queries = read_queries(self.data)
+        read = read_queries if self.format == "qvhighlights" else read_ego4d
+        queries = read(self.data)
         missing: list[str] = []
         if self.predictions is not None:
             found = read_predictions(self.predictions)
@@ -71,6 +79,6 @@ class EvaluateMoments:
         if len(missing) == len({query.video for query in queries}):
             raise ConfigError(
                 f"{self.index}: has none of the videos of {self.data}; files have to be named as "
-                f"its `vid`, such as {missing[0]}.mp4"
+                f"they are there, such as {missing[0]}.mp4"
             )
         return found, missing

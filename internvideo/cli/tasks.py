@@ -64,7 +64,8 @@ class Evaluate(Generic[TaskT, DataT]):
         with progress(task.name) as tell:
             result = task.evaluate(model, data, progress=tell)
         if self.out is not None:
-            page = Page(task.name, subtitle=f"{result.num_evaluated} of {result.num_total} clips")
+            counted = f"{result.num_evaluated} of {result.num_total} {task.counted}"
+            page = Page(task.name, subtitle=counted)
             page.section(task.name)
             task.report(page, result, model)
             self.out.parent.mkdir(parents=True, exist_ok=True)

@@ -83,8 +83,8 @@ class _OfTasks:
 
 # Verbs with a subcommand for each task.
 OF_TASKS = {
-    "evaluate": "Evaluate a trained model by a task's official protocol, and report how many clips "
-    "failed.\n\nExample: internvideo evaluate retrieval runs/b --data test.csv --format webvid",
+    "evaluate": "Evaluate a trained model by a task's official protocol, and report what could not "
+    "be scored.\n\nExample: internvideo evaluate retrieval runs/b --data test.csv --format webvid",
     "predict": "Run a trained model on videos: their class, the best matching text, a caption.\n\n"
     "Example: internvideo predict captioning clip.mp4 --model runs/b",
 }

@@ -20,9 +20,11 @@ from internvideo.metrics.classification import (
     prompt_probabilities,
     top_k_accuracy,
 )
+from internvideo.metrics.hand_forecasting import hand_displacement
 from internvideo.metrics.moment_retrieval import (
     highlight_metrics,
     moment_retrieval_metrics,
+    query_recalls,
     saliency_of_clips,
     temporal_iou,
 )
@@ -102,6 +104,7 @@ __all__ = [
     "dynamic_time_warping",
     "fast_dtw",
     "frame_average_precision",
+    "hand_displacement",
     "highlight_metrics",
     "average_precisions",
     "mean_average_precision",
@@ -116,6 +119,7 @@ __all__ = [
     "open_set_metrics",
     "paired_iou",
     "prompt_probabilities",
+    "query_recalls",
     "ranks",
     "recall_and_ranks",
     "recall_at",

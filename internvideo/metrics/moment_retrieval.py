@@ -77,6 +77,37 @@ def moment_retrieval_metrics(
     return scores
 
 
+def query_recalls(
+    truth: Mapping[int | str, Windows],
+    predictions: Mapping[int | str, Windows],
+    *,
+    thresholds: Sequence[float] = (0.3, 0.5),
+    depths: Sequence[int] = (1, 5),
+) -> dict[str, float]:
+    """Share of queries of which one of the best windows overlaps enough, as Ego4D's NLQ scores.
+
+    Source: Grauman et al. 2022, "Ego4D" (arXiv:2110.07058), natural language queries.
+
+    Args:
+        truth, predictions: As for `moment_retrieval_metrics`; a query without windows is missed.
+        thresholds: Of temporal IoU.
+        depths: How many of a query's windows are looked at.
+
+    Returns:
+        `R1@0.3`, `R5@0.5` and so on, and `mean_r1`, the mean of R1 over the thresholds.
+    """
+    scores = {}
+    for depth in depths:
+        best = np.array(
+            [
+                temporal_iou(predictions[query][:depth, :2], windows).max(initial=0.0)
+                for query, windows in truth.items()
+            ]
+        )
+        scores |= {f"R{depth}@{limit:g}": float((best >= limit).mean()) for limit in thresholds}
+    return {**scores, "mean_r1": float(np.mean([scores[f"R1@{t:g}"] for t in thresholds]))}
+
+
 def highlight_metrics(
     truth: Mapping[int | str, NDArray[np.float64]],
     predictions: Mapping[int | str, Sequence[float]],

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from internvideo.errors import unknown_name
 from internvideo.recipes.coordination import coordinate_huge_k710, coordinate_tiny_playground
+from internvideo.recipes.hand_forecasting import hand_forecasting_base_ego4d
 from internvideo.recipes.masked_pretraining import (
     MASKED_PRETRAINING,
     mae_tiny_actions,
@@ -27,9 +28,14 @@ from internvideo.recipes.question_answering import (
     question_answering_tiny_playground,
 )
 from internvideo.recipes.recognition import RECOGNITION_RECIPES
-from internvideo.recipes.retrieval import RETRIEVAL_RECIPES, retrieval_tiny_playground
+from internvideo.recipes.retrieval import (
+    RETRIEVAL_RECIPES,
+    retrieval_ego4d_nlq,
+    retrieval_tiny_playground,
+)
 from internvideo.recipes.spatiotemporal_localization import (
     SPATIOTEMPORAL_LOCALIZATION,
+    spatiotemporal_large_ego4d_scod,
     spatiotemporal_tiny_playground,
 )
 from internvideo.recipes.temporal_localization import (
@@ -62,6 +68,7 @@ RECIPES: dict[str, Callable[[], Run]] = {
     **RECOGNITION_RECIPES,
     "retrieval_tiny_playground": retrieval_tiny_playground,
     **RETRIEVAL_RECIPES,
+    "retrieval_ego4d_nlq": retrieval_ego4d_nlq,
     "temporal_localization_tiny": temporal_localization_tiny,
     "temporal_localization_tiny_playground": temporal_localization_tiny_playground,
     "temporal_localization_tiny_actions": temporal_localization_tiny_actions,
@@ -71,6 +78,8 @@ RECIPES: dict[str, Callable[[], Run]] = {
     **QUESTION_ANSWERING,
     "spatiotemporal_tiny_playground": spatiotemporal_tiny_playground,
     **SPATIOTEMPORAL_LOCALIZATION,
+    "spatiotemporal_large_ego4d_scod": spatiotemporal_large_ego4d_scod,
+    "hand_forecasting_base_ego4d": hand_forecasting_base_ego4d,
     "navigation_tiny_rooms": navigation_tiny_rooms,
     "navigation_vlnce_base": navigation_vlnce_base,
     "navigation_vlnce_large": navigation_vlnce_large,

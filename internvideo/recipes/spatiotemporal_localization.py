@@ -106,6 +106,29 @@ def _published(row: _Published) -> Run:
     )
 
 
+def spatiotemporal_large_ego4d_scod() -> Run:
+    """ViT-L on Ego4D's objects whose state changes: the noun of a given box, at three moments.
+
+    The published system is an image detector (DINO), which finds the boxes; settings are AVA's.
+    There are as many classes as the data have nouns: `stage.model.num_classes` says otherwise.
+    """
+    row = _Published(
+        *("spatiotemporal_large_ego4d_scod", "large", 3 * 19_071, "recognition_mae_large_k400"),
+        *(2.5e-4, 0.75, 30, 128, ""),
+    )
+    run = _published(row)
+    data = replace(
+        run.data,
+        source="fho_scod_train.json",
+        eval_source="fho_scod_val.json",
+        format="ego4d-state-changes",
+        root="data/ego4d",
+        clip_rate_fps=30.0,
+    )
+    model = replace(run.stage.model, num_classes=478)
+    return replace(run, stage=replace(run.stage, model=model), data=data)
+
+
 def spatiotemporal_tiny_playground() -> Run:
     """Several actors in one video, from scratch; minutes. `internvideo data actors` makes them."""
     encoder = MaskedEncoderConfig(

@@ -1,8 +1,9 @@
-"""Moment retrieval in the format of QVHighlights: its annotations, its predictions, its scores.
+"""Moment retrieval as QVHighlights and Ego4D score it: annotations, predictions, scores.
 
 One JSON object a line: `qid`, `query`, `vid`, `duration`, `relevant_windows` and, with saliency,
 `relevant_clip_ids` and `saliency_scores`; predictions have `pred_relevant_windows` (start, end,
-score) and `pred_saliency_scores`. Source: the files of jayleicn/moment_detr.
+score) and `pred_saliency_scores`. Source: the files of jayleicn/moment_detr. Of Ego4D's natural
+language queries (`nlq_val.json`) the `qid` is the place of the query in the file, from 0 on.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from typing import Any
 
 import numpy as np
 
+from internvideo.data import ANNOTATIONS
 from internvideo.errors import AnnotationError
 from internvideo.metrics import (
     highlight_metrics,
     moment_retrieval_metrics,
+    query_recalls,
     saliency_of_clips,
 )
 from internvideo.reading import OTHER_SHAPE, parse_json, read_document_text
@@ -35,7 +38,6 @@ class MomentQuery:
     id: int | str
     text: str
     video: str
-    duration_s: float
     windows: np.ndarray
     ratings: np.ndarray | None = None
 
@@ -63,7 +65,6 @@ def read_queries(path: Path) -> tuple[MomentQuery, ...]:
                     id=line["qid"],
                     text=str(line["query"]),
                     video=str(line["vid"]),
-                    duration_s=float(line["duration"]),
                     windows=np.array(line["relevant_windows"], dtype=np.float64).reshape(-1, 2),
                     ratings=ratings,
                 )
@@ -71,6 +72,19 @@ def read_queries(path: Path) -> tuple[MomentQuery, ...]:
         except OTHER_SHAPE as error:
             raise AnnotationError(f"{where}: is no query of QVHighlights ({error!r})") from error
     return tuple(queries)
+
+
+def read_ego4d(path: Path) -> tuple[MomentQuery, ...]:
+    """Read the queries of an `nlq_*.json` of Ego4D; raises `AnnotationError` for another file."""
+    return tuple(
+        MomentQuery(
+            id=place,
+            text=record.captions[0],
+            video=record.video.stem,
+            windows=np.array([(one.start_s, one.end_s) for one in record.segments]),
+        )
+        for place, record in enumerate(ANNOTATIONS["ego4d-queries"](path).records)
+    )
 
 
 def read_predictions(path: Path) -> dict[int | str, MomentPrediction]:
@@ -120,9 +134,11 @@ def predict_moments(
 def score_moments(
     queries: Sequence[MomentQuery], predictions: Mapping[int | str, MomentPrediction]
 ) -> dict[str, float]:
-    """All scores: of moments, and of highlights where both files rate clips."""
+    """All scores: of moments, also as Ego4D counts, and of highlights where both rate clips."""
     truth = {query.id: query.windows for query in queries}
-    scores = moment_retrieval_metrics(truth, {k: p.windows for k, p in predictions.items()})
+    windows = {k: p.windows for k, p in predictions.items()}
+    scores = moment_retrieval_metrics(truth, windows)
+    scores |= {f"ego4d/{k}": v for k, v in query_recalls(truth, windows).items()}
     rated = {query.id: query.ratings for query in queries if query.ratings is not None}
     given = {k: p.saliency for k, p in predictions.items() if p.saliency is not None}
     if rated and rated.keys() <= given.keys():

@@ -20,6 +20,13 @@ from internvideo.tasks.anticipation import (
     AnticipationTraining,
 )
 from internvideo.tasks.captioning import Captioning, CaptioningResult, slot_accuracy
+from internvideo.tasks.hand_forecasting import (
+    ForecastHands,
+    HandForecaster,
+    HandForecasting,
+    HandForecastingResult,
+    HandForecastingTraining,
+)
 from internvideo.tasks.multiple_choice import (
     MultipleChoice,
     MultipleChoiceResult,
@@ -112,6 +119,7 @@ TASKS: dict[str, type[Task]] = {
     "spatiotemporal-localization": SpatiotemporalLocalization,
     "anticipation": Anticipation,
     "navigation": Navigation,
+    "hand-forecasting": HandForecasting,
 }
 
 __all__ = [
@@ -146,6 +154,11 @@ __all__ = [
     "FailedVideo",
     "FeatureEncoder",
     "FeatureExtraction",
+    "ForecastHands",
+    "HandForecaster",
+    "HandForecasting",
+    "HandForecastingResult",
+    "HandForecastingTraining",
     "Inference",
     "LocalizationData",
     "LocalizationRequest",

@@ -70,6 +70,7 @@ class MultipleChoice(Task):
 
     name = "multiple-choice"
     summary = "which of several sentences describes a video"
+    counted = "questions"
     model_type = RetrieverModel
     training = MultipleChoiceTraining
     metrics = ("accuracy", "chance")

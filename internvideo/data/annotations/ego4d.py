@@ -9,6 +9,7 @@ that they move with the crop; in the published solution of hand prediction they 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,21 @@ HANDS = ("left_hand", "right_hand")
 
 
 @files.reader
-def read_ego4d_queries(path: str | Path, *, root: str | Path | None = None) -> Annotations:
+def read_ego4d_queries(
+    path: str | Path, *, root: str | Path | None = None, part: str = "clip"
+) -> Annotations:
     """Read `nlq_{train,val}.json`: a record a query, its segment what answers it.
 
     The query is both the record's caption and its segment's; times are those within the clip.
+
+    Args:
+        path: The file.
+        root: Folder of the clips; that of the file without it.
+        part: What a record shows: the whole "clip", or its "answer" alone, as training on pairs of
+            clip and sentence wants.
     """
+    if part not in ("clip", "answer"):
+        raise AnnotationError(f"{path}: part is {part!r}, expected clip or answer")
     path = Path(path)
     items = []
     for where, video in _entries(path, "videos"):
@@ -44,6 +55,8 @@ def read_ego4d_queries(path: str | Path, *, root: str | Path | None = None) -> A
                     start_s, end_s = _span(f"{where}, clip {uid}", asked)
                     segment = Segment(start_s=start_s, end_s=end_s, caption=query)
                     fields = {"captions": (query,), "segments": (segment,), "split": split}
+                    if part == "answer":
+                        fields |= {"start_s": start_s, "end_s": end_s}
                     items.append((uid, fields))
     return _placed(path, root, items)
 
@@ -55,18 +68,21 @@ def read_ego4d_hands(
     root: str | Path | None = None,
     width_px: int = 1920,
     height_px: int = 1440,
+    seen_s: float = 2.0,
 ) -> Annotations:
     """Read `fho_hands_{train,val}.json`: a record an interaction, its boxes the hands to come.
 
-    A hand is a point, so its box has no extent; `actor` is 0 for the left hand and 1 for the right.
-    Hands out of sight have no box. The record ends at the first of the five moments, which is where
-    a prediction has seen the video up to.
+    A hand is a point, so its box has no extent; `actor` is 0 for the left hand and 1 for the right,
+    and its label says at which of the five moments it is there. Hands out of sight have no box. The
+    record ends at the first of the five moments, which is where a prediction has seen the video up
+    to, and starts `seen_s` seconds before.
 
     Args:
         path: The file.
         root: Folder of the clips; that of the file without it.
         width_px: Width of the frames in which the points were marked.
         height_px: Their height.
+        seen_s: How many seconds of video belong to a record.
     """
     path = Path(path)
     items = []
@@ -76,18 +92,20 @@ def read_ego4d_hands(
         for number, action in enumerate(clip.get("frames", ())):
             place = f"{where}, action {number}"
             boxes = []
-            for moment in HAND_MOMENTS:
+            for label, moment in enumerate(HAND_MOMENTS):
                 told = action.get(moment)
                 if told is None:
                     continue
                 time_s = float(with_fields(place, told, "frame")["frame"]) / EGO4D_FPS
-                boxes += [
+                found = [
                     _hand(f"{place}, {moment}", hand, time_s, width_px, height_px)
                     for hand in told.get("boxes", ())
                 ]
+                boxes += [replace(box, labels=(label,)) for box in found]
             if boxes:
                 end_s = min(box.time_s for box in boxes)
-                items.append((uid, {"boxes": tuple(boxes), "end_s": end_s, "split": split}))
+                seen = {"start_s": max(0.0, end_s - float(seen_s)), "end_s": end_s}
+                items.append((uid, {"boxes": tuple(boxes), **seen, "split": split}))
     return _placed(path, root, items)
 
 
@@ -115,18 +133,44 @@ def read_ego4d_state_changes(
     root: str | Path | None = None,
     classes: tuple[str, ...] | str = (),
 ) -> Annotations:
-    """Read `fho_scod_{train,val}.json`: a record a clip, its boxes objects whose state changes.
+    """Read `fho_scod_{train,val}.json`: a record a frame, its boxes objects whose state changes.
 
-    Boxes are those called `object_of_change`, before, at and after the point of no return; classes
-    are the objects' nouns, sorted where `classes` does not name them.
+    Frames are those before, at and after the point of no return, boxes those called
+    `object_of_change`. Classes are the objects' nouns, where `classes` does not name them those of
+    both files, sorted.
     """
     path = Path(path)
+    found = _changed_objects(path)
+    names = files.named_classes(path, classes)
+    if not names:
+        others = [one for part in files.other_part(path) for one in _changed_objects(part)]
+        nouns = {noun for _, _, _, boxes in [*found, *others] for _, noun in boxes}
+        names = tuple(sorted(nouns))
+    number_of = {name: place for place, name in enumerate(names)}
+    items = []
+    for uid, split, time_s, marked in found:
+        for _, noun in marked:
+            if noun not in number_of:
+                hint = files.nearest(noun, names)
+                raise AnnotationError(
+                    f"{path}, clip {uid}: {noun!r} is in no list of classes{hint}"
+                )
+        boxes = tuple(
+            Box(time_s=time_s, xyxy=xyxy, labels=(number_of[noun],)) for xyxy, noun in marked
+        )
+        items.append((uid, {"boxes": boxes, "key_s": time_s, "split": split}))
+    return _placed(path, root, items, names)
+
+
+def _changed_objects(
+    path: Path,
+) -> list[tuple[str, str | None, float, list[tuple[tuple[float, ...], str]]]]:
+    """Clip, split and time of every annotated frame, with the boxes and nouns of what changes."""
     found = []
-    nouns: set[str] = set()
     for where, clip in _entries(path, "clips"):
         uid = str(with_fields(where, clip, "clip_uid")["clip_uid"])
-        boxes = []
         for moment in ("pre_frame", "pnr_frame", "post_frame"):
+            boxes = []
             frame = clip.get(moment)
             if frame is None:
                 continue
@@ -140,26 +184,11 @@ def read_ego4d_state_changes(
                 left, top = float(box["x"]), float(box["y"])
                 corners = (left, top, left + float(box["width"]), top + float(box["height"]))
                 noun = str(one.get("structured_noun") or "")
-                nouns.add(noun)
                 xyxy = _fractions(place, corners, float(frame["width"]), float(frame["height"]))
-                boxes.append((float(number) / EGO4D_FPS, xyxy, noun))
-        found.append((uid, _split(where, clip), boxes))
-    names = files.named_classes(path, classes) or tuple(sorted(nouns))
-    number_of = {name: place for place, name in enumerate(names)}
-    items = []
-    for uid, split, marked in found:
-        for _, _, noun in marked:
-            if noun not in number_of:
-                hint = files.nearest(noun, names)
-                raise AnnotationError(
-                    f"{path}, clip {uid}: {noun!r} is in no list of classes{hint}"
-                )
-        boxes = tuple(
-            Box(time_s=time_s, xyxy=xyxy, labels=(number_of[noun],))
-            for time_s, xyxy, noun in marked
-        )
-        items.append((uid, {"boxes": boxes, "split": split}))
-    return _placed(path, root, items, names)
+                boxes.append((xyxy, noun))
+            if boxes:
+                found.append((uid, _split(where, clip), float(number) / EGO4D_FPS, boxes))
+    return found
 
 
 @files.reader

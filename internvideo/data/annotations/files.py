@@ -141,6 +141,15 @@ def named_classes(path: Path, classes: tuple[str, ...] | str) -> tuple[str, ...]
     return class_names(beside if beside.exists() else classes)
 
 
+def other_part(path: Path) -> list[Path]:
+    """Find the file of validation beside that of training, or the other way round; none if alone.
+
+    Their names differ in `train` and `val`. Class names are those of both, as of any one of them.
+    """
+    names = (path.name.replace(*words) for words in (("train", "val"), ("val", "train")))
+    return [path.with_name(n) for n in names if n != path.name and path.with_name(n).is_file()]
+
+
 def wrong(path: Path, line: int, problem: str) -> AnnotationError:
     """Build the error for one line."""
     return AnnotationError(f"{path}, line {line}: {problem}")

@@ -92,13 +92,23 @@ def read_ego4d_moments(
     Times are those within the clip, which is also what the videos in `root` are named by.
 
     Args:
-        path: One of the files; where classes are sorted names, give those of the training file for
-            the others.
+        path: One of the files.
         root: Folder of the clips; that of the file without it.
-        classes: Class names in the order of their ids, or the file of them.
+        classes: Class names in the order of their ids, or the file of them; without it the labels
+            of the training and the validation file that lie together, sorted.
         primary_only: Leave out labels that are not marked primary, as the benchmark does.
     """
     path = Path(path)
+    database = _ego4d_clips(path, primary_only)
+    names = files.named_classes(path, classes)
+    if not names:
+        others = [c for part in files.other_part(path) for c in _ego4d_clips(part, primary_only)]
+        names = _class_names(path, [*database, *others])
+    return _annotations(path, Path(root or path.parent), database, splits=SUBSETS, classes=names)
+
+
+def _ego4d_clips(path: Path, primary_only: bool) -> list[UntrimmedVideo]:
+    """Clips of a file of moment queries, those of all its videos."""
     document = files.read_json(path)
     videos = document.get("videos") if isinstance(document, dict) else None
     if not isinstance(videos, list) or not videos:
@@ -114,11 +124,7 @@ def read_ego4d_moments(
         for number, clip in enumerate(video["clips"]):
             clip = with_fields(f"{path}, video {place}, clip {number}", clip, "clip_uid")
             database.append(_ego4d_clip(path, clip, split, primary_only))
-    return _annotations(
-        *(path, Path(root or path.parent), database),
-        splits=SUBSETS,
-        classes=files.named_classes(path, classes),
-    )
+    return database
 
 
 @files.reader

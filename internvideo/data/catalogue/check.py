@@ -7,104 +7,37 @@ A stand-in says in `stand_in.json` what is expected of it, in place of the table
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import shutil
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from fnmatch import fnmatch
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from internvideo.data.annotations import ANNOTATIONS
 from internvideo.data.annotations.gathering import has_known_ending
-from internvideo.data.catalogue.entry import DataSet, Split
+from internvideo.data.catalogue.entry import EPISODES, DataSet
+from internvideo.data.catalogue.episodes import Episode
+from internvideo.data.catalogue.expectation import (
+    STAND_IN_FILE,
+    Expectation,
+    check_files,
+    expectation_of,
+    sha256_of,
+    wrong_counts,
+)
+from internvideo.data.catalogue.report import CheckReport, Problem
 from internvideo.errors import AnnotationError, ConfigError, DecodeError
-from internvideo.reading import read_json_document
 from internvideo.values import Annotations, Record
 from internvideo.video import scan_files
 from internvideo.video.picture import open_picture
 from internvideo.writing import replace_text
 
-STAND_IN_FILE = "stand_in.json"
-_MOST_NAMED = 20  # problems of one kind; the rest is counted
 _MOST_LINES = 200  # unreadable lines that are set aside before the file is given up
 _LATE_S = 1.0  # by which an annotation may lie beyond the end of its video
 _LINE = re.compile(r"^(?P<file>.+?), line (?P<line>\d+): (?P<why>.*)$", re.DOTALL)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Problem:
-    """Something that is not as expected: which kind, where, and what to know of it."""
-
-    kind: str
-    where: str
-    what: str
-
-    def __str__(self) -> str:
-        return f"{self.kind}: {self.where}: {self.what}"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Expectation:
-    """What is expected of a folder: counts by split, hashes of files, classes in order."""
-
-    splits: Mapping[str, Split]
-    hashes: Mapping[str, str] = field(default_factory=dict)
-    classes: tuple[str, ...] = ()
-    num_classes: int | None = None
-    is_stand_in: bool = False
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CheckReport:
-    """Problems found, counts by split, and the records that can be used."""
-
-    name: str
-    problems: tuple[Problem, ...]
-    counts: Mapping[str, int]
-    expected: Mapping[str, int]
-    num_decoded: int
-    usable: Annotations
-    is_stand_in: bool
-
-    def lines(self) -> list[str]:
-        """The report as lines for the terminal, most problems of a kind counted only."""
-        kinds: dict[str, list[Problem]] = defaultdict(list)
-        for problem in self.problems:
-            kinds[problem.kind].append(problem)
-        shown = []
-        for kind, found in kinds.items():
-            shown += map(str, found[:_MOST_NAMED])
-            if len(found) > _MOST_NAMED:
-                shown.append(f"{kind}: {len(found) - _MOST_NAMED} more")
-        counted = ", ".join(
-            f"{self.counts.get(split, 0)} {split} (expected {self.expected[split]})"
-            if split in self.expected
-            else f"{count} {split}"
-            for split, count in {**dict.fromkeys(self.expected, 0), **self.counts}.items()
-        )
-        stand_in = "; a stand-in" if self.is_stand_in else ""
-        told = f"{len(self.problems)} problems" if self.problems else "no problem found"
-        return [
-            *shown,
-            f"{self.name}: {counted}; {self.num_decoded} videos decoded{stand_in}",
-            told,
-        ]
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "is_stand_in": self.is_stand_in,
-            "counts": dict(self.counts),
-            "expected": dict(self.expected),
-            "num_decoded": self.num_decoded,
-            "num_usable": len(self.usable.records),
-            "problems": [{"kind": p.kind, "where": p.where, "what": p.what} for p in self.problems],
-        }
 
 
 def check_data_set(
@@ -132,13 +65,13 @@ def check_data_set(
     root = Path(root)
     if not root.is_dir():
         raise ConfigError(f"{root}: there is no such folder")
-    if entry.reader is None:
-        raise ConfigError(f"{entry.name}: holds no videos; {entry.protocol}")
-    expected = _expectation(entry, root)
-    problems = _files(entry, root, expected)
+    if entry.reader == EPISODES:
+        raise ConfigError(f"{entry.name}: holds no videos; check it with check_episodes")
+    expected = expectation_of(entry, root)
+    problems = check_files(entry, root, expected)
     annotations = _read_all(entry, root, Path(videos or root), expected, problems)
     counts = _counts(annotations.records, entry)
-    problems += _wrong_counts(counts, expected, entry.what)
+    problems += wrong_counts(counts, expected, entry.what)
     problems += _wrong_classes(annotations.classes, expected)
     problems += _wrong_frames(annotations.records)
     missing = _missing(annotations.records)
@@ -159,65 +92,31 @@ def check_data_set(
     )
 
 
-def write_stand_in_file(entry: DataSet, root: str | Path) -> None:
-    """Write what the stand-in in `root` is, for later checks."""
+def write_stand_in_file(
+    entry: DataSet,
+    root: str | Path,
+    read_episodes: Callable[[Path], Sequence[Episode]] | None = None,
+) -> None:
+    """Write what the stand-in in `root` is, for later checks; episodes need their reader."""
     root = Path(root)
-    found: list[Problem] = []
-    annotations = _read_all(entry, root, root, Expectation(splits={}), found)
-    if found:
-        raise AnnotationError(str(found[0]))
+    classes: tuple[str, ...] = ()
+    if read_episodes is not None:
+        paths = {split: root / entry.source.replace("{split}", split) for split in entry.splits}
+        counts = {split: len(read_episodes(path)) for split, path in paths.items()}
+    else:
+        found: list[Problem] = []
+        annotations = _read_all(entry, root, root, Expectation(splits={}), found)
+        if found:
+            raise AnnotationError(str(found[0]))
+        counts, classes = _counts(annotations.records, entry), annotations.classes
     files = sorted({path for file in entry.files for path in root.glob(file.pattern)})
     document = {
         "data_set": entry.name,
-        "splits": _counts(annotations.records, entry),
-        "classes": list(annotations.classes),
-        "sha256": {path.relative_to(root).as_posix(): _sha256(path) for path in files},
+        "splits": counts,
+        "classes": list(classes),
+        "sha256": {path.relative_to(root).as_posix(): sha256_of(path) for path in files},
     }
     replace_text(root / STAND_IN_FILE, json.dumps(document, indent=1) + "\n")
-
-
-def _expectation(entry: DataSet, root: Path) -> Expectation:
-    path = root / STAND_IN_FILE
-    if not path.exists():
-        hashes = {file.pattern: file.sha256 for file in entry.files if file.sha256}
-        return Expectation(splits=entry.splits, hashes=hashes, num_classes=entry.num_classes)
-    try:
-        told = read_json_document(path)
-        expected = Expectation(
-            splits={name: Split(count=int(count)) for name, count in told["splits"].items()},
-            hashes={str(name): str(value) for name, value in told["sha256"].items()},
-            classes=tuple(map(str, told["classes"])),
-            num_classes=len(told["classes"]) or None,
-            is_stand_in=True,
-        )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(f"{path}: is no description of a stand-in ({error})") from error
-    if told.get("data_set") != entry.name:
-        raise ConfigError(f"{root}: is a stand-in for {told.get('data_set')}, not {entry.name}")
-    return expected
-
-
-def _files(entry: DataSet, root: Path, expected: Expectation) -> list[Problem]:
-    problems = []
-    for file in entry.files:
-        known = [name for name in expected.hashes if fnmatch(name, file.pattern)]
-        lacking = [name for name in known if not (root / name).is_file()] if known else []
-        if not known and file.required and not any(root.glob(file.pattern)):
-            lacking = [file.pattern]
-        problems += [
-            Problem(kind="missing file", where=str(root / name), what=file.what) for name in lacking
-        ]
-    for name, sha256 in expected.hashes.items():
-        path = root / name
-        if path.is_file() and (found := _sha256(path)) != sha256:
-            what = f"sha256 is {found[:12]}..., expected {sha256[:12]}..."
-            problems.append(Problem(kind="other hash", where=str(path), what=what))
-    return problems
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read_all(
@@ -248,7 +147,6 @@ def _read(
     problems: list[Problem],
 ) -> Annotations:
     copy, root, videos = places
-    assert entry.reader is not None
     for _ in range(_MOST_LINES):
         try:
             return ANNOTATIONS[entry.reader](str(source), root=str(videos), **entry.options)
@@ -294,17 +192,6 @@ def _counts(records: Iterable[Record], entry: DataSet) -> dict[str, int]:
     if entry.task == "spatiotemporal-localization":
         seen = {(split, clip[:1]) for split, clip in seen}
     return dict(Counter(split for split, _ in seen))
-
-
-def _wrong_counts(counts: Mapping[str, int], expected: Expectation, what: str) -> Iterable[Problem]:
-    for name, split in expected.splits.items():
-        count = counts.get(name, 0)
-        near = abs(count - split.count) <= 0.05 * split.count
-        if count == 0:
-            yield Problem(kind="empty split", where=name, what=f"expected {split.count} {what}")
-        elif count != split.count and (split.is_exact or not near):
-            told = f"{count} {what}, expected {'' if split.is_exact else 'about '}{split.count}"
-            yield Problem(kind="other count", where=name, what=told)
 
 
 def _wrong_classes(classes: tuple[str, ...], expected: Expectation) -> Iterable[Problem]:
@@ -371,7 +258,7 @@ def _in_two_splits(records: Sequence[Record]) -> Iterable[Problem]:
     for size, found in sizes.items():
         for video in found:
             is_alone = len(found) == 1 or size < 0
-            same[str(video) if is_alone else _sha256(video)].append(video)
+            same[str(video) if is_alone else sha256_of(video)].append(video)
     for found in same.values():
         parts = sorted({part for video in found for part in splits[video]})
         if len(parts) > 1:

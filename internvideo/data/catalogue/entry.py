@@ -11,6 +11,9 @@ from internvideo.errors import ConfigError
 # What was run on stand-ins.
 STAND_IN_RUNS = "benchmarks/data_sets-2026-11-30-2cores.md"
 
+# The reader of files that hold episodes to walk, and no videos: `navigation.read_episodes`.
+EPISODES = "episodes"
+
 State = Literal["case", "excerpt", "run", "paper"]
 
 STATES: dict[State, str] = {
@@ -76,15 +79,15 @@ class DataSet:
         splits: Items by split, named train, val, test as in `Record.split`.
         what: What is counted: "videos" are different files, everything else is a record each.
         files: Annotation files below the folder of the data set.
-        reader: A format of `internvideo list formats`; None where the files have no reader of
-            records, and then `protocol` says what reads them.
+        reader: A format of `internvideo list formats`, or `EPISODES`.
         source: What the reader is given, below the folder of the data set: a folder, a file, or a
-            glob of files that are read one after the other.
+            glob of files that are read one after the other; of episodes {split} stands for the
+            split.
         options: Of the reader.
         num_classes: None where there are no classes.
         class_list: The file with the official order of classes, as `files` has it.
         protocol: How it is trained and scored, and what is special.
-        metric: Name of the score that is compared.
+        metric: Name of the score that evaluation here gives.
         terms: Licence or terms of use, in words.
         where: Where the videos and annotations come from.
         published: Results, InternVideo's first.
@@ -98,7 +101,7 @@ class DataSet:
     task: str
     splits: Mapping[str, Split]
     files: tuple[AnnotationFile, ...]
-    reader: str | None
+    reader: str
     protocol: str
     metric: str
     terms: str

@@ -54,7 +54,9 @@ def _temporal(
             Published(metric="map/average", value=value, source=_TABLE, model=model)
             for value, model in published
         ),
-        recipes=(recipe,),
+        recipes=(recipe, recipe.removesuffix("_agnostic"))
+        if recipe.endswith("_agnostic")
+        else (recipe,),
         evidence=Evidence(benchmark=STAND_IN_RUNS, cases=(*_CASES, metric_case), excerpts=excerpts),
         differs=differs,
     )
@@ -87,7 +89,7 @@ TEMPORAL: tuple[DataSet, ...] = (
         protocol=f"{_WIDE}; class-agnostic segments times the scores of a video classifier",
         terms="research use, no commercial one",
         where="activity-net.org; json as in ActionFormer's repository",
-        recipe="temporal_localization_activitynet",
+        recipe="temporal_localization_activitynet_agnostic",
         metric_case="activitynet_map_official",
         excerpts=("activitynet",),
         differs="scores of a classifier are an option, and results without them stand beside",
@@ -102,9 +104,9 @@ TEMPORAL: tuple[DataSet, ...] = (
         protocol=f"{_WIDE}; class-agnostic segments times the scores of a video classifier",
         terms="research use, no commercial one",
         where="hacs.csail.mit.edu",
-        recipe="temporal_localization_hacs",
+        recipe="temporal_localization_hacs_agnostic",
         metric_case="tal_score_fusion",
-        excerpts=("activitynet",),
+        excerpts=(),
         differs="the released configuration cannot run; its classes are written anew here",
     ),
     _temporal(
@@ -117,7 +119,7 @@ TEMPORAL: tuple[DataSet, ...] = (
         protocol=f"{_WIDE}; features resized to 192 steps",
         terms="CC BY-NC 4.0",
         where="the DeeperAction challenge's page of FineAction",
-        recipe="temporal_localization_fineaction",
+        recipe="temporal_localization_fineaction_agnostic",
         metric_case="tal_map_actionformer_gaps",
         excerpts=(),
         differs="the released configuration cannot run; its classes are written anew here",

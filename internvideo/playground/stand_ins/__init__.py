@@ -30,6 +30,7 @@ _FEATURE_WIDTHS = {
     "activitynet-localization": 1280,
     "hacs-segments": 2560,
     "fineaction": 1408,
+    "ego4d-moment-queries": 1024,
 }
 
 _Maker = Callable[[Sequence[Facts]], Contents]

@@ -6,6 +6,7 @@ Sources of the formats: see `internvideo.data.annotations.ego4d` and `localizati
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from internvideo.playground.facts import XYXY, Facts
@@ -47,7 +48,8 @@ def moment_queries(facts: Sequence[Facts]) -> Contents:
         chosen = _chosen(facts, split)
         return {"videos": [{"video_uid": o.id, "split": split, "clips": [clip(o)]} for o in chosen]}
 
-    return _contents(facts, "moments", {split: videos(split) for split in _SPLITS})
+    contents = _contents(facts, "moments", {split: videos(split) for split in _SPLITS})
+    return replace(contents, features={one.id: f"ego4d_mq_features/{one.id}.npy" for one in facts})
 
 
 def queries(facts: Sequence[Facts]) -> Contents:
@@ -68,7 +70,7 @@ def queries(facts: Sequence[Facts]) -> Contents:
 
 
 def hands(facts: Sequence[Facts]) -> Contents:
-    """The left hand is the middle of the subject, the right hand is out of sight."""
+    """The left hand is the middle of the subject, the right one opposite; first out of sight."""
 
     def clips(split: str) -> dict[str, Any]:
         found = []
@@ -78,8 +80,9 @@ def hands(facts: Sequence[Facts]) -> Contents:
             for place, moment in enumerate(moments):
                 frame = 10 + 10 * place
                 x1, y1, x2, y2 = _box(one, frame)
-                point = [960 * (x1 + x2), 720 * (y1 + y2)]
-                action[moment] = {"frame": frame, "boxes": [{"left_hand": point}]}
+                x, y = 960 * (x1 + x2), 720 * (y1 + y2)
+                boxes = [{"left_hand": [x, y]}, {"right_hand": [1920 - x, y]}]
+                action[moment] = {"frame": frame, "boxes": boxes[: 1 + (place > 0)]}
             found.append({"clip_uid": one.id, "video_uid": one.id, "frames": [action]})
         return {"split": split, "clips": found}
 

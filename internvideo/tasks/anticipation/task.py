@@ -109,6 +109,7 @@ class Anticipation(Task):
 
     name = "anticipation"
     summary = "which object is touched next, how, and in how many seconds"
+    counted = "frames"
     model_type = AnticipationModel
     metrics = ("true_boxes/map/*", "detected/map/*")
     datasets = ("Ego4D short-term anticipation",)

@@ -172,6 +172,7 @@ class Navigation(Task):
 
     name = "navigation"
     summary = "where to go next, to follow an instruction through unseen rooms"
+    counted = "episodes"
     model_type = Navigating
     without_weights: ClassVar[Mapping[str, Callable[[], Any]]] = {
         "oracle": _oracle,

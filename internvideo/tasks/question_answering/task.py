@@ -79,6 +79,7 @@ class QuestionAnswering(Task):
 
     name = "question-answering"
     summary = "the answer to a question about a video"
+    counted = "questions"
     model_type = QuestionAnsweringModel
     metrics = (
         "accuracy",

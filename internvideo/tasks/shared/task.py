@@ -140,6 +140,7 @@ class Task(ABC):
     Attributes:
         name: As it is called on the command line.
         summary: What it asks of a model, in one clause.
+        counted: What its `num_evaluated` counts, in the plural.
         model_type: The form in which it asks a network.
         without_weights: What can stand in place of a trained model, by name: baselines, oracles.
         metrics: Names of its scores, as in `Result.scores`; `*` stands for any part of a name.
@@ -153,6 +154,7 @@ class Task(ABC):
 
     name: ClassVar[str]
     summary: ClassVar[str]
+    counted: ClassVar[str] = "videos"
     model_type: ClassVar[type[TaskModel]]
     without_weights: ClassVar[Mapping[str, Callable[[], Any]]] = {}
     metrics: ClassVar[tuple[str, ...]]

@@ -128,6 +128,7 @@ class SpatiotemporalLocalization(Task):
 
     name = "spatiotemporal-localization"
     summary = "who does what, where, at every second of a video"
+    counted = "key frames"
     model_type = BoxClassifier
     metrics = ("map/true_boxes", "map/detected", "detector/ap")
     datasets = ("AVA 2.2", "AVA-Kinetics")

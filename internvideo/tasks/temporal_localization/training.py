@@ -12,7 +12,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -133,13 +133,7 @@ class TemporalLocalizationTraining:
     @property
     def training_flops_per_clip(self) -> float:
         """Of one sequence of `max_length` steps, forward and backward."""
-        with torch.device("meta"):
-            model = self.model_config.build().eval()
-            features = torch.zeros(1, self.model.max_length, self.model_config.step_width)
-            padded = torch.zeros(1, self.model.max_length, dtype=torch.bool)
-        with torch.no_grad(), FlopCounterMode(display=False) as counted:
-            model(features, padded)
-        return 3.0 * counted.get_total_flops()
+        return _training_flops(self.model_config, self.model.max_length)
 
     def preprocessing(self, data: VideoData) -> Preprocessing:
         """Clips of the encoder, of whose pixels the detector sees nothing."""
@@ -358,3 +352,14 @@ def _digest(records: Sequence[Record]) -> str:
     """Hash of what the annotations say, so that two runs can be known to share their data."""
     rows = [[r.video.name, [[s.start_s, s.end_s, s.label] for s in r.segments]] for r in records]
     return hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode()).hexdigest()
+
+
+@lru_cache(maxsize=8)  # a plan asks several times
+def _training_flops(config: TemporalDetectorConfig, max_length: int) -> float:
+    with torch.device("meta"):
+        model = config.build().eval()
+        features = torch.zeros(1, max_length, config.step_width)
+        padded = torch.zeros(1, max_length, dtype=torch.bool)
+    with torch.no_grad(), FlopCounterMode(display=False) as counted:
+        model(features, padded)
+    return 3.0 * counted.get_total_flops()

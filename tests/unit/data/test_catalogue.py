@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from internvideo.cli import main
 from internvideo.data import ANNOTATIONS
-from internvideo.data.catalogue import BENCHMARKS, CORPORA, DataSet, data_set
-from internvideo.data.catalogue.check import CheckReport, check_data_set, write_stand_in_file
+from internvideo.data.catalogue import BENCHMARKS, CORPORA, DataSet, Evidence, data_set
+from internvideo.data.catalogue.check import check_data_set, write_stand_in_file
+from internvideo.data.catalogue.entry import EPISODES
+from internvideo.data.catalogue.episodes import check_episodes
 from internvideo.data.catalogue.page import results_page
+from internvideo.data.catalogue.report import CheckReport
 from internvideo.errors import ConfigError
+from internvideo.navigation import read_episodes
 from internvideo.playground.stand_ins import STAND_INS, make_stand_in
+from internvideo.playground.stand_ins.contents import draw_videos
 from internvideo.recipes import RECIPES
 from internvideo.tasks import TASKS
 from tests.parity.case import Case
@@ -32,30 +40,152 @@ def test_the_paper_has_39_benchmarks_of_ten_tasks_and_ego4d() -> None:
 
 @pytest.mark.parametrize("entry", ENTRIES.values(), ids=ENTRIES)
 def test_an_entry_names_what_exists(entry: DataSet) -> None:
-    assert entry.reader is None or entry.reader in ANNOTATIONS
-    assert set(entry.recipes) <= set(RECIPES)
+    assert entry.reader in (*ANNOTATIONS, EPISODES)
+    assert entry.recipes and set(entry.recipes) <= set(RECIPES)
     assert entry.terms and entry.where and entry.protocol
     if entry.name in BENCHMARKS:
         assert entry.published and entry.splits
-        assert entry.reader is None or entry.name in STAND_INS
+        assert entry.reader == EPISODES or entry.name in STAND_INS
+
+
+# Of each row that claims excerpts: the file or folder, options, and how many records it holds.
+EXCERPTS: dict[str, tuple[str, dict[str, str], int]] = {
+    "kinetics-400": ("kinetics/kinetics-400_val.csv", {"classes": "label_map_k400.txt"}, 498),
+    "kinetics-600": ("kinetics/kinetics-600_val.csv", {"classes": "label_map_k600.txt"}, 500),
+    "kinetics-700": ("kinetics/kinetics-600_val.csv", {}, 500),  # the same format
+    "kinetics-400-zero-shot": ("kinetics/kinetics-400_test.csv", {}, 300),
+    "something-something-v1": ("jester_v1", {}, 6_500),  # the same format
+    "activitynet": ("activitynet/anet_anno_action.json", {"classes": "label_map.txt"}, 26),
+    "hmdb51": ("hmdb51", {}, 5_100),
+    "ucf101-open-set": ("ucf101", {}, 13_320),
+    "thumos14": ("thumos14/thumos14.json", {"train": "validation"}, 200),
+    "activitynet-localization": (
+        "activitynet/anet_anno_action.json",
+        {"classes": "label_map.txt"},
+        18,
+    ),
+    **dict.fromkeys(
+        ("ava-2.2", "ava-kinetics"),
+        (
+            "ava/ava_sample.csv",
+            {"label_map": "ava_action_list_v2.1_for_activitynet_2018.pbtxt.txt"},
+            3,
+        ),
+    ),
+    **dict.fromkeys(
+        ("msr-vtt", "msr-vtt-zero-shot"), ("msrvtt/MSRVTT_JSFUSION_test.csv", {}, 1_000)
+    ),
+    **dict.fromkeys(("msvd", "msvd-zero-shot"), ("msvd", {}, 250)),
+    **dict.fromkeys(
+        ("activitynet-captions", "activitynet-captions-zero-shot"),
+        ("activitynet_captions/train.json", {}, 400),
+    ),
+    **dict.fromkeys(("didemo", "didemo-zero-shot"), ("didemo", {}, 1_004)),
+    "msvd-qa": ("msvd_qa", {}, 3_100),
+    "tgif-qa-frame": ("tgif_qa", {}, 500),
+}
+
+
+def test_rows_that_claim_excerpts_are_those_that_are_read() -> None:
+    claimed = {name for name, entry in ENTRIES.items() if entry.evidence.excerpts}
+    assert claimed == {*EXCERPTS, "r2r-ce"}
+
+
+@pytest.mark.parametrize("name", EXCERPTS)
+def test_a_reader_reads_excerpts_of_the_real_files(
+    name: str, real_annotations: Path, tmp_path: Path
+) -> None:
+    entry, (place, options, count) = data_set(name), EXCERPTS[name]
+    source = real_annotations / place
+    assert place.split("/")[0] in entry.evidence.excerpts
+    if place == "didemo":  # lists of videos; the descriptions are not at hand
+        shutil.copytree(source, tmp_path / place)
+        source = tmp_path / place
+        for split in ("train", "val", "test"):
+            listed = (source / f"{split}_list.txt").read_text().split()
+            rows = [{"video": video, "description": "x", "times": [[0, 0]]} for video in listed]
+            (source / f"{split}_data.json").write_text(json.dumps(rows))
+    read = ANNOTATIONS[entry.reader](str(source), **options)
+    assert len(read.records) == count or (place == "didemo" and len(read.records) > count)
+
+
+def test_episodes_of_the_real_files_are_checked(real_annotations: Path) -> None:
+    root = real_annotations / "r2r_vlnce/R2R_VLNCE_v1-3_preprocessed"
+    report = check_episodes(data_set("r2r-ce"), root, read_episodes)
+    assert report.counts == {"train": 600, "val_seen": 778, "val_unseen": 0}
+    assert _kinds(report) == {"missing file", "other count", "empty split"}
+
+
+FACTS = draw_videos(seed=0)
+
+
+@pytest.mark.parametrize("name", [n for n in STAND_INS if n not in EXCERPTS])
+def test_a_reader_reads_the_files_of_the_stand_in(name: str, tmp_path: Path) -> None:
+    entry, contents = data_set(name), STAND_INS[name](FACTS)
+    for file, text in contents.files.items():
+        path = tmp_path / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    sources = [tmp_path] if entry.source == "." else sorted(tmp_path.glob(entry.source))
+    for source in sources:
+        assert ANNOTATIONS[entry.reader](str(source), **entry.options).records
+
+
+def _unshown(entry: DataSet, golden: Path, real_annotations: Path) -> list[str]:
+    """What a row claims without anything that shows it."""
+    shown = entry.evidence
+    found = [
+        case
+        for case in shown.cases
+        if not (golden / case).is_dir() or not check_for(Case(golden / case))
+    ]
+    found += [folder for folder in shown.excerpts if not (real_annotations / folder).is_dir()]
+    if shown.benchmark is not None:
+        path = PROJECT / shown.benchmark
+        if not path.is_file() or f"`{entry.name}`" not in path.read_text(encoding="utf-8"):
+            found.append(shown.benchmark)
+    return found
 
 
 @pytest.mark.parametrize("entry", ENTRIES.values(), ids=ENTRIES)
 def test_a_state_is_claimed_only_where_something_shows_it(
     entry: DataSet, golden: Path, real_annotations: Path
 ) -> None:
-    for case in entry.evidence.cases:
-        assert check_for(Case(golden / case)), f"{case} is compared by no test"
-    for folder in entry.evidence.excerpts:
-        assert any((real_annotations / folder).iterdir())
-    if entry.evidence.benchmark:
-        text = (PROJECT / entry.evidence.benchmark).read_text()
-        assert f"`{entry.name}`" in text
+    assert _unshown(entry, golden, real_annotations) == []
+
+
+@pytest.mark.parametrize(
+    "claimed",
+    [
+        Evidence(cases=("no_such_case",)),
+        Evidence(excerpts=("no_such_folder",)),
+        Evidence(benchmark="benchmarks/no_such_file.md"),
+        Evidence(benchmark="README.md"),  # a file that does not name the row
+    ],
+)
+def test_a_claim_that_nothing_shows_is_found(
+    claimed: Evidence, golden: Path, real_annotations: Path
+) -> None:
+    entry = replace(data_set("fineaction"), evidence=claimed)
+    said = (*claimed.cases, *claimed.excerpts, claimed.benchmark)
+    assert _unshown(entry, golden, real_annotations) == [one for one in said if one]
 
 
 def test_the_page_of_results_is_that_of_the_catalogue() -> None:
     page = (PROJECT / "docs/results.md").read_text(encoding="utf-8")
     assert page == results_page(), "run: internvideo data sets --markdown > docs/results.md"
+
+
+def test_a_row_is_reproduced_at_the_cost_that_the_planner_tells(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["plan", "temporal_localization_ego4d_mq", "--gpus", "2xH100", "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert main(["reproduce", "ego4d-moment-queries", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    low, high = (plan["device_hours"][side] for side in ("low", "high"))
+    assert f"{low:,.2g} to {high:,.2g} hours of an H100 on 2xH100" in told["cost"]
+    assert told["published"] == "map/average 23.59 (InternVideo; InternVideo, figure 1)"
 
 
 def test_unknown_names_are_answered_with_the_nearest() -> None:

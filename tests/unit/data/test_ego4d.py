@@ -25,7 +25,11 @@ def test_a_query_is_a_caption_with_the_span_that_answers_it(tmp_path: Path) -> N
     (record,) = found.records
     assert record.captions == ("Where is the cup?",)
     assert (record.segments[0].start_s, record.segments[0].end_s) == (1.5, 4.0)
-    assert (record.video.name, record.split) == ("c1.mp4", "val")
+    assert (record.video.name, record.split, record.start_s) == ("c1.mp4", "val", None)
+    (answer,) = ANNOTATIONS["ego4d-queries"](str(tmp_path / "nlq_val.json"), part="answer").records
+    assert (answer.start_s, answer.end_s) == (1.5, 4.0)
+    with pytest.raises(AnnotationError, match="part is 'whole', expected clip or answer"):
+        ANNOTATIONS["ego4d-queries"](str(tmp_path / "nlq_val.json"), part="whole")
 
 
 def test_hands_are_points_in_fractions_of_the_frame(tmp_path: Path) -> None:
@@ -39,7 +43,8 @@ def test_hands_are_points_in_fractions_of_the_frame(tmp_path: Path) -> None:
     left, right = record.boxes
     assert (left.xyxy, left.actor, left.time_s) == ((0.5, 0.5, 0.5, 0.5), 0, 1.0)
     assert (right.xyxy, right.actor, right.time_s) == ((0.0, 1.0, 0.0, 1.0), 1, 2.5)
-    assert record.end_s == 1.0
+    assert (left.labels, right.labels) == ((0,), (4,))  # the first and the last moment
+    assert (record.start_s, record.end_s) == (0.0, 1.0)
     with pytest.raises(AnnotationError, match="give width_px and height_px"):
         ANNOTATIONS["ego4d-hands"](path, width_px=640, height_px=480)
 
@@ -54,6 +59,20 @@ def test_objects_of_change_are_boxes_and_other_things_are_not(tmp_path: Path) ->
     (box_found,) = found.records[0].boxes
     assert box_found.xyxy == pytest.approx((0.1, 0.2, 0.4, 0.6))
     assert (box_found.time_s, found.classes, box_found.labels) == (3.0, ("cup",), (0,))
+    assert found.records[0].key_s == 3.0
+
+
+def test_classes_of_what_changes_are_those_of_both_files(tmp_path: Path) -> None:
+    box = {"x": 0, "y": 0, "width": 9, "height": 9}
+    for split, noun in (("train", "pot"), ("val", "cup")):
+        one = {"object_type": "object_of_change", "structured_noun": noun, "bbox": box}
+        frame = {"frame_number": 9, "width": 9, "height": 9, "bbox": [one]}
+        clip = {"clip_uid": split, "pre_frame": frame, "pnr_frame": {**frame, "bbox": []}}
+        _write(tmp_path / f"fho_scod_{split}.json", {"split": split, "clips": [clip]})
+    found = ANNOTATIONS["ego4d-state-changes"](str(tmp_path / "fho_scod_val.json"))
+    assert found.classes == ("cup", "pot")
+    (record,) = found.records  # a frame without such an object is none
+    assert record.boxes[0].labels == (0,)
 
 
 def test_anticipation_pairs_each_box_with_its_verb_and_time(tmp_path: Path) -> None:

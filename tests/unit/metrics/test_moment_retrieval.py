@@ -12,6 +12,7 @@ from internvideo.errors import ConfigError
 from internvideo.metrics import (
     highlight_metrics,
     moment_retrieval_metrics,
+    query_recalls,
     saliency_of_clips,
     temporal_iou,
 )
@@ -107,3 +108,18 @@ def test_a_query_with_no_window_predicted_is_missed():
     scores = moment_retrieval_metrics({"a": np.array([[0.0, 5.0]])}, {"a": np.zeros((0, 3))})
 
     assert scores["full/R1@0.5"] == scores["full/mAP"] == 0
+
+
+def test_queries_are_found_among_the_first_windows():
+    truth = {0: np.array([[0.0, 10.0]]), 1: np.array([[5.0, 10.0]]), 2: np.array([[0.0, 1.0]])}
+    given = {
+        0: np.array([[0.0, 4.0, 0.9], [0.0, 10.0, 0.5]]),  # overlaps by 0.4, then by 1
+        1: np.array([[5.0, 10.0, 0.9]]),
+        2: np.zeros((0, 3)),
+    }
+
+    scores = query_recalls(truth, given)
+
+    assert scores["R1@0.3"] == scores["R5@0.3"] == scores["R5@0.5"] == pytest.approx(2 / 3)
+    assert scores["R1@0.5"] == pytest.approx(1 / 3)
+    assert scores["mean_r1"] == pytest.approx(0.5)

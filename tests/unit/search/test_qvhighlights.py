@@ -7,7 +7,12 @@ import pytest
 
 from internvideo.cli import main
 from internvideo.errors import AnnotationError
-from internvideo.search.qvhighlights import predict_moments, read_queries, score_moments
+from internvideo.search.qvhighlights import (
+    predict_moments,
+    read_ego4d,
+    read_queries,
+    score_moments,
+)
 from tests.conftest import SHARED
 
 _FOLDER = SHARED / "data/moment_retrieval"
@@ -43,6 +48,24 @@ def test_an_index_is_searched_for_the_queries_of_its_videos(searcher, tmp_path):
     assert missing == ["elsewhere"]
     assert score_moments(queries, found)["full/R1@0.5"] == pytest.approx(2 / 3)
     assert np.all(np.diff(found[1].windows[:, 2]) <= 0)
+
+
+def test_queries_of_ego4d_are_searched_and_scored(searcher, tmp_path, capsys):
+    asked = {"query": "red", "clip_start_sec": 6, "clip_end_sec": 10}
+    clip = {"clip_uid": "red in the middle", "annotations": [{"language_queries": [asked]}]}
+    path = tmp_path / "nlq_val.json"
+    path.write_text(json.dumps({"split": "val", "videos": [{"clips": [clip]}]}))
+    given = tmp_path / "given.jsonl"
+    given.write_text(json.dumps({"qid": 0, "pred_relevant_windows": [[6, 8, 0.5]]}))
+
+    queries = read_ego4d(path)
+    found, missing = predict_moments(searcher, queries)
+    words = ["--data", str(path), "--format", "ego4d-queries", "--predictions", str(given)]
+    assert main(["evaluate", "moment-retrieval", *words, "--json"]) == 0
+
+    assert not missing and score_moments(queries, found)["ego4d/R1@0.3"] == 1
+    told = json.loads(capsys.readouterr().out)
+    assert (told["ego4d/R1@0.3"], told["ego4d/R1@0.5"], told["ego4d/mean_r1"]) == (1, 1, 1)
 
 
 @pytest.mark.parametrize(
