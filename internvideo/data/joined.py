@@ -90,7 +90,7 @@ def join_clips(
     if not parts or len(background) < len(parts):
         raise ConfigError(
             f"{sum(map(len, parts.values()))} clips of one class in {len(parts)} splits and "
-            f"{len(background)} videos to stand between them; each split needs some of both"
+            f"{len(background)} videos as background; each split needs some of both"
         )
     total = sum(len(records) for records in parts.values())
     counts = {s: max(1, round(num_videos * len(r) / total)) for s, r in parts.items()}

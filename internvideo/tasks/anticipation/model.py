@@ -55,8 +55,8 @@ class AnticipationModel:
         model, seen = pretrained.model, pretrained.preprocessing
         if not isinstance(model, Anticipator) or not isinstance(seen, Preprocessing):
             raise CheckpointError(
-                f"{source}: holds a {pretrained.kind} model, which anticipates nothing; take the "
-                "run of a training for anticipation"
+                f"{source}: holds a model of kind {pretrained.kind}, which anticipates nothing; "
+                "take the run of a training for anticipation"
             )
         if not pretrained.classes:
             raise CheckpointError(
