@@ -316,7 +316,8 @@ def _lines(index: SearchIndex, update: Update) -> Iterator[str]:
     if update.hours:
         speed = (
             f"; {update.hours:.2g} hours of video in {update.elapsed_s:.0f} s, "
-            f"{update.hours * 3600 / update.elapsed_s:.3g} an hour"
+            f"{update.hours * 3600 / update.elapsed_s:.3g} an hour (decoding took "
+            f"{update.decoding_s:.1f} s of a processor, the visual tower {update.tower_s:.1f} s)"
         )
     yield (
         f"{update.num_videos} videos, {update.num_windows} windows, "

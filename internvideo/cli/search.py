@@ -63,6 +63,9 @@ class Search:
     """Replace clips and a sheet that are there."""
     engine: Literal["auto", "exact", "faiss", "lance"] = "auto"
     """exact compares all vectors; faiss and lance are for millions; auto takes faiss beyond one."""
+    lance_at: str | None = None
+    """Folder or address, such as s3://bucket/videos, of the vectors of --engine lance; default in
+    the index."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
     json: bool = False
@@ -98,13 +101,15 @@ class Search:
             least_confidence=self.sure,
             duplicates=self.duplicates,
         )
+        if self.lance_at is not None and self.engine != "lance":
+            raise ConfigError("--lance-at is for --engine lance; give both")
         if self.sheet is not None:
             check_sheet(self.sheet, overwrite=self.overwrite)
         with Index(self.index or the_only_index()) as index:
             searcher = Searcher(
                 index,
                 lambda: open_search_model(index.settings.model, device=self.device),
-                open_store=lambda index: open_store(index, self.engine),
+                open_store=lambda index: open_store(index, self.engine, address=self.lance_at),
             )
             answer = searcher.search(query)
             self._write(index, answer)
@@ -151,15 +156,13 @@ def _lines(answer: Answer):
     for moment in answer.moments:
         yield _line(moment)
         yield from (f"{'':>8}also {_place(same)}" for same in moment.same)
-    if not answer.moments:
-        nearest = answer.best_unsure
-        said = (
-            f"; nearest, with confidence {nearest.confidence:.2f}: {_place(nearest)}"
-            * bool(nearest)
-            if nearest
-            else ""
-        )
-        yield f"nothing found in {answer.num_searched} windows{said}"
+    if not answer.num_searched:
+        yield "nothing to search: the index is empty, or no video passes the filters"
+    elif not answer.moments:
+        said = f"nothing found in {answer.num_searched} windows"
+        if (nearest := answer.best_unsure) is not None:
+            said += f"; nearest, with confidence {nearest.confidence:.2f}: {_place(nearest)}"
+        yield said
     yield from answer.notes
 
 

@@ -39,7 +39,7 @@ def compare(index: Index, settle_s: float) -> Changes:
     """Compare the folder with the index; contents are read only where times or sizes differ."""
     known = {video.path: video for video in index.videos()}
     failed = {path: (size, at) for path, size, at in index.failed_files()}
-    files = _files(index, settle_s)
+    files, resting_since_ns = _files(index), time.time_ns() - int(settle_s * 1e9)
     if not files and known:
         raise ConfigError(
             f"{index.root}: holds no video any more, but the index has {len(known)}; is the drive "
@@ -54,7 +54,9 @@ def compare(index: Index, settle_s: float) -> Changes:
     for path, file in files.items():
         before = known.get(path)
         stamp = (file.num_bytes, file.time_ns)
-        if (before is not None and (before.num_bytes, before.time_ns) == stamp) or (
+        if settle_s and file.time_ns > resting_since_ns:
+            changes.num_unchanged += before is not None  # looked at again when it rests
+        elif (before is not None and (before.num_bytes, before.time_ns) == stamp) or (
             before is None and failed.get(path) == stamp
         ):
             changes.num_unchanged += 1
@@ -79,11 +81,10 @@ def compare(index: Index, settle_s: float) -> Changes:
     return changes
 
 
-def _files(index: Index, settle_s: float) -> dict[str, VideoFile]:
+def _files(index: Index) -> dict[str, VideoFile]:
     if not index.root.is_dir():
         raise ConfigError(f"{index.root}: the folder of this index is not there; is its drive?")
     found, own = {}, index.folder.absolute()
-    newest_ns = time.time_ns() - int(settle_s * 1e9) if settle_s else None
     for path in find_videos(index.root):
         if path.absolute().is_relative_to(own):
             continue
@@ -91,8 +92,6 @@ def _files(index: Index, settle_s: float) -> dict[str, VideoFile]:
             status = path.stat()
         except OSError as error:
             _log.warning("%s: left out (%s)", path, error.strerror)
-            continue
-        if newest_ns is not None and status.st_mtime_ns > newest_ns:
             continue
         name = path.relative_to(index.root).as_posix()
         found[name] = VideoFile(name, status.st_size, status.st_mtime_ns)

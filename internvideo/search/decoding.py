@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import queue
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,10 +59,11 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """The end of a video, or why it cannot be indexed."""
+    """The end of a video, or why it cannot be indexed; `decoding_s` is of the thread alone."""
 
     file: VideoFile
     reason: str | None = None
+    decoding_s: float = 0.0
 
 
 Event = Begin | Unit | Window | End
@@ -79,6 +81,7 @@ def _decode(
 ) -> Iterator[Event]:
     for file in pending:
         path = root / file.path
+        started_s = time.thread_time()
         try:
             sha256 = sha256_of(path)
             with VideoReader(path) as video:
@@ -95,7 +98,7 @@ def _decode(
         except (DecodeError, OSError) as error:
             yield End(file, str(error))
         else:
-            yield End(file)
+            yield End(file, decoding_s=time.thread_time() - started_s)
 
 
 def _units(cut: Iterator[CutWindow], model: SearchModel) -> Iterator[Unit | Window]:

@@ -55,7 +55,10 @@ class Advance:
 
 
 class Embedder:
-    """Embeds what the decoding thread gives and hands groups of videos to `keep`."""
+    """Embeds what the decoding thread gives and hands groups of videos to `keep`.
+
+    `decoding_s` and `tower_s` are what decoding and the visual tower have taken of a thread each.
+    """
 
     def __init__(
         self,
@@ -73,6 +76,7 @@ class Embedder:
             raise ConfigError(f"batch_size is {batch_size}, expected 1 or more")
         self._root, self._plan, self._model = root, plan, model
         self._keep, self._progress = keep, progress
+        self.decoding_s, self.tower_s = 0.0, 0.0
         self._clear()
 
     def _clear(self) -> None:
@@ -97,7 +101,8 @@ class Embedder:
                         self._embed()
                 case Window():
                     windows.append(event)
-                case End(file=file, reason=reason):
+                case End(file=file, reason=reason, decoding_s=decoding_s):
+                    self.decoding_s += decoding_s
                     if reason is None and begin is not None:
                         self._done.append((begin, windows, vectors))
                         seconds += begin.facts[0]
@@ -121,7 +126,9 @@ class Embedder:
     def _embed(self) -> None:
         if not self._waiting:
             return
+        started_s = time.thread_time()
         rows = self._model.embed(torch.stack([unit for _, _, unit in self._waiting])).numpy()
+        self.tower_s += time.thread_time() - started_s
         for (vectors, place, _), row in zip(self._waiting, rows, strict=True):
             vectors[place] = row
         self._waiting.clear()
