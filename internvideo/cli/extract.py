@@ -32,7 +32,8 @@ class Extract:
     path: Annotated[Positional[str], arg(metavar="PATH|URL")]
     """A video, an image, a folder (searched recursively), or an address such as s3://bucket/a."""
     model: str
-    """A saved model, a run or one of its checkpoints, or a name from `weights list`."""
+    """A saved model, a run or one of its checkpoints, a name from `weights list`, or owner/name on
+    the Hugging Face hub."""
     out: Annotated[str, arg(metavar="FOLDER|URL")]
     """Folder of the features; sub-folders are those of PATH."""
     fps: float | Literal["native"] | None = None

@@ -50,7 +50,8 @@ class Finetune:
     """Task to fine-tune for: a name from `internvideo list tasks`."""
     from_: Annotated[str | None, arg(name="from", metavar="MODEL")] = None
     """What to start from: a run, a checkpoint, a saved model, a name from `internvideo weights
-    list`; without it a tiny network is trained from scratch."""
+    list`, or owner/name on the Hugging Face hub; without it a tiny network is trained from
+    scratch."""
     preset: str = "auto"
     """probe (frozen encoder), partial (its last blocks are trained too), full, or auto: chosen by
     the number of videos."""

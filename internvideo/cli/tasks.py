@@ -41,8 +41,9 @@ class Evaluate(Generic[TaskT, DataT]):
     """Score a trained model by a task's protocol; see `internvideo evaluate --help`."""
 
     checkpoint: Positional[Path]
-    """A run, one of its checkpoints, a saved model, a name from `internvideo weights list`, or a
-    classifier as .onnx or .pt2; for navigation also oracle or random."""
+    """A run, one of its checkpoints, a saved model, a name from `internvideo weights list`,
+    owner/name on the Hugging Face hub, or a classifier as .onnx or .pt2; for navigation also oracle
+    or random."""
     data: Annotated[DataT, arg(name="")]
     task: Annotated[TaskT, arg(name="")]
     ema: bool = False
@@ -87,8 +88,9 @@ class Predict(Generic[TaskT, RequestT]):
     request: Annotated[RequestT, arg(name="")]
     task: Annotated[TaskT, arg(name="")]
     model: Path
-    """A run, one of its checkpoints, a saved model, a name from `internvideo weights list`, or a
-    classifier as .onnx or .pt2; for navigation also oracle or random."""
+    """A run, one of its checkpoints, a saved model, a name from `internvideo weights list`,
+    owner/name on the Hugging Face hub, or a classifier as .onnx or .pt2; for navigation also oracle
+    or random."""
     ema: bool = False
     """Take the moving average of the weights, where the run kept one."""
     out: Path | None = None

@@ -104,7 +104,8 @@ class Import:
     """
 
     source: Positional[str]
-    """A file, a folder of transformers or DeepSpeed, or a name from `weights list`."""
+    """A file, a folder of transformers or DeepSpeed, a name from `weights list`, or owner/name on
+    the Hugging Face hub."""
     out: Path
     """Folder to write; it must not exist."""
     explain: bool = False
@@ -159,7 +160,13 @@ class Import:
     def _import(self) -> Imported:
         from internvideo.config import nested
         from internvideo.errors import ConfigError
-        from internvideo.hub import ImportOptions, import_release, import_weights
+        from internvideo.hub import (
+            ImportOptions,
+            fetch_from_hub,
+            import_release,
+            import_weights,
+            is_hub_id,
+        )
 
         asked: dict[str, Any] = {
             "family": self.family,
@@ -179,6 +186,8 @@ class Import:
             raise ConfigError(f"--like goes with a file, and {self.source} is not there")
         if self.like is not None:
             return import_release(self.like, Path(self.source), **asked)
+        if is_hub_id(self.source):
+            return import_weights(fetch_from_hub(self.source), replace(ImportOptions(), **asked))
         if there or len(Path(self.source).parts) > 1:
             return import_weights(self.source, replace(ImportOptions(), **asked))
         return import_release(self.source, **asked)

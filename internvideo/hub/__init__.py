@@ -1,5 +1,6 @@
 """Models as files: opened, saved, imported, exported and published."""
 
+from internvideo.hub.by_id import fetch_from_hub, is_hub_id
 from internvideo.hub.export import export_model
 from internvideo.hub.exported import open_exported
 from internvideo.hub.generated import is_playground, saw_generated_videos
@@ -16,9 +17,11 @@ __all__ = [
     "ImportOptions",
     "card_of",
     "export_model",
+    "fetch_from_hub",
     "from_pretrained",
     "import_release",
     "import_weights",
+    "is_hub_id",
     "is_playground",
     "load_model",
     "load_pretrained",

@@ -1,6 +1,7 @@
 """Open a model: by a name of released weights, from a folder of ours, or from foreign weights.
 
 name of a release                       -> released.py, which keeps it as a saved model
+`owner/name` on the Hugging Face hub    -> by_id.py, which does so too
 file of weights, `transformers` folder  -> importing.py
 saved model, run, checkpoint            -> pretrained.py
 """
@@ -12,6 +13,7 @@ from pathlib import Path
 from torch import nn
 
 from internvideo.errors import CheckpointError
+from internvideo.hub.by_id import is_hub_id, load_from_hub
 from internvideo.hub.exported import SUFFIXES
 from internvideo.hub.importing import import_weights
 from internvideo.hub.pretrained import (
@@ -29,8 +31,8 @@ def load_pretrained(source: str | Path, *, averaged: bool = False) -> Pretrained
 
     Args:
         source: A folder of `save_pretrained`, a run (its best checkpoint where it chose one, else
-            its last) or one of its checkpoints; the name of a release; or a file of released
-            weights, which is imported in passing.
+            its last) or one of its checkpoints; the name of a release; `owner/name`
+            on the Hugging Face hub; or a file of released weights, which is imported in passing.
         averaged: Take the moving average of the weights, where a run kept one.
 
     Raises:
@@ -40,6 +42,8 @@ def load_pretrained(source: str | Path, *, averaged: bool = False) -> Pretrained
     path = Path(source)
     if not path.exists() and len(path.parts) == 1:
         return from_pretrained(str(source))
+    if is_hub_id(source):
+        return load_from_hub(str(source))
     if path.name == "model.safetensors" and is_saved_model(path.parent):
         return read_saved_model(path.parent, averaged=averaged)
     if path.is_file() and path.suffix in SUFFIXES:

@@ -6,14 +6,16 @@ import hashlib
 import re
 import sys
 from dataclasses import asdict, replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 from pydantic import TypeAdapter
+from safetensors.torch import save_file
 
 from internvideo.errors import CheckpointError, ConfigError
 from internvideo.heads import VideoClassifier, VideoClassifierConfig
-from internvideo.hub import from_pretrained, import_release, load_pretrained
+from internvideo.hub import from_pretrained, import_release, is_hub_id, load_pretrained
 from internvideo.models import ENCODERS, JOINT_ENCODERS, UNIFORMERS, MaskedEncoderConfig
 from internvideo.weights import FAMILIES, RELEASES, Release, to_official_classifier
 
@@ -116,6 +118,77 @@ def test_without_a_network_it_says_what_to_fetch_and_where_to_put_it(cache, monk
         f"{cache / 'files' / 'tiny'}"
     )
     assert not cache.exists()
+
+
+@pytest.fixture
+def on_hub(tmp_path, monkeypatch):
+    """A model on the hub, as folders of `transformers` lie there; gives what was asked for."""
+    hub = pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed")
+    folder, asked = tmp_path / "snapshot", []
+    folder.mkdir()
+    save_file(
+        to_official_classifier(VideoClassifier(CONFIG).state_dict()), folder / "a.safetensors"
+    )
+    (folder / "config.json").write_text("{}")
+    sizes = {"config.json": 2, "a.safetensors": 2_500_000, "a.bin": 9, "x/b.safetensors": 9}
+    found = SimpleNamespace(
+        siblings=[SimpleNamespace(rfilename=k, size=v) for k, v in sizes.items()]
+    )
+
+    def download(name, *, allow_patterns):
+        asked.append((name, sorted(allow_patterns)))
+        return str(folder)
+
+    monkeypatch.setattr(hub.HfApi, "model_info", lambda self, name, files_metadata: found)
+    monkeypatch.setattr(hub, "snapshot_download", download)
+    return asked
+
+
+def test_a_model_of_the_hub_is_fetched_once_and_what_is_fetched_is_said(cache, on_hub, caplog):
+    with caplog.at_level("INFO"):
+        first, second = load_pretrained("someone/tiny"), load_pretrained("someone/tiny")
+
+    assert on_hub == [("someone/tiny", ["a.safetensors", "config.json"])]
+    assert "fetching 2 files, 2.5 MB, of someone/tiny from the hub" in caplog.text
+    torch.testing.assert_close(first.model.state_dict(), second.model.state_dict())
+
+
+def test_a_model_of_the_hub_needs_no_network_where_its_files_are_at_hand(cache, on_hub, published):
+    placed = cache / "files" / "someone" / "tiny"
+    placed.mkdir(parents=True)
+    published.rename(placed / "pytorch_model.bin")
+
+    assert load_pretrained("someone/tiny").config.num_classes == 3
+    assert not on_hub
+
+
+def test_without_a_network_a_path_that_is_not_there_is_one_line(cache, monkeypatch):
+    hub = pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed")
+
+    class Unreachable(Exception):
+        pass
+
+    def fail(*_, **__):
+        raise Unreachable("Name or service not known\nand more")
+
+    monkeypatch.setattr(hub.HfApi, "model_info", fail)
+
+    with pytest.raises(CheckpointError) as error:
+        load_pretrained("rnus/b")
+    assert str(error.value) == (
+        "rnus/b: is no file or folder, and cannot be had from the Hugging Face hub (Name or "
+        "service not known); check the path, or fetch its files from "
+        f"https://huggingface.co/rnus/b into {cache / 'files' / 'rnus' / 'b'}"
+    )
+
+
+def test_what_is_a_path_is_not_looked_for_on_the_hub(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+
+    names = ("runs/b", "some/weights.pth", "a/b/c", "/a/b", "../b", "b", "./b", "owner/name")
+
+    assert [name for name in names if is_hub_id(name)] == ["owner/name"]
 
 
 def test_without_the_extra_it_says_what_to_install(cache, monkeypatch):
