@@ -23,8 +23,9 @@ from internvideo.ranges import check_ranges
 
 __all__ = ["main"]
 
-# Options that had another name before.
 _NO_WRAPPING = "100000"
+_DEPTH_OF_OPTIONS = 5  # columns within the parser's box
+# Options that had another name before.
 _RENAMED = {"--averaged": "--ema"}
 
 
@@ -108,13 +109,30 @@ def _parse(arguments: list[str]) -> Any:
                 return 0
             if width is None:  # what it said is wrapped at the width of the terminal
                 complaint.truncate(complaint.seek(0))
-    # The parser draws a box; one line is what a script and a log want.
-    lines = [line.strip("│╭╮╰╯─ \n") for line in complaint.getvalue().splitlines()]
-    said = "; ".join(line for line in lines[1:] if line.strip("-+|")).replace(":;", ":")
+    said = _in_one_line(complaint.getvalue())
     for word in arguments:
         if word.startswith("-") and os.path.lexists(word):
             said += f"; if you mean the file of that name, write ./{word}"
     return _complain(said)
+
+
+def _in_one_line(box: str) -> str:
+    """What the parser says in a box: one line is what a script and a log want."""
+    parts: list[str] = []
+    before = 0
+    for line in box.splitlines()[1:]:
+        inside = line.strip("│╭╮╰╯─").rstrip()
+        words = inside.strip("─ ")
+        if not words.strip("-+|"):
+            continue
+        depth = len(inside) - len(inside.lstrip())
+        # A help text goes on where it is as deep as the line before; options stand less deep.
+        if depth == before > _DEPTH_OF_OPTIONS and not words.startswith("in internvideo"):
+            parts[-1] += f" {words}"
+        else:
+            parts.append(words)
+        before = depth
+    return "; ".join(parts).replace(":;", ":")
 
 
 @contextlib.contextmanager
