@@ -98,7 +98,9 @@ def evaluated(model: str, folder: Path, episodes: int, words: list[str]) -> dict
             status = internvideo([*words, "--json"])
         if status:
             raise SystemExit(status)
-        path.write_text(said.getvalue())
+        scores = json.loads(said.getvalue())
+        numbers = {key: value for key, value in scores.items() if not isinstance(value, list)}
+        path.write_text(json.dumps(numbers, indent=2))
     return json.loads(path.read_text())
 
 

@@ -72,6 +72,7 @@ def train(world: Path, folder: Path, seed: int, options: argparse.Namespace) -> 
     settings = [
         f"stage.initial_weights={options.start}",
         f"data.source={table}",
+        f"data.root={world}",
         "data.format=manifest",
         f"seed={seed}",
         f"training.num_steps={options.steps}",
