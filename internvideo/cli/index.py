@@ -96,7 +96,7 @@ class Index:
                     f"{out}: is an index of {index.root}; give another --out for {self.folder}"
                 )
             if part.count > 1:
-                return self._make_ready(index, model, part)
+                return self._make_ready(index, part)
             if not self.watch:
                 return self._update(index, model, labels, tracks)
             print(f"{out}: following {self.folder}; stop with Ctrl-C", file=sys.stderr)
