@@ -35,7 +35,9 @@ def reproduction(entry: DataSet, root: Path, *, rehearse: bool = False) -> dict[
         if best is None
         else f"{best.metric} {best.value:g} ({best.model}; {best.source})",
         "tolerance": "half a point, which is what seeds of runs of this kind differ by; none was "
-        "run here at full size",
+        "run here at full size"
+        if best is not None and entry.metric.endswith(best.metric)
+        else f"none can be told: evaluation here gives {entry.metric}",
         "differs": entry.differs or "nothing on purpose",
     }
 

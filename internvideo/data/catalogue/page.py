@@ -79,6 +79,10 @@ def lines_of(entry: DataSet) -> list[str]:
         "where": entry.where,
         "recipes": ", ".join(entry.recipes) or "none",
         "state": ", ".join(f"{name} ({STATES[name]})" for name in entry.states),
+        "shown by": ", ".join(
+            (*entry.evidence.cases, *entry.evidence.excerpts, entry.evidence.benchmark or "")
+        ).strip(", ")
+        or "nothing",
         "differs": entry.differs or "nothing on purpose",
     }
     told += [f"  {name}: {value}" for name, value in facts.items()]
