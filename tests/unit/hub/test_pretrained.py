@@ -12,6 +12,7 @@ from internvideo.data.feature_sequences import FeatureSource
 from internvideo.errors import CheckpointError
 from internvideo.heads import (
     ActionDetectorConfig,
+    AnticipatorConfig,
     CoordinatedClassifierConfig,
     QuestionAnswererConfig,
     RetrieverConfig,
@@ -96,6 +97,9 @@ CONFIGS = {
     "uniformer": B,
     "multimodal-encoder": MultimodalEncoderConfig(video=B, text=TEXT, embed_dim=8),
     "action-detector": ActionDetectorConfig(encoder=A, num_classes=3),
+    "anticipator": AnticipatorConfig(
+        detector=ActionDetectorConfig(encoder=A, num_classes=3), num_nouns=2
+    ),
     "temporal-detector": TemporalDetectorConfig(
         network=ActionFormerConfig(
             input_width=8,
