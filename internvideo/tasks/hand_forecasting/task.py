@@ -93,14 +93,16 @@ class HandForecastingResult(Result):
 
     def add_to(self, page: Page) -> None:
         """Add the distances, and how they grow from moment to moment."""
-        page.headline({name: f"{value:.1f} px" for name, value in self.scores.items()})
+        named = {"middle/displacement": "middle of the frame"}
+        tiles = {named.get(name, name): f"{value:.1f} px" for name, value in self.scores.items()}
+        page.headline(tiles)
         distance = (self.predicted - self.true).norm(dim=-1)
         rows = []
         for place, moment in enumerate(HAND_MOMENTS):
             cells = []
             for hand in range(len(HANDS)):
                 found = distance[self.annotated[:, place, hand], place, hand]
-                cells.append(round(float(found.mean()), 1) if len(found) else "-")
+                cells.append(f"{float(found.mean()):.1f}" if len(found) else "-")
             rows.append([moment, *cells])
         page.table(["moment", *(name.replace("_", " ") for name in HANDS)], rows)
 
