@@ -22,6 +22,8 @@ from internvideo.search import (
     Index,
     IndexSettings,
     NewVideo,
+    Query,
+    Searcher,
     WindowPlan,
     measured_recall,
     open_store,
