@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import Positional, UseAppendAction, arg
 
 from internvideo.cli.outputs import claim
 from internvideo.errors import ConfigError
+
+if TYPE_CHECKING:
+    from internvideo.values import Annotations
+
+_MOST_SHOWN = 3  # videos that were left out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +68,8 @@ class Shards:
     """Seed of the order of videos; same annotations and seed, same bytes."""
     index: bool = False
     """Only write the index of the shards at PATH (to --out, where PATH is an address)."""
+    only_existing: bool = False
+    """Pack the videos that are there, be they ever so few."""
     overwrite: bool = False
     """Replace files that are there already."""
     json: bool = False
@@ -82,9 +89,11 @@ class Shards:
         if self.out is None:
             raise ConfigError("where should the shards go? give --out FOLDER")
         data = VideoData(source=self.path, format=self.format, root=self.root, columns=self.columns)
+        annotations = data.read()
+        self._check_found(annotations)
         with progress("packing") as tell:
             summary = write_shards(
-                data.read(),
+                annotations,
                 self.out,
                 max_shard_mb=self.max_shard_mb,
                 seed=self.seed,
@@ -93,10 +102,25 @@ class Shards:
         if self.json:
             print_json(asdict(summary))
             return 0
-        for name, reason in summary.left_out:
+        for name, reason in summary.left_out[:_MOST_SHOWN]:
             print(f"left out  {name}: {reason}")
+        if (more := len(summary.left_out) - _MOST_SHOWN) > 0:
+            print(f"left out  {more} more; --json lists them all")
         print(f"{self.out}: {summary}")
         return 0
+
+    def _check_found(self, annotations: Annotations) -> None:
+        """Refuse to pack a small part of what is annotated, unless it is asked for."""
+        from internvideo.tasks.shared.evaluation_data import MOST_MISSING
+
+        videos = dict.fromkeys(r.video for r in annotations.records if r.member is None)
+        missing = [str(video) for video in videos if not video.exists()]
+        if len(missing) > MOST_MISSING * len(videos) and not self.only_existing:
+            raise ConfigError(
+                f"{self.path}: {len(missing)} of {len(videos)} videos are not there, such as "
+                f"{', '.join(missing[:3])}; give their folder with --root, or pack those that are "
+                "there with --only-existing"
+            )
 
     def _claim_index(self) -> None:
         """See that no file but an index of ours would be replaced."""

@@ -114,3 +114,16 @@ def test_measurements_and_usable_videos_replace_nothing_of_others(capsys, videos
     assert "package.json: is no file of measurements (it has 'name')" in measured
     assert "usable.csv: exists already" in checked
     assert (tmp_path / "package.json").read_text() == '{"name": "mine"}'
+
+
+def test_a_small_part_of_a_data_set_is_packed_where_it_is_asked_for(capsys, videos, tmp_path):
+    rows = ["path", "videos/run/a.mp4", *(f"videos/{i}.mp4" for i in range(9))]
+    (tmp_path / "m.csv").write_text("\n".join(rows))
+    command = ["data", "shards", str(tmp_path / "m.csv"), "--out", str(tmp_path / "packed")]
+
+    assert "9 of 10 videos are not there, such as" in complaint(capsys, *command)
+    assert not (tmp_path / "packed").exists()
+    assert main([*command, "--only-existing"]) == 0
+    said = capsys.readouterr().out
+    assert said.count("left out") == 5  # three by name, how many more, and in the summary
+    assert "left out  6 more" in said
