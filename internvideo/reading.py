@@ -36,6 +36,8 @@ MOST_DOCUMENT_BYTES = 64 << 20
 _MOST_TIMES, _ALLOWANCE_BYTES = 64, 1 << 20
 # Of tuples in a pickle: levels, and items counted as often as they are reached.
 _MOST_LEVELS, _MOST_REACHED = 100, 1 << 20
+# Operations of a pickle, and what waits on its stack: it is written in pieces of a thousand.
+_MOST_OPERATIONS, _MOST_WAITING = 1 << 22, 1 << 18
 
 
 class TooDeepError(ValueError):
@@ -132,7 +134,9 @@ def check_pickle(stream: io.BufferedIOBase) -> None:
     stack: list[tuple[int, int] | None] = []  # (levels, items reached); None for a mark
     memo: dict[int, tuple[int, int]] = {}
     plain = (0, 1)
-    for code, argument, _ in pickletools.genops(stream):
+    for number, (code, argument, _) in enumerate(pickletools.genops(stream)):
+        if number > _MOST_OPERATIONS or len(stack) > _MOST_WAITING:
+            raise TooDeepError(f"it has more than {_MOST_OPERATIONS} operations or open lists")
         name = code.name
         if name == "MARK":
             stack.append(None)

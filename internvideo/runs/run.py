@@ -81,6 +81,7 @@ if TYPE_CHECKING:
 else:
     AnyStage = Annotated[reduce(or_, STAGES), Field(discriminator="kind")]
 
+_MOST_BYTES = 1 << 20  # of a file that changes a recipe
 # Kinds as older runs name them.
 _FORMER_KINDS = {"post-pretraining": "action-recognition"}
 
@@ -185,7 +186,7 @@ def override(run: Run, settings: Iterable[str]) -> Run:
 def read_run(path: Path, recipes: Mapping[str, Any]) -> Run:
     """Read a TOML file: `recipe = "NAME"` and tables of the fields that differ from it."""
     try:
-        text = read_document_text(path)
+        text = read_document_text(path, most_bytes=_MOST_BYTES)
         document = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"{path}: not valid TOML ({error})") from error
@@ -196,4 +197,8 @@ def read_run(path: Path, recipes: Mapping[str, Any]) -> Run:
         raise ConfigError(f'{path}: has no line recipe = "NAME" that says what it starts from')
     if name not in recipes:
         raise unknown_name("recipe", name, recipes)
-    return from_document(merge(to_document(recipes[name]()), document), where=str(path))
+    try:
+        document = merge(to_document(recipes[name]()), document)
+    except RecursionError:
+        raise ConfigError(f"{path}: its tables are nested too deeply") from None
+    return from_document(document, where=str(path))

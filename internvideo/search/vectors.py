@@ -14,6 +14,8 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
+from internvideo.errors import CheckpointError
+
 VectorType = Literal["float16", "int8"]
 
 
@@ -37,10 +39,16 @@ def encode_rows(values: Float[np.ndarray, "n e"], vectors: VectorType) -> NDArra
 
 
 def decode_rows(rows: NDArray[Any]) -> Float[np.ndarray, "n e"]:
-    """Stored vectors in float32."""
+    """Stored vectors in float32; raises `CheckpointError` where they are no numbers."""
     values = rows["values"].astype(np.float32)
     if "scale" in (rows.dtype.names or ()):
-        values *= rows["scale"][:, None]
+        with np.errstate(over="ignore", invalid="ignore"):
+            values *= rows["scale"][:, None]
+    if not np.isfinite(values).all():
+        raise CheckpointError(
+            "the vectors of the index are damaged: some are not finite; restore it from a copy, or "
+            "remove the folder and index again"
+        )
     return values
 
 

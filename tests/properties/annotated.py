@@ -108,7 +108,7 @@ ANNOTATED: dict[str, dict[str, bytes]] = {
         "trainlist01.txt": b"Run/v_Run_g01.avi 1\n",
         "testlist01.txt": b"Walk/v_Walk_g01.avi\n",
     },
-    "image-text-folder": {"a.jpg": b"", "a.txt": b"a dog\na cat\n"},
+    "image-text-folder": {"a.jpg": b"\xff\xd8", "a.txt": b"a dog\na cat\n"},
     "kinetics710": {
         "label_map_k710.txt": b"run\nwalk\n",
         "train.csv": b"a.mp4 0\nb.mp4 1\n",

@@ -39,6 +39,7 @@ HOSTILE: tuple[bytes | None, ...] = (
         b"PK\x05\x06" + bytes(18),
         b"<a>" * 20_000,
     ),
+    b'recipe = "mae_tiny_videos"\n[' + b".".join([b"a"] * 5000) + b"]\nb = 1\n",
     None,  # a pipe that nobody writes to
 )
 _ODD = (b"-1", b"1e999", b"NaN", b"99999999999999999999", b"null", b"[]", b"{}", b'"x"', b"\xff")

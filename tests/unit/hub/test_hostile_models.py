@@ -78,6 +78,12 @@ def test_an_archive_that_inflates_to_many_times_its_size_is_refused(scripted, tm
     _refused(path, "inflates to 3145728.. bytes, expected at most")
 
 
+def test_a_pickle_of_endless_lists_is_not_read_to_its_end(tmp_path):
+    (tmp_path / "a.pt").write_bytes(b"\x80\x02" + b"(" * 400_000 + b".")
+
+    _refused(tmp_path / "a.pt", "operations or open lists")
+
+
 def test_a_stride_of_zero_is_no_tensor_of_gigabytes(state, tmp_path):
     state["head.weight"] = torch.zeros(1).expand(100_000_000, 16)
     torch.save(state, tmp_path / "a.pt")
