@@ -24,7 +24,7 @@ from internvideo.runs import Run
 from internvideo.training.optim import build_optimisers
 from internvideo.training.precision import autocast
 
-BATCH = {"masked": 12, "multimodal": 12, "recognition": 6}
+BATCH = {"masked": 12, "multimodal": 16, "recognition": 6}
 
 
 def run_of(name: str) -> Run:
