@@ -391,9 +391,10 @@ def _undivided(records: Sequence[Record]) -> list[str]:
     if not groups:
         return []
     held = {record.group for record in records if record.split == "val" and record.group}
+    named = f", such as {min(held)}," if held else ""
     return [
-        f"clips of one recording stay together: {len(held)} of {len(groups)} groups, such as "
-        f"{min(groups)}, are held out (see --groups)"
+        f"clips of one recording stay together: {len(held)} of {len(groups)} groups{named} are "
+        "held out (see --groups)"
     ]
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
 
-from internvideo.cli.finetune import Finetune
+from internvideo.cli.finetune import Finetune, _undivided
 from internvideo.processes import locked
 from internvideo.tasks import ActionRecognitionResult
 from internvideo.tasks.action_recognition.finetuning import validation_of
+from internvideo.values import Record
 from tests.unit.cli.test_main import complaint
 
 
@@ -138,3 +140,15 @@ def test_an_accuracy_of_a_few_videos_is_never_certain():
     assert "accuracy 1.00 (2 of 2 videos right; standard error 0.31; always" in said
     assert "the most frequent class: 0.50" in said
     assert "95% of these videos have a class of probability 1.000 or more" in threshold
+
+
+def test_groups_that_are_held_out_are_told():
+    records = [
+        Record(video=Path(f"{group}{clip}.mp4"), group=group, split=split)
+        for group, split in (("a", "train"), ("b", "val"))
+        for clip in range(2)
+    ]
+
+    assert "1 of 2 groups, such as b, are held out" in _undivided(records)[0]
+    assert "0 of 1 groups are held out" in _undivided(records[:2])[0]
+    assert not _undivided([Record(video=Path("c.mp4"))])
