@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from internvideo.errors import ConfigError
-from internvideo.writing import written_beside
+from internvideo.writing import naming, written_beside
 
 PLANTED_CLASSES = ("jump", "run", "turn")
 _NUM_CHANNELS, _NUM_STEPS = 16, 64
@@ -28,7 +28,7 @@ def plant_features(folder: Path, *, seed: int = 0) -> int:
     """
     if folder.exists():
         raise ConfigError(f"{folder}: exists already; choose another folder or remove it")
-    with written_beside(folder) as beside:
+    with written_beside(folder) as beside, naming(folder):
         _write(beside, seed)
         beside.rename(folder)
     return sum(_NUM_VIDEOS.values())

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import errno
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from internvideo.errors import ConfigError
+from internvideo.playground import plant_features
+from internvideo.playground.stand_ins import make_stand_in
 from internvideo.writing import naming, replace_text, written_beside
 
 
@@ -55,3 +59,14 @@ def test_two_writers_of_one_place_are_told_of_each_other(tmp_path):
         written_beside(tmp_path / "model"),
     ):
         pass
+
+
+@pytest.mark.parametrize("make", [plant_features, partial(make_stand_in, "thumos14")])
+def test_a_disk_that_numpy_finds_full_is_named(make, tmp_path, monkeypatch):
+    def fail(*unused):
+        raise OSError("1024 requested and 992 written")  # without a number or a name
+
+    monkeypatch.setattr(np, "save", fail)
+
+    with pytest.raises(ConfigError, match=r"made: cannot be written \(1024 requested"):
+        make(tmp_path / "made")

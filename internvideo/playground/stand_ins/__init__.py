@@ -22,6 +22,7 @@ from internvideo.playground.generate import write_clip
 from internvideo.playground.render import render
 from internvideo.playground.stand_ins import ego4d, localization, recognition, video_text
 from internvideo.playground.stand_ins.contents import STAND_IN_ACTIONS, Contents, draw_videos
+from internvideo.writing import naming
 
 _FEATURE_STEPS = 32
 # Channels, as the published recipes have them.
@@ -104,6 +105,17 @@ def make_stand_in(name: str, folder: str | Path, *, seed: int = 0) -> None:
     facts = draw_videos(seed)
     contents = STAND_INS[name](facts)
     rng = np.random.default_rng(seed)
+    with naming(folder):
+        _write(folder, name, facts, contents, rng)
+
+
+def _write(
+    folder: Path,
+    name: str,
+    facts: Sequence[Facts],
+    contents: Contents,
+    rng: np.random.Generator,
+) -> None:
     for one in facts:
         if one.id in contents.videos:
             _write_video(folder / contents.videos[one.id], contents.videos[one.id], one)
