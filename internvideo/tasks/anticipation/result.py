@@ -18,7 +18,7 @@ from internvideo.tasks.anticipation.model import Anticipated
 from internvideo.tasks.shared.task import Result
 from internvideo.values import Annotations, Record
 
-NOT_MEASURED = "not measured: no detections"
+NOT_MEASURED = "none given"
 
 
 def at_annotated_frames(annotations: Annotations) -> Annotations:
