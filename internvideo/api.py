@@ -147,7 +147,7 @@ class Model:
 
     def encode_text(self, sentences: str | Sequence[str]) -> Float[Tensor, "b e"]:
         """Place sentences in the space shared with videos; each has length 1."""
-        sentences = [sentences] if isinstance(sentences, str) else list(sentences)
+        sentences = _texts(sentences)
         if not sentences:
             raise ConfigError("there are no sentences to encode; give at least one")
         return embed_sentences(self._video_text("encode_text"), sentences)
@@ -160,7 +160,7 @@ class Model:
         Values are in [-1, 1]; those of a cosine are the products of `encode_text` and
         `encode_video`.
         """
-        sentences = [sentences] if isinstance(sentences, str) else list(sentences)
+        sentences = _texts(sentences)
         if not sentences or not videos:
             raise ConfigError("there is nothing to compare; give sentences and videos")
         model = self._video_text("match", is_compared=True)
@@ -184,7 +184,7 @@ class Model:
         if labels is None:
             labels, probabilities = self.classes, self._own_probabilities(video)
         else:
-            labels = [labels] if isinstance(labels, str) else list(labels)
+            labels = _texts(labels)
             probabilities = self._zero_shot_probabilities(video, labels, prompts)
         order = probabilities.argsort(descending=True).tolist()
         return [(labels[i], float(probabilities[i])) for i in order]
@@ -345,3 +345,14 @@ class Model:
         frames = frames_in_memory(video.frames if isinstance(video, Clip) else video)
         encoder.check(pooling=encoder.usual_pooling, num_frames=len(frames))
         return centre_view(frames, seen.side_px, seen.crop)
+
+
+def _texts(given: str | Sequence[str]) -> list[str]:
+    """One string is one text; what holds anything else is refused."""
+    texts = [given] if isinstance(given, str) else given
+    is_several = isinstance(texts, Iterable)
+    found = list(texts) if is_several else [texts]
+    if not is_several or not all(isinstance(text, str) for text in found):
+        wrong = next((text for text in found if not isinstance(text, str)), given)
+        raise ConfigError(f"{wrong!r:.60} is no text; give a string, or a list of strings")
+    return found

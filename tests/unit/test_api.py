@@ -121,6 +121,12 @@ def test_one_string_is_one_label(b, video):
     assert b.classify(video, "a dot") == [("a dot", 1.0)]
 
 
+@pytest.mark.parametrize("given", [3, None, ["a", 3], [["a"]], [b"a"]])
+def test_what_is_no_text_is_refused(b, given):
+    with pytest.raises(ConfigError, match=r"is no text; give a string, or a list of strings"):
+        b.encode_text(given)
+
+
 def test_labels_are_chosen_as_the_zero_shot_task_does(b, folder, video):
     labels = ["a dot", "two dots"]
     request = TextRequest(video=video, text=tuple(labels))
