@@ -95,8 +95,9 @@ def planted(split: str):
 def trained(run: Run, out: str, read: LocalizationVideos) -> dict[float, float]:
     """mAP of a run on annotated videos, once it is trained."""
     with joined("cpu") as process:
-        if execute(run, Path(out), process=process).interrupted:
-            raise SystemExit(f"{out} was stopped")
+        outcome, _ = execute(run, Path(out), process=process)
+    if outcome.interrupted:
+        raise SystemExit(f"{out} was stopped")
     model = TemporalDetector.from_pretrained(load_pretrained(Path(out), averaged=True), source=out)
     scores = TemporalLocalization().evaluate(model, read).scores
     return {0.0: scores["map/average"]} | {t: scores[f"map/{t:g}"] for t in THUMOS_THRESHOLDS}
