@@ -122,7 +122,12 @@ def test_a_video_without_a_likely_class_is_unknown_where_asked(named):
 def test_the_threshold_of_unknown_videos_is_reached_by_most(named):
     result = TASK.evaluate(Namer(), named)
     shares = torch.linspace(0.5, 0.99, 100)
-    result = replace(result, probabilities=torch.stack([shares, 1 - shares], 1))
+    result = replace(
+        result,
+        probabilities=torch.stack([shares, 1 - shares], 1),
+        labels=torch.zeros(100, dtype=torch.int64),
+        classes=("a", "b"),
+    )
 
     assert (shares >= result.unknown_below).double().mean() == pytest.approx(0.95, abs=0.011)
 
