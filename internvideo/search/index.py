@@ -122,8 +122,9 @@ class Index:
         except InternVideoError:
             raise
         except (sqlite3.Error, *OTHER_SHAPE) as error:
+            said = " ".join(str(error).split())[:200]  # sqlite quotes what it cannot read
             raise CheckpointError(
-                f"{self.folder / _DATABASE}: damaged or no index ({error}); remove the folder and "
+                f"{self.folder / _DATABASE}: damaged or no index ({said}); remove the folder and "
                 "index again"
             ) from error
 
