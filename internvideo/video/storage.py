@@ -31,6 +31,8 @@ Result = TypeVar("Result")
 
 # A name that fills its field may be the beginning of a longer one.
 _HEADER_NAME_BYTES = 98
+# Of a member with what PAX and GNU write before it: names of up to 3,000 bytes.
+_HEADERS_BYTES = 16 * tarfile.BLOCKSIZE
 
 # FFmpeg's protocols; what they name is never read (see `container.py`).
 _SCHEMES = frozenset(
@@ -69,7 +71,8 @@ def read_member(member: Member, name: str | Path) -> bytes:
 
     The header before a tar member tells its size, so an index of other shards is noticed.
     """
-    header_bytes = tarfile.BLOCKSIZE
+    expected_name = _name_inside(member.shard, name)
+    header_bytes = min(member.start, _bytes_of_headers(expected_name))
     expected = header_bytes + member.size
     where = f"bytes {member.start} to {member.start + member.size} of {member.shard}"
     try:
@@ -82,17 +85,18 @@ def read_member(member: Member, name: str | Path) -> bytes:
             "the shard again"
         )
     try:
-        header = tarfile.TarInfo.frombuf(found[:header_bytes], "utf-8", "surrogateescape")
+        last = found[max(0, header_bytes - tarfile.BLOCKSIZE) : header_bytes]
+        header = tarfile.TarInfo.frombuf(last, "utf-8", "surrogateescape")
     except tarfile.HeaderError:
         header = None
     if header is None or header.size != member.size:
         raise DecodeError(
             f"{name}: is not at {where}; the index is of other shards, write it again"
         )
-    expected_name = _name_inside(member.shard, name)
-    if expected_name is not None and not _may_be_called(header.name, expected_name):
+    found_name = _whole_name(found[:header_bytes]) or header.name
+    if expected_name is not None and not _may_be_called(found_name, expected_name):
         raise DecodeError(
-            f"{name}: at {where} lies {escaped(header.name)}; the shard was written anew in "
+            f"{name}: at {where} lies {escaped(found_name)}; the shard was written anew in "
             "another order, write its index again"
         )
     return found[header_bytes:]
@@ -104,10 +108,35 @@ def _name_inside(shard: str, name: str | Path) -> str | None:
     return path.relative_to(around).as_posix() if path.is_relative_to(around) else None
 
 
-def _may_be_called(found: str, expected: str) -> bool:
-    """Compare the name in a header with the one expected.
+def _bytes_of_headers(name: str | None) -> int:
+    """How much before a member to read for its name: more where one header does not hold it."""
+    fits = name is None or (name.isascii() and len(name) < _HEADER_NAME_BYTES)
+    return tarfile.BLOCKSIZE if fits else _HEADERS_BYTES
 
-    Headers cut names to 100 bytes, and to ASCII, where a further header before them has the whole.
+
+def _whole_name(headers: bytes) -> str | None:
+    """The name in a further header before the last (PAX's or GNU's); None where there is none."""
+    block = tarfile.BLOCKSIZE
+    for start in range(len(headers) - 3 * block, -1, -block):
+        try:
+            further = tarfile.TarInfo.frombuf(headers[start : start + block], "utf-8", "replace")
+            is_name = further.type in (tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME)
+            end = start + block + -(-further.size // block) * block
+            if is_name and end == len(headers) - block:
+                with tarfile.open(
+                    fileobj=io.BytesIO(headers[start:]), mode="r:", errors="surrogateescape"
+                ) as opened:
+                    member = opened.next()
+                    return None if member is None else member.name
+        except (tarfile.TarError, ValueError):  # bytes of the member before, or damaged
+            continue
+    return None
+
+
+def _may_be_called(found: str, expected: str) -> bool:
+    """Compare the name found with the one expected.
+
+    A header cuts names to 100 bytes, and to ASCII, where no further one was found with the whole.
     """
     is_cut = len(found.encode("utf-8", "surrogateescape")) >= _HEADER_NAME_BYTES
     found = "".join(sign for sign in harmless_name(found) if is_text(sign))

@@ -158,6 +158,8 @@ def test_a_documented_command_runs(command, world, tmp_path, monkeypatch):
     monkeypatch.chdir(here)
     if "--resume" in words:  # something has to be there to go on with
         assert main([word for word in words if word != "--resume"]) == 0
+    if "--model" in words and words[words.index("--model") + 1] == "mine.onnx":
+        assert main(["weights", "export", "runs/mine", "--to", "onnx", "--out", "mine.onnx"]) == 0
 
     assert main(words) == 0
 

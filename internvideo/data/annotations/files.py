@@ -201,37 +201,40 @@ def is_header(fields: Sequence[str]) -> bool:
 
 
 def resolve_labels(
-    path: Path, found: Sequence[tuple[int, str]], classes: Sequence[str] = ()
+    path: Path | Sequence[Path], found: Sequence[tuple[int, str]], classes: Sequence[str] = ()
 ) -> tuple[tuple[str, ...], list[tuple[int, ...]]]:
     """Turn the labels of a file, each with its line, into class names and one id tuple a record.
 
+    Where there are several files, `path` has that of each label.
     Labels that are all whole numbers are ids, of which -1 means that there is none. Otherwise they
     are names, and their ids are places in `classes`, or, where none are given, in the sorted list
     of those found. An empty label gives an empty tuple.
     """
+    paths = [path] * len(found) if isinstance(path, Path) else path
+    placed = [(file, line, name) for file, (line, name) in zip(paths, found, strict=True)]
     names = {name for _, name in found if name}
     if names and all(map(_is_whole, names)):
         ids = {name: _as_id(name) for name in names}
-        for line, name in found:
+        for file, line, name in placed:
             if name and not -1 <= ids[name] < (len(classes) or MOST_CLASSES):
-                raise wrong(path, line, _outside(name, len(classes)))
+                raise wrong(file, line, _outside(name, len(classes)))
         classes = classes or tuple(map(str, range(1 + max(ids.values()))))
         return tuple(classes), [(ids[n],) if n and ids[n] >= 0 else () for _, n in found]
     numbers = sorted(filter(_is_whole, names))
     if not classes and 2 * len(numbers) > len(names):
-        line, name = next((line, name) for line, name in found if name and name not in numbers)
+        file, line, name = next(place for place in placed if place[2] and place[2] not in numbers)
         raise wrong(
-            path,
+            file,
             line,
             f"label {name!r} is a name where most are numbers, such as {numbers[0]}; give all as "
             "names or all as numbers, and no header in a list that has none",
         )
     classes = classes or sorted(names)
     ids = {name: place for place, name in enumerate(classes)}
-    for line, name in found:
+    for file, line, name in placed:
         if name and name not in ids:
             hint = nearest(name, classes)
-            raise wrong(path, line, f"label {name!r} is in no list of classes{hint}")
+            raise wrong(file, line, f"label {name!r} is in no list of classes{hint}")
     return tuple(classes), [(ids[name],) if name else () for _, name in found]
 
 

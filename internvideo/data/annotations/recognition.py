@@ -56,13 +56,14 @@ def read_kinetics(
     if not tables:
         raise AnnotationError(f"{path}: holds no csv file")
     clips: list[dict[str, str | int]] = []
-    found = []
+    found, listed_in = [], []
     for table in tables:
         for line, clip in kinetics_rows(table):
             clips.append(clip)
             found.append((line, str(clip["label"])))
+            listed_in.append(table)
     names = files.named_classes(path, classes)
-    names, labels = files.resolve_labels(tables[-1], found, names)
+    names, labels = files.resolve_labels(listed_in, found, names)
     videos = place_videos(
         root or (path if path.is_dir() else path.parent), layout, KINETICS_LAYOUTS, clips
     )

@@ -58,7 +58,7 @@ def read_segment_list(
     lists = tables(path, "*.csv")
     rows = [(table, *row) for table in lists for row in _segment_rows(table)]
     names, labels = files.resolve_labels(
-        lists[-1],
+        [table for table, *_ in rows],
         [(line, label) for _, line, *_, label in rows],
         files.named_classes(path, classes),
     )

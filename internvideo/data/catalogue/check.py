@@ -170,6 +170,8 @@ def _read(
 def _set_aside(file: Path, number: int) -> str:
     """Empty a line of the copy, so that the numbers of the others stay."""
     lines = file.read_text(encoding="utf-8", errors="replace").split("\n")
+    if number > len(lines):  # of a reader that counts otherwise
+        return ""
     text, lines[number - 1] = lines[number - 1], ""
     file.write_text("\n".join(lines), encoding="utf-8")
     return text
@@ -241,8 +243,17 @@ def _missing(records: Iterable[Record]) -> dict[Path, Problem]:
             kind="missing video", where=str(record.video), what="there is no such file"
         )
         for record in records
-        if record.member is None and not record.video.exists()
+        if record.member is None and not _is_there(record)
     }
+
+
+def _is_there(record: Record) -> bool:
+    """Whether there is a file, or a folder where frames are files; a name too long is none."""
+    try:
+        is_folder = record.frame_template is not None and record.video.is_dir()
+        return is_folder or record.video.is_file()
+    except OSError:
+        return False
 
 
 def _in_two_splits(records: Sequence[Record]) -> Iterable[Problem]:

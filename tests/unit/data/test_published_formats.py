@@ -286,3 +286,13 @@ def test_the_real_actions(real_actions):
     }
     assert read.classes == tuple((real_actions / "classes.txt").read_text().split())
     assert all(record.video.is_file() for record in read.records)
+
+
+def test_a_wrong_label_is_told_of_the_list_that_has_it(tmp_path):
+    header = "label,youtube_id,time_start,time_end,split"
+    for name, label in (("train", "flying"), ("val", "diving")):
+        rows = [f"{label},abcdefghijk,{start},{start + 10},{name}" for start in (0, 10)]
+        (tmp_path / f"{name}.csv").write_text("\n".join([header, *rows]))
+
+    with pytest.raises(AnnotationError, match=r"train\.csv, line 2: label 'flying'"):
+        read_kinetics(tmp_path, classes=("diving", "juggling"))

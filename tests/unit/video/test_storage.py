@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import tarfile
 from dataclasses import replace
 
@@ -132,3 +133,33 @@ def test_what_is_not_there_is_not_asked_for_again(failing):
         storage.read_range("any://x", 0, 3)
 
     assert system.asked == 1
+
+
+@pytest.mark.parametrize("layout", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("a.avi", "b.avi"),
+        ("走路.avi", "跑步.avi"),
+        ("kick_é.avi", "kick_ü.avi"),
+        ("x" * 120 + "1.avi", "x" * 120 + "2.avi"),
+    ],
+    ids=["plain", "no latin letters", "accents", "long"],
+)
+def test_members_are_told_apart_by_their_whole_names(tmp_path, layout, names):
+    shard = tmp_path / "shard.tar"
+    with tarfile.open(shard, "w", format=layout) as tar:
+        for name in names:
+            info = tarfile.TarInfo(name)
+            info.size = 700
+            tar.addfile(info, io.BytesIO(name[-5:].encode()[:1] * 700))
+    with tarfile.open(shard) as tar:
+        members = {
+            info.name: Member(shard=str(shard), start=info.offset_data, size=700)
+            for info in tar.getmembers()
+        }
+
+    for name, other in (names, names[::-1]):
+        assert len(storage.read_member(members[name], shard / name)) == 700
+        with pytest.raises(DecodeError, match="written anew in another order"):
+            storage.read_member(members[name], shard / other)
