@@ -1,24 +1,26 @@
-"""Prints the peak of resident memory of two training steps of a run's stage, beside the start.
+"""Prints the peak of memory of two training steps of a run's stage, beside the start.
 
     MALLOC_TRIM_THRESHOLD_=65536 python -m tests.unit.planner.peak NAME
 
-The variable lets what is freed go back to the system. The peak is the kernel's own (`VmHWM`), which
-counts from zero where it is asked to; `ru_maxrss` would be at least what the process that started
-this one has used.
+The variable lets what is freed go back to the system. Counted is the process's own memory
+(`RssAnon`), looked at every millisecond: pages of libraries come and go as the system likes.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import gc
 import sys
+import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from internvideo.models import MaskedEncoderConfig
-from internvideo.planner import stage_example
+from internvideo.planner import StageExample, stage_example
 from internvideo.recipes import recipe
 from internvideo.runs import Run
 from internvideo.training.optim import build_optimisers
@@ -45,31 +47,53 @@ def run_of(name: str) -> Run:
     return replace(run, stage=replace(run.stage, model=model), training=training)
 
 
-def resident_bytes(what: str) -> int:
-    """Memory of this process now (`VmRSS`), or the most since `clear_refs` (`VmHWM`)."""
+def own_bytes() -> int:
+    """Memory of this process, libraries aside."""
     lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(what))
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon"))
+
+
+@contextlib.contextmanager
+def peak_of_memory() -> Iterator[list[int]]:
+    """A list whose last value is, once left, the most that was in use."""
+    peaks, is_over = [own_bytes()], threading.Event()
+
+    def look() -> None:
+        while not is_over.wait(0.001):
+            peaks.append(max(peaks.pop(), own_bytes()))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield peaks
+    finally:
+        is_over.set()
+        thread.join()
+
+
+def two_steps(run: Run, example: StageExample, batch_size: int) -> None:
+    model = example.build().train()
+    optimisers = build_optimisers(model, run.training.optimiser)
+    for _ in range(2):
+        with autocast(run.training.precision, torch.device("cpu")):
+            loss = example.loss(model, batch_size).float()
+        loss.backward()
+        for optimiser in optimisers:
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
 
 
 def main(name: str) -> int:
     torch.set_num_threads(1)
     run = run_of(name)
     example = stage_example(run.stage)
-    example.loss(example.build(), 1).backward()  # libraries and kernels are loaded by it
+    two_steps(run, example, 1)  # whatever is loaded or built once
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)  # what is left of it would be used again, and not count
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins at what is used now
-    before = resident_bytes("VmRSS")
-    model = example.build().train()
-    optimisers = build_optimisers(model, run.training.optimiser)
-    for _ in range(2):
-        with autocast(run.training.precision, torch.device("cpu")):
-            loss = example.loss(model, BATCH[name]).float()
-        loss.backward()
-        for optimiser in optimisers:
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
-    return resident_bytes("VmHWM") - before
+    before = own_bytes()
+    with peak_of_memory() as peaks:
+        two_steps(run, example, BATCH[name])
+    return peaks[-1] - before
 
 
 if __name__ == "__main__":
