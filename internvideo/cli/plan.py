@@ -129,12 +129,8 @@ def _lines(plan: Plan) -> list[str]:
         f"time           {_span(plan.hours.low, plan.hours.high)} h, "
         f"{_span(plan.device_hours.low, plan.device_hours.high)} device hours, at "
         f"{assumed.utilisation_low:.0%} to {assumed.utilisation_high:.0%} of the peak",
-        f"decoding       {_span(plan.decodes_per_s.low, plan.decodes_per_s.high)} videos/s for "
-        f"{_span(plan.clips_per_s.low, plan.clips_per_s.high)} clips/s: "
-        f"{_span(plan.cores.low, plan.cores.high)} cores, at "
-        f"{_span(assumed.decodes_per_core_s_low, assumed.decodes_per_core_s_high)} a core",
-        f"storage        {_span(plan.read_mb_per_s.low, plan.read_mb_per_s.high)} MB/s read; "
-        f"{plan.checkpoint_gb:.2g} GB a checkpoint",
+        *_decoding(plan),
+        f"checkpoints    {plan.checkpoint_gb:.2g} GB each",
         f"network        {plan.exchanged_gb_per_step:.2g} GB a rank and step with ddp (fsdp: half "
         f"as much again), {_span(plan.network_gb_per_s.low, plan.network_gb_per_s.high)} GB/s",
     ]
@@ -161,6 +157,20 @@ def _memory_row(rank: RankMemory, plan: Plan) -> str:
 
 def _gb(plan: Plan, strategy: str) -> str:
     return "-" if plan.memory is None else f"{plan.memory[strategy].peak / 1e9:.1f}"
+
+
+def _decoding(plan: Plan) -> list[str]:
+    """What reading the videos asks for; nothing where features are read."""
+    assumed = plan.assumptions
+    if not plan.decodes_per_s.high:
+        return ["decoding       none: extracted features are read"]
+    return [
+        f"decoding       {_span(plan.decodes_per_s.low, plan.decodes_per_s.high)} videos/s for "
+        f"{_span(plan.clips_per_s.low, plan.clips_per_s.high)} clips/s: "
+        f"{_span(plan.cores.low, plan.cores.high)} cores, at "
+        f"{_span(assumed.decodes_per_core_s_low, assumed.decodes_per_core_s_high)} a core",
+        f"storage        {_span(plan.read_mb_per_s.low, plan.read_mb_per_s.high)} MB/s read",
+    ]
 
 
 def _span(low: float, high: float) -> str:

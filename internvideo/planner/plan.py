@@ -236,9 +236,9 @@ def with_recompute(run: Run, recompute: bool) -> Run:
 def _sources(run: Run) -> list[tuple[float, int, int, float]]:
     """Of each source: its weight, clips a step, videos a step, and FLOP a clip."""
     stage, batch_size = run.stage, run.training.batch_size
-    rows = [
-        (1.0, batch_size, batch_size // run.data.views_per_video, stage.training_flops_per_clip)
-    ]
+    # A stage that reads extracted features decodes nothing.
+    videos = 0 if hasattr(stage, "features") else batch_size // run.data.views_per_video
+    rows = [(1.0, batch_size, videos, stage.training_flops_per_clip)]
     for source in run.other_sources.values():
         shorter = {"num_frames": source.num_frames} if source.num_frames else {}
         clips = source.batch_size or batch_size

@@ -237,6 +237,9 @@ def test_a_stage_without_an_example_is_planned_without_its_memory(capsys):
     plan = json.loads(capsys.readouterr().out)
     assert plan["memory"] is None
     assert plan["hours"]["low"] < plan["hours"]["high"]
+    assert plan["decodes_per_s"]["high"] == plan["cores"]["high"] == 0  # it reads features
+    assert main(["plan", "temporal_localization_tiny", "--gpus", "H100"]) == 0
+    assert "none: extracted features are read" in capsys.readouterr().out
 
 
 def test_a_wrong_range_of_utilisation_is_one_line(capsys):
