@@ -1,6 +1,6 @@
 """Clips of one recording, person or scene look alike: no split should divide them.
 
-Which they are is told by a column of a csv, by a pattern for the paths of videos, or by the names
+Groups come from a column of a csv, from a pattern for the paths of videos, or from the names
 that data sets give their files: UCF101 (`v_JumpRope_g04_c02.avi`, clip 2 of group 4) and Kinetics
 (an id and its span, `abcdefghijk_000010_000020.mp4`).
 """
