@@ -8,6 +8,7 @@ that they move with the crop; in the published solution of hand prediction they 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -96,12 +97,11 @@ def read_ego4d_hands(
                 told = action.get(moment)
                 if told is None:
                     continue
-                time_s = float(with_fields(place, told, "frame")["frame"]) / EGO4D_FPS
-                found = [
-                    _hand(f"{place}, {moment}", hand, time_s, width_px, height_px)
-                    for hand in told.get("boxes", ())
-                ]
-                boxes += [replace(box, labels=(label,)) for box in found]
+                frame = with_fields(place, told, "frame")["frame"]
+                time_s = _number(f"{place}, {moment}", "frame", frame) / EGO4D_FPS
+                for hands in told.get("boxes", ()):
+                    found = _hands(f"{place}, {moment}", hands, time_s, width_px, height_px)
+                    boxes += [replace(box, labels=(label,)) for box in found]
             if boxes:
                 end_s = min(box.time_s for box in boxes)
                 seen = {"start_s": max(0.0, end_s - float(seen_s)), "end_s": end_s}
@@ -109,21 +109,29 @@ def read_ego4d_hands(
     return _placed(path, root, items)
 
 
-def _hand(where: str, told: Mapping[str, Any], time_s: float, width_px: int, height_px: int) -> Box:
-    name = next((hand for hand in HANDS if hand in told), None)
-    try:
-        x, y = (float(value) for value in told[name or ""])
-    except (KeyError, TypeError, ValueError):
+def _hands(
+    where: str, told: Mapping[str, Any], time_s: float, width_px: int, height_px: int
+) -> Iterator[Box]:
+    """The hands that one entry of "boxes" names: in the published files one, either will do."""
+    names = [hand for hand in HANDS if hand in told] if isinstance(told, Mapping) else []
+    if not names:
         raise AnnotationError(
             f"{where}: expected left_hand or right_hand with x and y, found {told!r:.80}"
-        ) from None
-    x, y = x / width_px, y / height_px
-    if not (0 <= x <= 1 and 0 <= y <= 1):
-        raise AnnotationError(
-            f"{where}: {name} lies outside {width_px} x {height_px} px; give width_px and "
-            "height_px of the frames"
         )
-    return Box(time_s=time_s, xyxy=(x, y, x, y), actor=HANDS.index(str(name)))
+    for name in names:
+        try:
+            x, y = (float(value) for value in told[name])
+        except (TypeError, ValueError):
+            raise AnnotationError(
+                f"{where}: {name} is {told[name]!r:.60}, expected x and y in pixels"
+            ) from None
+        x, y = x / width_px, y / height_px
+        if not (0 <= x <= 1 and 0 <= y <= 1):
+            raise AnnotationError(
+                f"{where}: {name} lies outside {width_px} x {height_px} px; give width_px and "
+                "height_px of the frames"
+            )
+        yield Box(time_s=time_s, xyxy=(x, y, x, y), actor=HANDS.index(name))
 
 
 @files.reader
@@ -177,17 +185,21 @@ def _changed_objects(
             place = f"{where}, {moment}"
             frame = with_fields(place, frame, "frame_number", "width", "height", "bbox")
             number = frame.get("clip_frame_number", frame["frame_number"])
+            time_s = _number(place, "frame_number", number) / EGO4D_FPS
             for one in frame["bbox"]:
                 if one.get("object_type") != "object_of_change":
                     continue
                 box = with_fields(place, one.get("bbox"), "x", "y", "width", "height")
-                left, top = float(box["x"]), float(box["y"])
-                corners = (left, top, left + float(box["width"]), top + float(box["height"]))
+                left, top, width, height = (
+                    _number(place, name, box[name], least=None)
+                    for name in ("x", "y", "width", "height")
+                )
                 noun = str(one.get("structured_noun") or "")
-                xyxy = _fractions(place, corners, float(frame["width"]), float(frame["height"]))
+                corners = (left, top, left + width, top + height)
+                xyxy = _fractions(place, corners, frame["width"], frame["height"])
                 boxes.append((xyxy, noun))
             if boxes:
-                found.append((uid, _split(where, clip), float(number) / EGO4D_FPS, boxes))
+                found.append((uid, _split(where, clip), time_s, boxes))
     return found
 
 
@@ -211,10 +223,10 @@ def read_ego4d_anticipation(path: str | Path, *, root: str | Path | None = None)
     for number, entry in enumerate(document["annotations"]):
         where = f"{path}, annotation {number}"
         entry = with_fields(where, entry, "clip_uid", "clip_frame", "objects")
-        size = with_fields(
-            where, sizes.get(entry.get("video_uid", entry.get("video_id"))), "frame_width"
-        )
-        time_s = float(entry["clip_frame"]) / float(size.get("fps", EGO4D_FPS))
+        video = entry.get("video_uid", entry.get("video_id"))
+        size = with_fields(where, sizes.get(video), "frame_width", "frame_height")
+        rate_fps = _number(where, "fps", size.get("fps", EGO4D_FPS), least=1.0)
+        time_s = _number(where, "clip_frame", entry["clip_frame"]) / rate_fps
         boxes, segments = [], []
         for one in entry["objects"]:
             one = with_fields(
@@ -223,14 +235,12 @@ def read_ego4d_anticipation(path: str | Path, *, root: str | Path | None = None)
             noun, verb = int(one["noun_category_id"]), int(one["verb_category_id"])
             if not (0 <= noun < len(nouns) and 0 <= verb < len(verbs)):
                 raise AnnotationError(f"{where}: noun {noun} or verb {verb} is in no list of names")
-            corners = tuple(float(value) for value in one["box"])
-            if len(corners) != 4:
+            if len(one["box"]) != 4:
                 raise AnnotationError(f"{where}: box is {one['box']!r:.60}, expected four numbers")
-            xyxy = _fractions(
-                where, corners, float(size["frame_width"]), float(size["frame_height"])
-            )
+            corners = tuple(_number(where, "box", value, least=None) for value in one["box"])
+            xyxy = _fractions(where, corners, size["frame_width"], size["frame_height"])
             boxes.append(Box(time_s=time_s, xyxy=xyxy, labels=(noun,)))
-            contact_s = time_s + float(one["time_to_contact"])
+            contact_s = time_s + _number(where, "time_to_contact", one["time_to_contact"])
             segments.append(Segment(start_s=time_s, end_s=contact_s, label=len(nouns) + verb))
         fields = {
             "boxes": tuple(boxes),
@@ -270,23 +280,41 @@ def _split(where: str, entry: Mapping[str, Any]) -> str | None:
 
 
 def _span(where: str, entry: Mapping[str, Any]) -> tuple[float, float]:
-    entry = with_fields(where, entry, "clip_start_sec", "clip_end_sec")
-    start_s, end_s = float(entry["clip_start_sec"]), float(entry["clip_end_sec"])
-    if not 0 <= start_s <= end_s:
+    names = ("clip_start_sec", "clip_end_sec")
+    entry = with_fields(where, entry, *names)
+    start_s, end_s = (_number(where, name, entry[name]) for name in names)
+    if start_s > end_s:
         raise AnnotationError(f"{where}: a query's answer lasts from {start_s} s to {end_s} s")
     return start_s, end_s
 
 
+def _number(where: str, name: str, value: Any, *, least: float | None = 0.0) -> float:
+    """A finite number, of at least `least`."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number) or (least is not None and number < least):
+        limit = "" if least is None else f" of {least:g} or more"
+        raise AnnotationError(f"{where}: {name} is {value!r:.60}, expected a number{limit}")
+    return number
+
+
 def _fractions(
-    where: str, corners: tuple[float, ...], width_px: float, height_px: float
+    where: str, corners: tuple[float, ...], width_px: Any, height_px: Any
 ) -> tuple[float, float, float, float]:
+    """Corners as fractions of the frame; what lies beyond its edges is cut off."""
+    width_px = _number(where, "width of the frame", width_px, least=1.0)
+    height_px = _number(where, "height of the frame", height_px, least=1.0)
     left, top, right, bottom = corners
-    if not (width_px > 0 and height_px > 0 and left < right and top < bottom):
-        raise AnnotationError(
-            f"{where}: box {corners} in {width_px:g} x {height_px:g} px has no area"
-        )
+    if not (left < right and top < bottom):
+        raise AnnotationError(f"{where}: box {corners} has no area")
     xyxy = (left / width_px, top / height_px, right / width_px, bottom / height_px)
     x1, y1, x2, y2 = (min(1.0, max(0.0, value)) for value in xyxy)
+    if not (x1 < x2 and y1 < y2):
+        raise AnnotationError(
+            f"{where}: box {corners} lies outside the frame of {width_px:g} x {height_px:g} px"
+        )
     return x1, y1, x2, y2
 
 

@@ -8,6 +8,7 @@ A stand-in says in `stand_in.json` what is expected of it, in place of the table
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
 import tempfile
@@ -36,6 +37,8 @@ from internvideo.video.picture import open_picture
 from internvideo.writing import replace_text
 
 _MOST_LINES = 200  # unreadable lines that are set aside before the file is given up
+_LINES_LOOKED_AT = 100  # to tell which column holds what
+_TEXT = {".csv", ".json", ".jsonl", ".tsv", ".txt"}
 _LATE_S = 1.0  # by which an annotation may lie beyond the end of its video
 _LINE = re.compile(r"^(?P<file>.+?), line (?P<line>\d+): (?P<why>.*)$", re.DOTALL)
 
@@ -129,6 +132,7 @@ def _read_all(
             place = copy / path.relative_to(root)
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, place)
+            problems += _mend_text(place, path)
         sources = [copy] if entry.source == "." else sorted(copy.glob(entry.source))
         classes: tuple[str, ...] = ()
         records: list[Record] = []
@@ -157,8 +161,8 @@ def _read(
                 problems.append(Problem(kind="unreadable", where=str(root), what=told))
                 return Annotations(records=())
             file, number = Path(match["file"]), int(match["line"])
-            text = _set_aside(file, number)
-            kind = _kind_of_line(text, match["why"], expected.classes)
+            text, others = _set_aside(file, number)
+            kind = _kind_of_line(text, others, match["why"], expected.classes)
             where = f"{root / file.relative_to(copy)}, line {number}"
             problems.append(Problem(kind=kind, where=where, what=f"{match['why']} ({text[:80]!r})"))
     problems.append(
@@ -167,24 +171,44 @@ def _read(
     return Annotations(records=())
 
 
-def _set_aside(file: Path, number: int) -> str:
-    """Empty a line of the copy, so that the numbers of the others stay."""
+def _mend_text(copy: Path, path: Path) -> Iterable[Problem]:
+    """Name the first byte of a list that is not UTF-8, and let reading go on past all of them."""
+    if copy.suffix.lower() not in _TEXT:
+        return
+    content = copy.read_bytes()
+    try:
+        content.decode()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        told = f"byte {error.start} is not UTF-8; save the file as UTF-8"
+        yield Problem(kind="unreadable line", where=f"{path}, line {line}", what=told)
+        copy.write_text(content.decode(errors="replace"), encoding="utf-8")
+
+
+def _set_aside(file: Path, number: int) -> tuple[str, list[str]]:
+    """Empty a line of the copy, so that the numbers of the others stay; it, and the others."""
     lines = file.read_text(encoding="utf-8", errors="replace").split("\n")
     if number > len(lines):  # of a reader that counts otherwise
-        return ""
+        return "", lines
     text, lines[number - 1] = lines[number - 1], ""
     file.write_text("\n".join(lines), encoding="utf-8")
-    return text
+    return text, lines
 
 
-def _kind_of_line(text: str, why: str, classes: Sequence[str]) -> str:
-    cells = [cell.strip().strip('"') for cell in re.split(r"[,;\t]", text)]
-    cells = cells if len(cells) > 1 else text.split()
-    if any(cell in classes for cell in cells):
-        return "swapped columns"
-    if len(cells) > 1 and has_known_ending(cells[-1]) and not has_known_ending(cells[0]):
-        return "swapped columns"
+def _kind_of_line(text: str, others: Sequence[str], why: str, classes: Sequence[str]) -> str:
+    """What is wrong with a line; columns are swapped where others have such cells elsewhere."""
+    for is_such in (set(classes).__contains__, has_known_ending):
+        here = _places(text, is_such)
+        usual = {place for other in others[:_LINES_LOOKED_AT] for place in _places(other, is_such)}
+        if here and usual and not here & usual:
+            return "swapped columns"
     return "label outside" if "class" in why or "label" in why else "unreadable line"
+
+
+def _places(line: str, is_such: Callable[[str], bool]) -> set[int]:
+    cells = [cell.strip().strip('"') for cell in re.split(r"[,;\t]", line)]
+    cells = cells if len(cells) > 1 else line.split()
+    return {place for place, cell in enumerate(cells) if is_such(cell)}
 
 
 def _counts(records: Iterable[Record], entry: DataSet) -> dict[str, int]:
@@ -257,25 +281,37 @@ def _is_there(record: Record) -> bool:
 
 
 def _in_two_splits(records: Sequence[Record]) -> Iterable[Problem]:
-    """The same video, by its path or its bytes, in two splits; only files of one size are read."""
-    splits: dict[Path, set[str]] = defaultdict(set)
-    sizes: dict[int, list[Path]] = defaultdict(list)
-    for record in records:
-        if record.start_s is None and record.member is None:
-            splits[record.video].add(record.split or "")
-    for video in splits:
-        sizes[video.stat().st_size if video.is_file() else -1].append(video)
-    same: dict[str, list[Path]] = defaultdict(list)
+    """The same moments of a video, by its path or its bytes, in two splits.
+
+    Only files of one size are read. Splits may share a video where they take other parts of it.
+    """
+    records = [record for record in records if record.member is None]
+    sizes: dict[int, set[Path]] = defaultdict(set)
+    for video in {record.video for record in records}:
+        sizes[video.stat().st_size if video.is_file() else -1].add(video)
+    same: dict[Path, str] = {}
     for size, found in sizes.items():
-        for video in found:
-            is_alone = len(found) == 1 or size < 0
-            same[str(video) if is_alone else sha256_of(video)].append(video)
-    for found in same.values():
-        parts = sorted({part for video in found for part in splits[video]})
-        if len(parts) > 1:
-            told = f"is in {' and '.join(parts)}"
-            told += f" (same bytes as {found[1]})" if len(found) > 1 else ""
-            yield Problem(kind="in two splits", where=str(found[0]), what=told)
+        is_alone = len(found) == 1 or size < 0
+        same |= {video: str(video) if is_alone else sha256_of(video) for video in found}
+    parts: dict[str, list[tuple[float, float, Record]]] = defaultdict(list)
+    for record in records:
+        end_s = math.inf if record.end_s is None else record.end_s
+        parts[same[record.video]].append((record.start_s or 0.0, end_s, record))
+    for shown in parts.values():
+        splits, places, latest = set(), set(), {}
+        for start_s, end_s, record in sorted(shown, key=lambda part: part[:2]):
+            split = record.split or ""
+            for other, (until_s, video) in latest.items():
+                if other != split and start_s < until_s:
+                    splits |= {other, split}
+                    places |= {video, record.video}
+            if end_s > latest.get(split, (0.0, None))[0]:
+                latest[split] = end_s, record.video
+        if splits:
+            first, *others = sorted(map(str, places))
+            told = f"is in {' and '.join(sorted(splits))}"
+            told += f" (same bytes as {others[0]})" if others else ""
+            yield Problem(kind="in two splits", where=first, what=told)
 
 
 def _broken(

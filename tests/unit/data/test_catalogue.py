@@ -13,7 +13,11 @@ import pytest
 from internvideo.cli import main
 from internvideo.data import ANNOTATIONS
 from internvideo.data.catalogue import BENCHMARKS, CORPORA, DataSet, Evidence, data_set
-from internvideo.data.catalogue.check import check_data_set, write_stand_in_file
+from internvideo.data.catalogue.check import (
+    _in_two_splits,
+    check_data_set,
+    write_stand_in_file,
+)
 from internvideo.data.catalogue.entry import EPISODES
 from internvideo.data.catalogue.episodes import check_episodes
 from internvideo.data.catalogue.page import results_page
@@ -24,6 +28,7 @@ from internvideo.playground.stand_ins import STAND_INS, make_stand_in
 from internvideo.playground.stand_ins.contents import draw_videos
 from internvideo.recipes import RECIPES
 from internvideo.tasks import TASKS
+from internvideo.values import Record
 from tests.parity.case import Case
 from tests.parity.run import check_for
 
@@ -281,3 +286,27 @@ def test_another_folder_is_refused(stand_ins: Path, tmp_path: Path) -> None:
         check_data_set(data_set("hmdb51"), stand_ins / "kinetics-400")
     with pytest.raises(ConfigError, match="no such folder"):
         check_data_set(data_set("hmdb51"), tmp_path / "nothing")
+
+
+def test_parts_of_a_video_are_in_two_splits_only_where_they_overlap() -> None:
+    def kept(split: str, start_s: float | None, end_s: float | None) -> Record:
+        return Record(video=Path("film.mp4"), split=split, start_s=start_s, end_s=end_s)
+
+    apart = [kept("train", 0.0, 4.0), kept("val", 4.0, 6.0), kept("train", 6.0, None)]
+    assert list(_in_two_splits(apart)) == []
+    for leak in (kept("val", 3.0, 5.0), kept("val", None, 1.0), kept("val", 8.0, None)):
+        (problem,) = _in_two_splits([*apart, leak])
+        assert (problem.where, problem.what) == ("film.mp4", "is in train and val")
+
+
+def test_one_odd_byte_does_not_hide_the_other_faults(stand_ins: Path, tmp_path: Path) -> None:
+    root = tmp_path / "ssv1"
+    shutil.copytree(stand_ins / "something-something-v1", root)
+    train = root / "something-something-v1-train.csv"
+    first, second, *others = train.read_text().splitlines()
+    lines = [first, f"{second.split(';')[0]};Juggling", *others, f"caf\xe9;{first.split(';')[1]}"]
+    train.write_bytes("\n".join(lines).encode("latin-1"))
+    report = check_data_set(data_set("something-something-v1"), root, decoded=0)
+    where = {p.where: (p.kind, p.what) for p in report.problems}
+    assert where[f"{train}, line 2"][0] == "label outside"
+    assert "is not UTF-8" in where[f"{train}, line {len(lines)}"][1]

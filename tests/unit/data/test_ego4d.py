@@ -113,3 +113,52 @@ def test_another_file_is_refused_by_name(tmp_path: Path, name: str, document: An
     path = tmp_path / "other.json"
     with pytest.raises(AnnotationError, match=r"other\.json"):
         ANNOTATIONS[name](_write(path, document))
+
+
+_QUERY = {"query": "Where?", "clip_start_sec": 0, "clip_end_sec": 1}
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"clip_start_sec": float("inf"), "clip_end_sec": float("inf")}, "clip_start_sec is inf"),
+        ({"clip_start_sec": -2}, "clip_start_sec is -2, expected a number of 0 or more"),
+        ({"clip_end_sec": "soon"}, "clip_end_sec is 'soon'"),
+        ({"clip_start_sec": 3}, "lasts from 3.0 s to 1.0 s"),
+    ],
+)
+def test_impossible_times_of_a_query_are_named(
+    tmp_path: Path, changed: dict[str, Any], told: str
+) -> None:
+    clip = {"clip_uid": "c1", "annotations": [{"language_queries": [{**_QUERY, **changed}]}]}
+    path = _write(tmp_path / "nlq_val.json", {"split": "val", "videos": [{"clips": [clip]}]})
+    with pytest.raises(AnnotationError, match=told):
+        ANNOTATIONS["ego4d-queries"](path)
+
+
+def test_both_hands_in_one_entry_are_two_boxes(tmp_path: Path) -> None:
+    both = {"left_hand": [0, 0], "right_hand": [1920, 1440]}
+    action = {"pre_45": {"frame": 30, "boxes": [both]}}
+    document = {"split": "train", "clips": [{"clip_uid": "c1", "frames": [action]}]}
+    (record,) = ANNOTATIONS["ego4d-hands"](_write(tmp_path / "hands.json", document)).records
+    assert [box.actor for box in record.boxes] == [0, 1]
+    action["pre_45"]["frame"] = -30
+    with pytest.raises(AnnotationError, match="frame is -30"):
+        ANNOTATIONS["ego4d-hands"](_write(tmp_path / "hands.json", document))
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"x": 200}, r"lies outside the frame of 100 x 100 px"),
+        ({"width": -30}, "has no area"),
+        ({"height": float("nan")}, "height is nan"),
+    ],
+)
+def test_impossible_boxes_are_named(tmp_path: Path, changed: dict[str, Any], told: str) -> None:
+    box = {"x": 10, "y": 20, "width": 30, "height": 40, **changed}
+    thing = {"object_type": "object_of_change", "structured_noun": "cup", "bbox": box}
+    frame = {"frame_number": 90, "width": 100, "height": 100, "bbox": [thing]}
+    document = {"split": "train", "clips": [{"clip_uid": "c1", "pnr_frame": frame}]}
+    with pytest.raises(AnnotationError, match=told):
+        ANNOTATIONS["ego4d-state-changes"](_write(tmp_path / "scod.json", document))
