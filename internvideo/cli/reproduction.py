@@ -30,7 +30,7 @@ def reproduction(entry: DataSet, root: Path, *, rehearse: bool = False) -> dict[
     return {
         "name": entry.name,
         "commands": commands(entry, root, Path("runs"), rehearse=rehearse),
-        "cost": "nothing is trained" if is_zero_shot(entry) else _cost(recipe(entry.recipes[0])),
+        "cost": _cost(entry, recipe(entry.recipes[0]), rehearse=rehearse),
         "published": "none"
         if best is None
         else f"{best.metric} {best.value:g} ({best.model}; {best.source})",
@@ -45,10 +45,12 @@ def reproduction(entry: DataSet, root: Path, *, rehearse: bool = False) -> dict[
 def commands(entry: DataSet, root: Path, runs: Path, *, rehearse: bool = False) -> list[list[str]]:
     """Words of the commands that check, train and evaluate, the runs being folders of `runs`.
 
-    With `rehearse` they are for a stand-in: training is a rehearsal, videos of the set itself stand
-    for unknown ones, and no Habitat server is asked.
+    What `is_zero_shot` evaluates is called ENCODER_B. With `rehearse` they are for a stand-in:
+    training is a rehearsal, videos of the set itself stand for unknown ones, and no Habitat server
+    is asked.
     """
     from internvideo.recipes import recipe
+    from internvideo.tasks import TASKS
 
     run = recipe(entry.recipes[0])
     said = [["data", "check", entry.name, "--root", str(root)]]
@@ -58,7 +60,8 @@ def commands(entry: DataSet, root: Path, runs: Path, *, rehearse: bool = False) 
     if entry.task == "moment-retrieval":
         index = ["--model", str(runs / run.name), "--out", str(runs / f"{run.name}-index")]
         said.append(["index", str(root), *index])
-    said.append(_evaluation(entry, run, root, runs, rehearse=rehearse))
+    if entry.task in (*TASKS, "moment-retrieval"):  # pretraining is measured while it trains
+        said.append(_evaluation(entry, run, root, runs, rehearse=rehearse))
     return [["internvideo", *words] for words in said]
 
 
@@ -80,7 +83,8 @@ def _evaluation(entry: DataSet, run: Run, root: Path, runs: Path, *, rehearse: b
     if entry.task == "moment-retrieval":
         given = ["--data", str(root / str(run.data.eval_source)), "--format", entry.reader]
         return ["evaluate", entry.task, *given, "--index", str(runs / f"{run.name}-index")]
-    start = ["evaluate", entry.task, str(runs / run.name)]
+    model = "ENCODER_B" if is_zero_shot(entry) else str(runs / run.name)
+    start = ["evaluate", entry.task, model]
     scored = [name for name in entry.splits if name != "train"] or ["val"]
     if entry.task == "navigation":
         habitat = run.stage.world.habitat  # pyrefly: ignore[missing-attribute]
@@ -100,8 +104,12 @@ def _source(entry: DataSet, root: Path) -> str:
     return there[0].name if there else entry.source.replace("*", "")
 
 
-def _cost(run: Run) -> str:
+def _cost(entry: DataSet, run: Run, *, rehearse: bool) -> str:
     """What the planner expects of a run on a node of H100s, or on as many as share its batch."""
+    if is_zero_shot(entry):
+        return f"nothing is trained; ENCODER_B is a run of {run.name}, or imported weights of one"
+    if rehearse:
+        return "two steps of a tiny network"
     from internvideo.planner import Assumptions, Cluster, make_plan
 
     count = math.gcd(run.training.batch_size // run.training.accumulation, _GPUS)

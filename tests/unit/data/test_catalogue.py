@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -191,6 +192,15 @@ def test_a_row_is_reproduced_at_the_cost_that_the_planner_tells(
     low, high = (plan["device_hours"][side] for side in ("low", "high"))
     assert f"{low:,.2g} to {high:,.2g} hours of an H100 on 2xH100" in told["cost"]
     assert told["published"] == "map/average 23.59 (InternVideo; InternVideo, figure 1)"
+
+
+def test_every_command_of_a_reproduction_is_one(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("pretrain-webvid-10m", "lsmdc-choice", "msvd", "ego4d-natural-language-queries"):
+        assert main(["reproduce", name, "--rehearse", "--json"]) == 0
+        for command in json.loads(capsys.readouterr().out)["commands"]:
+            verb, task = shlex.split(command)[1:3]
+            if verb == "evaluate":
+                assert task in (*TASKS, "moment-retrieval"), command
 
 
 def test_unknown_names_are_answered_with_the_nearest() -> None:
