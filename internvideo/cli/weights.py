@@ -74,20 +74,21 @@ class Merge:
 
 @dataclass(frozen=True, kw_only=True)
 class ShowRelease:
-    """Show what is known about released weights, and where to get them.
+    """Show what is known about released weights, and where to get them; nothing is fetched.
 
     Example: internvideo weights show videomae-base-hybrid-k400
     """
 
     name: Positional[str]
-    """A name from `internvideo weights list`."""
+    """A name from `internvideo weights list`, or owner/name on the Hugging Face hub."""
     json: bool = False
     """Print JSON."""
 
     def run(self) -> int:
         from internvideo.cli.terminal import print_json
+        from internvideo.hub import is_hub_id
 
-        fields = _fields(self.name)
+        fields = _hub_fields(self.name) if is_hub_id(self.name) else _fields(self.name)
         if self.json:
             print_json(fields)
             return 0
@@ -201,6 +202,19 @@ def _fields(name: str) -> dict[str, Any]:
     found = release(name)
     rest = {k: v for k, v in asdict(found).items() if k not in ("repo", "file", "url", "page")}
     return {"name": name, "source": found.source, **rest}
+
+
+def _hub_fields(name: str) -> dict[str, Any]:
+    from internvideo.hub import about_hub_model
+
+    found = about_hub_model(name)
+    return {
+        "name": name,
+        "source": f"https://huggingface.co/{name}",
+        "license": found.license,
+        "files": found.files,
+        "size_mb": round(sum(found.files.values()) / 1e6, 1),
+    }
 
 
 def _names(path: Path) -> list[str]:

@@ -1,6 +1,6 @@
 """Models as files: opened, saved, imported, exported and published."""
 
-from internvideo.hub.by_id import fetch_from_hub, is_hub_id
+from internvideo.hub.by_id import about_hub_model, fetch_from_hub, is_hub_id
 from internvideo.hub.export import export_model
 from internvideo.hub.exported import open_exported
 from internvideo.hub.generated import is_playground, saw_generated_videos
@@ -15,6 +15,7 @@ __all__ = [
     "Preprocessing",
     "Pretrained",
     "ImportOptions",
+    "about_hub_model",
     "card_of",
     "export_model",
     "fetch_from_hub",

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -57,36 +58,69 @@ def load_from_hub(name: str) -> Pretrained:
     return read_saved_model(kept)
 
 
-def fetch_from_hub(name: str) -> Path:
-    """Give the folder of a model of the hub, or its only file of weights where that has a name of
-    its own; what lies in the cache is taken from there."""
-    by_hand = cache_folder() / "files" / name
-    if by_hand.is_dir():
-        return _only_weights(by_hand)
-    todo = f"fetch its files from https://huggingface.co/{name} into {by_hand}"
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HubModel:
+    """What the hub says of a model: bytes of the files that would be fetched, and its license."""
+
+    files: dict[str, int]
+    license: str | None
+
+
+def about_hub_model(name: str) -> HubModel:
+    """Ask the hub what a model is, and fetch nothing.
+
+    Raises:
+        CheckpointError: The hub cannot be asked, has no such model, or that has no weights.
+    """
     try:
         import huggingface_hub
     except ImportError as error:
         raise CheckpointError(
             f"{name}: is no file or folder; a model of the hub needs the package "
-            f"'huggingface_hub': pip install huggingface_hub; or {todo}"
+            f"'huggingface_hub': pip install huggingface_hub; or {_by_hand(name)}"
         ) from error
     try:
-        wanted = _wanted(huggingface_hub.HfApi().model_info(name, files_metadata=True).siblings)
-        if wanted:
-            size = f"{sum(wanted.values()) / 1e6:.1f} MB"
-            _log.info("fetching %d files, %s, of %s from the hub", len(wanted), size, name)
-            found = huggingface_hub.snapshot_download(name, allow_patterns=list(wanted))
-            return _only_weights(Path(found))
+        said = huggingface_hub.HfApi().model_info(name, files_metadata=True)
     except Exception as error:  # each version raises those of its network library
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise _unreachable(name, error) from error
+    files = _wanted(said.siblings)
+    if not files:
         raise CheckpointError(
-            f"{name}: is no file or folder, and cannot be had from the Hugging Face hub ({reason})"
-            f"; check the path, or {todo}"
-        ) from error
-    raise CheckpointError(
-        f"{name}: on the hub it has no weights ({' or '.join(sum(_WEIGHTS, ()))})"
+            f"{name}: on the hub it has no weights ({' or '.join(sum(_WEIGHTS, ()))})"
+        )
+    return HubModel(files=files, license=getattr(said.card_data, "license", None))
+
+
+def fetch_from_hub(name: str) -> Path:
+    """Give the folder of a model of the hub, or its only file of weights where that has a name of
+    its own; what lies in the cache is taken from there."""
+    kept = cache_folder() / "files" / name
+    if kept.is_dir():
+        return _only_weights(kept)
+    wanted = about_hub_model(name).files
+    import huggingface_hub
+
+    size = f"{sum(wanted.values()) / 1e6:.1f} MB"
+    _log.info("fetching %d files, %s, of %s from the hub", len(wanted), size, name)
+    try:
+        return _only_weights(
+            Path(huggingface_hub.snapshot_download(name, allow_patterns=list(wanted)))
+        )
+    except Exception as error:  # each version raises those of its network library
+        raise _unreachable(name, error) from error
+
+
+def _unreachable(name: str, error: Exception) -> CheckpointError:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    return CheckpointError(
+        f"{name}: is no file or folder, and cannot be had from the Hugging Face hub ({reason})"
+        f"; check the path, or {_by_hand(name)}"
     )
+
+
+def _by_hand(name: str) -> str:
+    folder = cache_folder() / "files" / name
+    return f"fetch its files from https://huggingface.co/{name} into {folder}"
 
 
 def _only_weights(folder: Path) -> Path:

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from internvideo.errors import CheckpointError, ConfigError
 from internvideo.hub.pretrained import Preprocessing, from_json
 from internvideo.models.export import METADATA_FILE
-from internvideo.reading import parse_json, read_json_document
+from internvideo.reading import check_inflation, parse_json, read_json_document, why_no_file
 from internvideo.tasks import RecognitionModel
 
 SUFFIXES = (".onnx", ".pt2")
@@ -68,6 +68,8 @@ def open_exported(path: str | Path) -> ExportedClassifier:
         ConfigError: The package that runs it is missing.
     """
     path = Path(path)
+    if (why := why_no_file(path)) is not None:
+        raise CheckpointError(f"{path}: cannot be read ({why})")
     run, said = _onnx(path) if path.suffix == ".onnx" else _program(path)
     said |= _beside(path)
     if (part := said.get("part", "classifier")) != "classifier":
@@ -157,7 +159,8 @@ def _program(path: Path) -> tuple[Callable[[Tensor], Tensor], dict[str, Any]]:
 
 def _check_program(path: Path) -> None:
     """Refuse a `.pt2` in which there is more than operations on tensors."""
-    with zipfile.ZipFile(path) as archive:
+    with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+        check_inflation(file)
         for member in archive.infolist():
             if "aotinductor" in member.filename:
                 raise CheckpointError(f"{path}: holds compiled code, which is not run")

@@ -8,11 +8,12 @@ saved model, run, checkpoint            -> pretrained.py
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from torch import nn
 
-from internvideo.errors import CheckpointError
+from internvideo.errors import CheckpointError, ConfigError
 from internvideo.hub.by_id import is_hub_id, load_from_hub
 from internvideo.hub.exported import SUFFIXES
 from internvideo.hub.importing import import_weights
@@ -24,6 +25,7 @@ from internvideo.hub.pretrained import (
 from internvideo.hub.released import from_pretrained
 from internvideo.reading import read_json_document
 from internvideo.tasks import RecognitionModel, VideoTextModel
+from internvideo.video.storage import address_scheme
 
 
 def load_pretrained(source: str | Path, *, averaged: bool = False) -> Pretrained:
@@ -37,9 +39,9 @@ def load_pretrained(source: str | Path, *, averaged: bool = False) -> Pretrained
 
     Raises:
         CheckpointError: There is no model, or it is incomplete or damaged.
-        ConfigError: It is neither there nor the name of a release.
+        ConfigError: It is neither there nor the name of a release, or no name at all.
     """
-    path = Path(source)
+    path = _checked(source)
     if not path.exists() and len(path.parts) == 1:
         return from_pretrained(str(source))
     if is_hub_id(source):
@@ -56,6 +58,24 @@ def load_pretrained(source: str | Path, *, averaged: bool = False) -> Pretrained
     kept = (path / "checkpoints" / name for name in ("best", "last"))
     path = next((checkpoint for checkpoint in kept if checkpoint.exists()), path)
     return read_saved_model(path, averaged=averaged)
+
+
+def _checked(source: str | Path) -> Path:
+    """Refuse what names no model of this machine: other objects, nothing, addresses."""
+    if not isinstance(source, str | os.PathLike):
+        raise ConfigError(
+            f"a model is named by a text or path, found {type(source).__name__} {source!r:.60}; "
+            "open several one by one"
+        )
+    if not str(source).strip():
+        raise ConfigError("the name of the model is empty; give a name, file or folder")
+    path = Path(source)
+    if address_scheme(str(source)) is not None and not path.exists():
+        raise ConfigError(
+            f"{source}: is an address; fetch the file and name it, or give owner/name for a model "
+            "of the Hugging Face hub"
+        )
+    return path
 
 
 def load_model(source: str | Path, *, averaged: bool = False) -> nn.Module:

@@ -8,11 +8,14 @@ import pickle
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save
@@ -25,7 +28,14 @@ from internvideo.data.feature_arrays import read_feature_array
 from internvideo.data.feature_sequences import read_extracted
 from internvideo.errors import DecodeError, SimulatorError
 from internvideo.heads import VideoClassifier, VideoClassifierConfig
-from internvideo.hub import Preprocessing, Pretrained, import_weights, save_pretrained
+from internvideo.hub import (
+    Preprocessing,
+    Pretrained,
+    export_model,
+    import_weights,
+    open_exported,
+    save_pretrained,
+)
 from internvideo.hub.open import load_pretrained
 from internvideo.models import MaskedEncoderConfig
 from internvideo.navigation import SceneGraphs, read_episodes, read_graph, read_r2r
@@ -53,10 +63,11 @@ from tests.unit.training.toy import toy_config
 
 @dataclass(frozen=True)
 class Case:
-    """Files by their names in a folder, and what reads that folder."""
+    """Files by their names in a folder, and what reads that folder; a costly one is read less."""
 
     files: Mapping[str, bytes]
     read: Callable[[Path], object]
+    cost: int = 1
 
 
 CONFIG = VideoClassifierConfig(
@@ -151,16 +162,34 @@ def _split_weights(folder: Path) -> Case:
     return Case(files, import_weights)
 
 
-def _saved(folder: Path) -> Case:
-    model = Pretrained(
+def _model() -> Pretrained:
+    return Pretrained(
         model=VideoClassifier(CONFIG),
         kind="video-classifier",
         config=CONFIG,
         preprocessing=Preprocessing(num_frames=4, side_px=16),
         classes=("run", "walk"),
     )
-    saved = save_pretrained(model, folder / "whole-model")
+
+
+def _saved(folder: Path) -> Case:
+    saved = save_pretrained(_model(), folder / "whole-model")
     return Case({path.name: path.read_bytes() for path in saved.iterdir()}, load_pretrained)
+
+
+def _exported(folder: Path, *, to: Literal["torch", "onnx"]) -> Case:
+    if to == "onnx":
+        pytest.importorskip("onnxscript")
+        pytest.importorskip("onnxruntime")
+    name = "m.onnx" if to == "onnx" else "m.pt2"
+    return Case({name: _exported_bytes(to)}, lambda at: open_exported(at / name), cost=10)
+
+
+@cache  # exporting takes seconds
+def _exported_bytes(to: Literal["torch", "onnx"]) -> bytes:
+    with TemporaryDirectory() as folder:
+        name = "m.onnx" if to == "onnx" else "m.pt2"
+        return export_model(_model(), Path(folder) / name, to=to).path.read_bytes()
 
 
 # Data
@@ -455,6 +484,8 @@ READERS: dict[str, Callable[[Path], Case]] = {
     "weights: with OpenCLIP's files beside": _beside_open_clip,
     "weights: split": _split_weights,
     "saved model": _saved,
+    "exported: torch": partial(_exported, to="torch"),
+    "exported: onnx": partial(_exported, to="onnx"),
     **{f"annotations: {name}": partial(_annotations, format=name) for name in ANNOTATED},
     "shards": partial(_shards, with_index=False),
     "shards: index": partial(_shards, with_index=True),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import sys
 from dataclasses import asdict, replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -13,6 +15,8 @@ import torch
 from pydantic import TypeAdapter
 from safetensors.torch import save_file
 
+from internvideo.api import load
+from internvideo.cli import main
 from internvideo.errors import CheckpointError, ConfigError
 from internvideo.heads import VideoClassifier, VideoClassifierConfig
 from internvideo.hub import from_pretrained, import_release, is_hub_id, load_pretrained
@@ -132,7 +136,8 @@ def on_hub(tmp_path, monkeypatch):
     (folder / "config.json").write_text("{}")
     sizes = {"config.json": 2, "a.safetensors": 2_500_000, "a.bin": 9, "x/b.safetensors": 9}
     found = SimpleNamespace(
-        siblings=[SimpleNamespace(rfilename=k, size=v) for k, v in sizes.items()]
+        siblings=[SimpleNamespace(rfilename=k, size=v) for k, v in sizes.items()],
+        card_data=SimpleNamespace(license="mit"),
     )
 
     def download(name, *, allow_patterns):
@@ -151,6 +156,36 @@ def test_a_model_of_the_hub_is_fetched_once_and_what_is_fetched_is_said(cache, o
     assert on_hub == [("someone/tiny", ["a.safetensors", "config.json"])]
     assert "fetching 2 files, 2.5 MB, of someone/tiny from the hub" in caplog.text
     torch.testing.assert_close(first.model.state_dict(), second.model.state_dict())
+
+
+def test_a_model_of_the_hub_is_shown_without_being_fetched(cache, on_hub, capsys):
+    assert main(["weights", "show", "someone/tiny", "--json"]) == 0
+
+    assert not on_hub
+    assert json.loads(capsys.readouterr().out) == {
+        "name": "someone/tiny",
+        "source": "https://huggingface.co/someone/tiny",
+        "license": "mit",
+        "files": {"config.json": 2, "a.safetensors": 2_500_000},
+        "size_mb": 2.5,
+    }
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        (["a", "b"], r"found list \['a', 'b'\]; open several one by one"),
+        (None, "found NoneType None"),
+        (b"a", "found bytes b'a'"),
+        ("", "is empty"),
+        ("http://127.0.0.1:1/owner/name", "is an address"),
+        (Path("https://huggingface.co/owner/name"), "is an address"),
+        ("hf://owner/name", "is an address"),
+    ],
+)
+def test_what_names_no_model_is_one_line(source, said, cache):
+    with pytest.raises(ConfigError, match=said):
+        load(source)
 
 
 def test_a_model_of_the_hub_needs_no_network_where_its_files_are_at_hand(cache, on_hub, published):
