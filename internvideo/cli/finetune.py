@@ -307,7 +307,7 @@ class Finetune:
     def _finish(self, run: Run, told: dict[str, Any]) -> dict[str, Any]:
         """Validate what was saved, write the page, tell what comes next."""
         from internvideo.cli.terminal import progress
-        from internvideo.hub import load_pretrained
+        from internvideo.hub import add_provenance, checkpoint_of, load_pretrained
         from internvideo.report import write_run_report
         from internvideo.runs import finetuning_guide
         from internvideo.tasks import TASKS
@@ -321,6 +321,8 @@ class Finetune:
         held_out = guide.read(self.out / guide.manifest).of_split("val")
         with progress("validating") as tell:
             validation = guide.validate(TASKS[told["task"]], pretrained, held_out, progress=tell)
+        if validation.kept:
+            add_provenance(checkpoint_of(self.out), validation.kept)
         best = _best(self.out, run.training.keep_best)
         for line in (*validation.lines, *best):
             self._say(line)

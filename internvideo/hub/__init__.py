@@ -5,8 +5,20 @@ from internvideo.hub.export import export_model
 from internvideo.hub.exported import open_exported
 from internvideo.hub.generated import is_playground, saw_generated_videos
 from internvideo.hub.importing import Imported, ImportOptions, import_weights
-from internvideo.hub.open import load_model, load_pretrained, load_recogniser, load_video_text
-from internvideo.hub.pretrained import Preprocessing, Pretrained, model_description, save_pretrained
+from internvideo.hub.open import (
+    checkpoint_of,
+    load_model,
+    load_pretrained,
+    load_recogniser,
+    load_video_text,
+)
+from internvideo.hub.pretrained import (
+    Preprocessing,
+    Pretrained,
+    add_provenance,
+    model_description,
+    save_pretrained,
+)
 from internvideo.hub.push import card_of, push_to_hub
 from internvideo.hub.released import from_pretrained, import_release
 
@@ -16,7 +28,9 @@ __all__ = [
     "Pretrained",
     "ImportOptions",
     "about_hub_model",
+    "add_provenance",
     "card_of",
+    "checkpoint_of",
     "export_model",
     "fetch_from_hub",
     "from_pretrained",

@@ -26,7 +26,7 @@ from internvideo.errors import CheckpointError, ConfigError
 from internvideo.hub.pretrained import Preprocessing, from_json
 from internvideo.models.export import METADATA_FILE
 from internvideo.reading import check_inflation, parse_json, read_json_document, why_no_file
-from internvideo.tasks import RecognitionModel
+from internvideo.tasks import RecognitionModel, kept_threshold
 
 SUFFIXES = (".onnx", ".pt2")
 # What an export says of its pixels besides the fields of `Preprocessing`.
@@ -97,6 +97,7 @@ def open_exported(path: str | Path) -> ExportedClassifier:
         stride_frames=fields.stride_frames,
         crop=fields.crop,
         multi_label=bool(said.get("multi_label", False)),
+        unknown_below=kept_threshold(said.get("provenance")),
     )
     blank = torch.zeros(1, fields.num_frames, fields.side_px, fields.side_px, 3, dtype=torch.uint8)
     try:

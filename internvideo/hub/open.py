@@ -55,9 +55,14 @@ def load_pretrained(source: str | Path, *, averaged: bool = False) -> Pretrained
         )
     if path.is_file() or _is_transformers_folder(path):
         return import_weights(path).pretrained
-    kept = (path / "checkpoints" / name for name in ("best", "last"))
-    path = next((checkpoint for checkpoint in kept if checkpoint.exists()), path)
-    return read_saved_model(path, averaged=averaged)
+    return read_saved_model(checkpoint_of(path), averaged=averaged)
+
+
+def checkpoint_of(folder: Path) -> Path:
+    """The checkpoint that a run stands for: its best where it chose one, else its last; other
+    folders stand for themselves."""
+    kept = (folder / "checkpoints" / name for name in ("best", "last"))
+    return next((checkpoint for checkpoint in kept if checkpoint.exists()), folder)
 
 
 def _checked(source: str | Path) -> Path:

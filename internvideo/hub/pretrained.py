@@ -66,7 +66,7 @@ from internvideo.tiny import (
     build_multimodal,
 )
 from internvideo.values import Preprocessing
-from internvideo.writing import written_beside
+from internvideo.writing import replace_text, written_beside
 
 # What a model makes itself beside weights of no size, such as tables of positions.
 _MOST_TABLE_BYTES = 256 << 20
@@ -159,6 +159,20 @@ def save_pretrained(pretrained: Pretrained, folder: str | Path) -> Path:
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{folder}: cannot be written ({error})") from error
     return folder
+
+
+def add_provenance(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Add to the provenance of a saved model, such as what was measured after training.
+
+    Raises:
+        CheckpointError: What is there cannot be read, or it cannot be written.
+    """
+    path = folder / "provenance.json"
+    document = {**_document(folder, "provenance"), **facts}
+    try:
+        replace_text(path, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be written ({error})") from error
 
 
 def model_description(

@@ -83,6 +83,7 @@ from internvideo.tasks.shared import (
     class_probabilities,
     embed_sentences,
     embed_videos,
+    kept_threshold,
     matching,
     predict_clips,
 )
@@ -209,6 +210,7 @@ __all__ = [
     "embed_sentences",
     "embed_videos",
     "ensemble",
+    "kept_threshold",
     "matching",
     "predict_clips",
     "slot_accuracy",

@@ -109,6 +109,17 @@ def test_predict_names_a_video(finished, videos, capsys):
     assert all(name in capsys.readouterr().out for name in CLASSES[:1])
 
 
+def test_the_model_keeps_the_threshold_of_unknown_videos(finished, videos, capsys):
+    kept = load_recogniser(finished).unknown_below
+    assert 0 < kept < 1
+    video = str(videos / CLASSES[0] / "0.mp4")
+    options = ["--model", str(finished), "--unknown-below", "auto", "--json"]
+
+    assert main(["predict", "action-recognition", video, *options]) == 0
+
+    assert "unknown" in json.loads(capsys.readouterr().out)
+
+
 def test_evaluate_agrees_with_what_was_told(finished, capsys):
     manifest = finished / "videos.csv"
     told = ["--data", str(manifest), "--split", "val", "--device", "cpu", "--json"]

@@ -200,9 +200,10 @@ def validation_of(result: ActionRecognitionResult) -> Validation:
     called = [f"  {pair['class']} called {pair['answer']}: {pair['times']}" for pair in pairs]
     return Validation(
         scores=scores,
-        lines=[line, *called, result.about_unknown],
+        lines=[line, *called, result.about_unknown("--unknown-below auto")],
         add_to=add_to,
         details={"confused": pairs},
+        kept={} if math.isnan(result.unknown_below) else {"unknown_below": result.unknown_below},
     )
 
 

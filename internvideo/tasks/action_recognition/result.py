@@ -84,14 +84,13 @@ class ActionRecognitionResult(Result):
         return 1 - acceptance_threshold(1 - likeliest, accepted=_ACCEPTED)
 
     def lines(self) -> list[str]:
-        return [*Result.lines(self), self.about_unknown]
+        return [*Result.lines(self), self.about_unknown("--unknown-below")]
 
-    @property
-    def about_unknown(self) -> str:
-        """What `unknown_below` is good for, in a line."""
+    def about_unknown(self, option: str) -> str:
+        """What `unknown_below` is good for, in a line; `option` of `predict` takes it."""
         return (
             f"{_ACCEPTED:.0%} of these videos have a class of probability {self.unknown_below:.3f} "
-            "or more: with predict --unknown-below others are answered unknown"
+            f"or more: with predict {option} others are answered unknown"
         )
 
     def to_json(self) -> dict[str, Any]:

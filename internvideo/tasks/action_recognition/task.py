@@ -107,15 +107,16 @@ class ActionRecognition(Task):
     views: ViewPlan = field(default_factory=ViewPlan)
     averaging: Literal["probabilities", "logits"] = "probabilities"
     """What is averaged over the views of a video."""
-    unknown_below: float = 0.0
-    """Predict unknown where the likeliest class has less than this probability; finetune and
-    evaluate say one that 95 % of held-back videos reach."""
+    unknown_below: float | Literal["auto"] = 0.0
+    """Predict unknown where the likeliest class has less than this probability; auto is what 95 %
+    of held-back videos reached in finetune, and evaluate says it for other videos."""
     inference: Inference = field(default_factory=Inference)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.unknown_below < 1:
+        if self.unknown_below != "auto" and not 0 <= self.unknown_below < 1:
             raise ConfigError(
-                f"unknown_below is {self.unknown_below}; give a probability from 0 to below 1"
+                f"unknown_below is {self.unknown_below}; give a probability from 0 to below 1, or "
+                "auto"
             )
 
     def evaluate(
@@ -138,12 +139,26 @@ class ActionRecognition(Task):
     def predict(
         self, model: Classifier, request: RankingRequest, *, progress: Progress | None = None
     ) -> RankedTexts:
-        """Give the likeliest classes with their probabilities."""
+        """Give the likeliest classes with their probabilities.
+
+        Raises:
+            ConfigError: The threshold of unknown videos is auto, and the model keeps none.
+        """
+        below = self._threshold(model)
         found = self._classified(model, [Record(video=request.video)], progress)
         best = RankedTexts.best(model.classes, found.scores[0], top=request.top)
-        if not self.unknown_below:
-            return best
-        return RankedOrUnknown(ranked=best.ranked, unknown_below=self.unknown_below)
+        return RankedOrUnknown(ranked=best.ranked, unknown_below=below) if below else best
+
+    def _threshold(self, model: Classifier) -> float:
+        if self.unknown_below != "auto":
+            return self.unknown_below
+        kept = getattr(model, "unknown_below", None)
+        if kept is None:
+            raise ConfigError(
+                "the model keeps no threshold of unknown videos (finetune keeps one); give "
+                "--unknown-below a number, as evaluate says it for held-back videos"
+            )
+        return kept
 
     def report(
         self,

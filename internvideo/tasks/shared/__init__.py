@@ -9,6 +9,7 @@ from internvideo.tasks.shared.classification import (
     RecognitionModel,
     class_probabilities,
     classify_videos,
+    kept_threshold,
     label_sets_among,
     labels_among,
 )
@@ -140,6 +141,7 @@ __all__ = [
     "embed_videos",
     "fuse_video_scores",
     "initialise_by_class",
+    "kept_threshold",
     "label_sets_among",
     "labels_among",
     "matching",

@@ -6,9 +6,9 @@ Shapes: frames (b, t, h, w, 3) uint8 -> logits (b, y); v views of each video.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from einops import rearrange
@@ -46,7 +46,8 @@ class RecognitionModel:
 
     `sampling`, `stride_frames` and `crop` say how the network is used to seeing a video (the words
     of `ClipSampling`); `mean` and `std` are what was subtracted from its pixels and divided by.
-    With `multi_label` a video shows any number of the classes.
+    With `multi_label` a video shows any number of the classes. `unknown_below` is the probability
+    that the likeliest class of most held-back videos reached, where that was measured.
     """
 
     kind: ClassVar[str] = "classifier"
@@ -65,9 +66,10 @@ class RecognitionModel:
         stride_frames: int = 4,
         crop: float = 1.0,
         multi_label: bool = False,
+        unknown_below: float | None = None,
     ) -> None:
         self.model, self.classes = model.eval(), tuple(classes)
-        self.multi_label = multi_label
+        self.multi_label, self.unknown_below = multi_label, unknown_below
         self.num_frames, self.side_px = num_frames, side_px
         self.mean, self.std = mean, std
         self.sampling: Sampling = sampling
@@ -99,6 +101,7 @@ class RecognitionModel:
             stride_frames=seen.stride_frames,
             crop=seen.crop,
             multi_label=isinstance(config, VideoClassifierConfig) and config.multi_label,
+            unknown_below=kept_threshold(pretrained.provenance),
         )
 
     @property
@@ -126,6 +129,12 @@ class RecognitionModel:
                 "give it the class names that it was trained with"
             )
         return logits
+
+
+def kept_threshold(provenance: Any) -> float | None:
+    """The threshold of unknown videos that a model keeps; None where there is none, or no share."""
+    found = provenance.get("unknown_below") if isinstance(provenance, Mapping) else None
+    return found if isinstance(found, float) and 0 <= found < 1 else None
 
 
 def class_probabilities(

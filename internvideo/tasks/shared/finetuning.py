@@ -123,12 +123,16 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Validation:
-    """What the held-back videos tell: `scores` and `details` as JSON values, `lines` to print."""
+    """What the held-back videos tell: `scores` and `details` as JSON values, `lines` to print.
+
+    `kept` is what the model keeps of it in its provenance.
+    """
 
     scores: dict[str, Any]
     lines: list[str]
     add_to: Callable[[Page], None]
     details: dict[str, Any] = field(default_factory=dict)
+    kept: dict[str, Any] = field(default_factory=dict)
 
 
 class FinetuningGuide(ABC):

@@ -8,7 +8,13 @@ import torch
 from internvideo.data import ViewPlan
 from internvideo.errors import ConfigError
 from internvideo.report import Page
-from internvideo.tasks import ActionRecognition, Inference, RankingRequest, ensemble
+from internvideo.tasks import (
+    ActionRecognition,
+    Inference,
+    RankingRequest,
+    ensemble,
+    kept_threshold,
+)
 from tests.unit.tasks.toys import NUM_VIDEOS, Namer
 
 CLASSES = tuple(f"level {i}" for i in range(NUM_VIDEOS + 1))
@@ -117,6 +123,22 @@ def test_a_video_without_a_likely_class_is_unknown_where_asked(named):
     assert unknown.lines()[0].startswith("unknown: no class reaches 0.97")
     assert unknown.lines()[1:] == known.lines()
     assert TASK.evaluate(Namer(), named).unknown_below == pytest.approx(likeliest)
+
+
+def test_the_threshold_that_a_model_keeps_is_taken_where_asked(named):
+    request = RankingRequest(video=named.records[1].video)
+    model = Namer()
+    task = replace(TASK, unknown_below="auto")
+
+    with pytest.raises(ConfigError, match="the model keeps no threshold of unknown videos"):
+        task.predict(model, request)
+    model.unknown_below = 0.99
+    assert task.predict(model, request).to_json()["unknown"] is True
+
+
+@pytest.mark.parametrize("said", [None, [], {}, {"unknown_below": "0.5"}, {"unknown_below": 7.0}])
+def test_a_threshold_that_is_no_share_is_none(said):
+    assert kept_threshold(said) is None
 
 
 def test_the_threshold_of_unknown_videos_is_reached_by_most(named):
