@@ -5,7 +5,8 @@
 For each seed the recipe navigation_tiny_rooms is trained as it is, and again without the one and
 the other (`stage.hidden`); each agent then walks the same episodes of houses that no seed trains
 in. With `--video-encoder RUN` an agent that has that encoder A's features besides is trained too.
-What is in `--out` already is not done again; a table of means and spreads ends it.
+What is in `--out` already is not done again; a table of means and spreads ends it. With other
+`--steps` than the recipe's, predicted candidates begin and the teacher's share falls in proportion.
 """
 
 from __future__ import annotations
@@ -28,8 +29,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--episodes", type=int, default=200, help="to test on")
-    parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--predicted-from", type=int, default=100)
+    parser.add_argument("--steps", type=int, default=240)
     parser.add_argument("--train-episodes", type=int, default=1000)
     parser.add_argument("--video-encoder", help="run of an encoder A")
     parser.add_argument("--video-width", type=int, default=128)
@@ -74,7 +74,8 @@ def train(folder: Path, settings: list[str], options: argparse.Namespace) -> Non
     settings = [
         *settings,
         f"training.num_steps={options.steps}",
-        f"stage.predicted_from={options.predicted_from}",
+        f"stage.predicted_from={options.steps // 4}",
+        f"stage.teacher_decay_steps={max(1, options.steps // 2)}",
         f"stage.num_episodes={options.train_episodes}",
         "stage.num_eval_episodes=1",
         f"training.checkpoint_every={options.steps}",
@@ -92,6 +93,7 @@ def evaluated(model: str, folder: Path, episodes: int, words: list[str]) -> dict
     path = folder / f"scores-{episodes}.json"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
+        began = time.process_time()
         said = io.StringIO()
         with contextlib.redirect_stdout(said):
             words = ["evaluate", "navigation", model, "--episodes", str(episodes), *words]
@@ -101,6 +103,8 @@ def evaluated(model: str, folder: Path, episodes: int, words: list[str]) -> dict
         scores = json.loads(said.getvalue())
         numbers = {key: value for key, value in scores.items() if not isinstance(value, list)}
         path.write_text(json.dumps(numbers, indent=2))
+        spent = time.process_time() - began
+        print(f"{folder}: walked in {spent:.0f} s of processor time", flush=True)
     return json.loads(path.read_text())
 
 

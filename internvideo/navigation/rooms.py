@@ -78,8 +78,14 @@ class RoomsEnvironment(Environment):
     def _go(self, go: Go) -> Moved:
         x, z = self.place.x, self.place.z
         heading = math.remainder(self.place.heading + go.angle, math.tau)
+        count = go.num_steps
+        end = _end(self.place, Go(go.angle, count * STEP_M))
+        if count and self.floor.sees((x, z), end):  # nothing to slide along
+            shares = [(k + 1) / count for k in range(count)]
+            points = [(x + s * (end[0] - x), 0.0, z + s * (end[1] - z)) for s in shares]
+            return Moved([Place(point, heading) for point in points], [0.0] * count)
         places, collided = [], []
-        for _ in range(go.num_steps):
+        for _ in range(count):
             x, z, met = self.floor.step(x, z, heading)
             places.append(Place((x, 0.0, z), heading))
             collided.append(float(met))

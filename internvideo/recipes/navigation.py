@@ -99,18 +99,20 @@ def navigation_tiny_rooms() -> Run:
             num_episodes=1000,
             num_eval_episodes=100,
             vocabulary_size=700,
-            predicted_from=100,
+            resamples_waypoints=False,
+            predicted_from=60,
+            teacher_decay_steps=120,
         ),
         data=VideoData(source="rooms", eval_split="val_unseen"),
         training=TrainingConfig(
-            num_steps=300,
+            num_steps=240,
             batch_size=16,
             optimiser=OptimiserConfig(
-                lr=1e-3, final_lr=1e-5, warmup_steps=20, weight_decay=0.01, clip_gradient=1.0
+                lr=2e-3, final_lr=1e-4, warmup_steps=20, weight_decay=0.01, clip_gradient=1.0
             ),
             precision="fp32",
             log_every=10,
-            evaluate_every=300,
-            checkpoint_every=100,
+            evaluate_every=240,
+            checkpoint_every=80,
         ),
     )

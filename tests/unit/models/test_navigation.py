@@ -17,6 +17,7 @@ from internvideo.models.navigation import (
     WaypointPredictorConfig,
     angle_features,
 )
+from internvideo.tiny import TinyPanoramaConfig, TinyPanoramaEncoder
 
 TEXT = BertConfig(
     vocabulary_size=30, context_length=12, width=16, depth=2, num_heads=2, hidden=32, dropout=0.0
@@ -170,6 +171,19 @@ def test_the_depth_encoder_has_the_published_shape():
     assert names["backbone.layer4.2.convs.6.weight"].shape == (1024, 256, 1, 1)
     assert names["compression.0.weight"].shape == (128, 1024, 3, 3)
     assert sum(v.numel() for v in names.values()) == pytest.approx(7.1e6, rel=0.05)
+
+
+@pytest.mark.parametrize(("side_px", "cells"), [(16, 4), (24, 3), (32, 4), (40, 5)])
+def test_small_views_keep_their_cells(side_px, cells):
+    torch.manual_seed(0)
+    encoder = TinyPanoramaEncoder(TinyPanoramaConfig(side_px=side_px))
+    colours = torch.randint(256, (2, side_px, side_px, 3), dtype=torch.uint8)
+
+    maps = encoder.encode_depth(10 * torch.rand(2, side_px, side_px))
+
+    assert maps.shape == (2, 8, 4, 4) and len(maps[0, 0].unique()) >= min(cells, 4) ** 2
+    assert encoder.colour(colours.permute(0, 3, 1, 2).float()).shape[2:] == (cells, cells)
+    assert encoder.encode_colour(colours).shape == (2, 64)
 
 
 def test_impossible_sizes_are_refused():

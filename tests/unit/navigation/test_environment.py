@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -63,6 +65,27 @@ def test_same_episode_same_observations_to_the_bit(episodes):
     assert (seen[0].panorama.depths_m == seen[1].panorama.depths_m).all()
     assert seen[0].panorama.colours.shape == (12, 32, 32, 3)
     assert seen[0].instruction == episodes[0].instruction
+
+
+def test_a_straight_walk_is_that_of_its_steps(episodes):
+    environment = RoomsEnvironment(side_px=None)
+    num_straight = 0
+    for episode, turn in itertools.product(episodes, range(12)):
+        environment.reset(episode)
+        go, (x, _, z) = Go(turn * math.tau / 12 + 0.1, 1.5), episode.start
+        stepped, met = [], []
+        for _ in range(go.num_steps):
+            x, z, collided = environment.floor.step(x, z, episode.heading + go.angle)
+            stepped.append((x, 0.0, z))
+            met.append(float(collided))
+
+        environment.step(go)
+
+        record = environment.record()
+        assert record.collided == met
+        np.testing.assert_allclose(record.path[1:], stepped, atol=1e-9)
+        num_straight += not any(met)
+    assert 0 < num_straight < len(episodes) * 12
 
 
 def test_an_episode_ends_after_so_many_decisions_as_if_stopped(episodes):
