@@ -107,6 +107,35 @@ def scan_shards(folder: str, names: Sequence[str]) -> ShardIndex:
     )
 
 
+def says_the_same(shard: str, sample: ShardSample, classes: Sequence[str]) -> bool:
+    """Whether the texts of a sample in its shard say what the index says of it.
+
+    Raises:
+        OSError: If they cannot be read.
+    """
+    found = _Found(sample.key, sample.members)
+    for suffix, (start, size) in sample.members.items():
+        kind = suffix.rpartition(".")[2].lower()
+        if kind in _TEXTS and size <= _MOST_TEXT_BYTES:
+            found.texts[kind] = storage.read_range(shard, start, size)
+    if not found.texts:
+        return True
+    try:
+        records, _ = _records(shard, found)
+    except AnnotationError:
+        return False
+    if not found.label:
+        return records == sample.records
+    told = tuple({k: v for k, v in facts.items() if k != "labels"} for facts in sample.records)
+    labels = [label for facts in sample.records for label in facts.get("labels", ())]
+    return told == records and all(_names(found.label, label, classes) for label in labels)
+
+
+def _names(text: str, label: int, classes: Sequence[str]) -> bool:
+    is_id = text.isdecimal() and len(text) < 20 and int(text) == label
+    return is_id or text in classes[label : label + 1]
+
+
 def _numbered(folder: str, own_classes: dict[str, str]) -> dict[int, str]:
     """Read the class names that samples bring along, by their ids."""
     for number, name in own_classes.items():

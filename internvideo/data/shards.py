@@ -20,7 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from internvideo.data.annotations import files
 from internvideo.data.shard_index import FORMAT, INDEX_NAME, Shard, ShardIndex, parse_index
-from internvideo.data.shard_scan import media_suffix, scan_shards
+from internvideo.data.shard_scan import media_suffix, says_the_same, scan_shards
 from internvideo.errors import AnnotationError
 from internvideo.reading import parse_json, why_no_file
 from internvideo.values import Annotations, Member, Record
@@ -31,6 +31,7 @@ _log = logging.getLogger(__name__)
 
 _GLOB = re.compile(r"[*?\[]")
 _MOST_SHARDS = 1_000_000
+_MOST_COMPARED = 32
 
 
 @files.reader
@@ -50,7 +51,8 @@ def read_shards(
     """
     folder, only = _split(str(path))
     sizes = _sizes(folder)
-    if index is None and INDEX_NAME not in sizes:
+    has_index = index is not None or INDEX_NAME in sizes
+    if not has_index:
         found = scan_shards(folder, _tars(folder, sizes, only))
         _log.info(
             "%s has no %s; looked through %d shards. To be quicker next time: internvideo data "
@@ -69,6 +71,8 @@ def read_shards(
     )
     if not records:
         raise AnnotationError(f"{path}: holds no sample with a video or picture")
+    if has_index and not storage.is_url(folder):
+        _compare_texts(folder, shards, sizes, found.classes)
     return Annotations(records=records, classes=found.classes)
 
 
@@ -192,6 +196,28 @@ def _compare(file: str, shards: Sequence[Shard], sizes: dict[str, int]) -> None:
             missing,
             total,
         )
+
+
+def _compare_texts(
+    folder: str, shards: Sequence[Shard], sizes: dict[str, int], classes: Sequence[str]
+) -> None:
+    """Refuse an index that says other things than its shards: of some, the first and last sample.
+
+    Shards packed anew may have the sizes and names of the old ones.
+    """
+    whole = [s for s in shards if s.samples and sizes.get(s.name) == s.size]
+    for shard in whole[:: 1 + len(whole) // _MOST_COMPARED]:
+        file = f"{folder}/{shard.name}"
+        for sample in {s.key: s for s in (shard.samples[0], shard.samples[-1])}.values():
+            try:
+                is_same = says_the_same(file, sample, classes)
+            except OSError as error:
+                raise AnnotationError(f"{file}: cannot be read ({error})") from None
+            if not is_same:
+                raise AnnotationError(
+                    f"{file}: says other things of {sample.key} than the index; the shards were "
+                    "written anew, write the index again with `internvideo data shards --index`"
+                )
 
 
 def _records(folder: str, shard: Shard, num_classes: int) -> Iterator[Record]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from internvideo.errors import DecodeError
@@ -50,17 +50,33 @@ def candidates(path: str | Path) -> list[tuple[Path, bool]]:
         return [(path, True)]
     if not path.is_dir():
         raise DecodeError(f"{path}: no such file or folder; check the path")
-    return [
+    folders: list[Path] = []
+    named = sorted(without_mac_files(path, on_folder=folders.append))
+    found = [
         (file, has_video_name(file))
-        for file in sorted(without_mac_files(path))
+        for file in named
         if file.is_file() and (has_video_name(file) or not _OTHER_NAME.search(file.name))
     ]
+    _name_others(path, "are folders", folders)
+    _name_others(path, "are links to nothing", (p for p in named if not p.exists()))
+    _name_others(path, "are pipes or devices", (p for p in named if p.exists() and not p.is_file()))
+    return found
 
 
-def without_mac_files(folder: Path) -> Iterator[Path]:
+def _name_others(home: Path, what: str, paths: Iterable[Path]) -> None:
+    """Say what has a video's name and is no file."""
+    odd = [path for path in paths if has_video_name(path)]
+    if odd:
+        shown = min(odd).relative_to(home)
+        _log.warning("%s: %d with names of videos %s, such as %s", home, len(odd), what, shown)
+
+
+def without_mac_files(
+    folder: Path, *, on_folder: Callable[[Path], object] | None = None
+) -> Iterator[Path]:
     """Go through the files below a folder but for what unpacking on a Mac leaves behind."""
     num_skipped = 0
-    for file in files_below(folder):
+    for file in files_below(folder, on_folder=on_folder):
         if is_mac_file(file.relative_to(folder).as_posix()):
             num_skipped += 1
         else:

@@ -208,10 +208,13 @@ def _ask(url: str, request: Callable[[Any, str], Result]) -> Result:
     raise AssertionError("the last attempt returns or raises")
 
 
-def files_below(folder: str | Path) -> Iterator[Path]:
+def files_below(
+    folder: str | Path, *, on_folder: Callable[[Path], object] | None = None
+) -> Iterator[Path]:
     """Go through all files, also in linked folders; a link to a folder around it is left out.
 
     So are names that are not UTF-8, which no report or manifest can hold; the log names them.
+    `on_folder` is called with each folder inside.
     """
     num_unnamed, first = 0, ""
     for home, folders, names in os.walk(folder, followlinks=True):
@@ -222,6 +225,9 @@ def files_below(folder: str | Path) -> Iterator[Path]:
             for name in folders
             if not (here / name).is_symlink() or not real.is_relative_to((here / name).resolve())
         ]
+        if on_folder is not None:
+            for name in folders:
+                on_folder(here / name)
         for name in names:
             if is_text(file := here / name):
                 yield file

@@ -390,19 +390,48 @@ def test_shards_of_other_tools_are_read(tmp_path):
 
 def test_a_shard_rewritten_in_another_order_gives_no_video_its_neighbours_label(tmp_path):
     members = []
-    for number in range(3):
+    for number in range(4):
         members += [(f"{number}.png", picture((number, 2, 3))), (f"{number}.cls", b"%d" % number)]
     assert len({len(data) for _, data in members[::2]}) == 1
     write_tar(tmp_path / "a.tar", members)
     index_shards(str(tmp_path))
-    write_tar(tmp_path / "a.tar", [members[place] for place in (2, 3, 0, 1, 4, 5)])
+    write_tar(tmp_path / "a.tar", [members[place] for place in (0, 1, 4, 5, 2, 3, 6, 7)])
 
-    first, _, last = read_shards(tmp_path).records
+    _, second, _, last = read_shards(tmp_path).records
 
-    with pytest.raises(DecodeError, match=r"0\.png: at bytes .* lies 1\.png; the shard was"):
-        open_video(first)
+    with pytest.raises(DecodeError, match=r"1\.png: at bytes .* lies 2\.png; the shard was"):
+        open_video(second)
     with open_video(last) as video:
-        assert video.frames([0]).frames[0, 0, 0].tolist() == [2, 2, 3]
+        assert video.frames([0]).frames[0, 0, 0].tolist() == [3, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("cls", (b"1", b"0")), ("txt", (b"a dog", b"a cat"))],
+    ids=["label", "text"],
+)
+def test_shards_written_anew_with_the_old_names_are_noticed(before, after, tmp_path):
+    def write(texts):
+        members = []
+        for number, text in enumerate(texts):
+            members += [(f"{number}.png", picture()), (f"{number}.{before}", text)]
+        write_tar(tmp_path / "a.tar", members)
+
+    write(after)
+    index_shards(str(tmp_path))
+    assert len(read_shards(tmp_path).records) == 2
+    write(after[::-1])
+
+    with pytest.raises(AnnotationError, match=r"a\.tar: says other things of 0 than the index; th"):
+        read_shards(tmp_path)
+
+
+def test_shards_of_ours_with_other_labels_are_noticed(shards):
+    index = shards / "index.jsonl"
+    index.write_text(index.read_text().replace('"labels":[0]', '"labels":[1]'))
+
+    with pytest.raises(AnnotationError, match=r"says other things of 0+ than the index"):
+        read_shards(shards)
 
 
 @pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])

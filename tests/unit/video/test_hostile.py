@@ -334,14 +334,19 @@ def test_hdr_is_named(tmp_path):
     assert "hdr-not-tone-mapped" in examine(tmp_path / "hdr.mkv").facts
 
 
-def test_a_scan_goes_on_beside_odd_files(clip, tmp_path):
+def test_a_scan_goes_on_beside_odd_files(clip, tmp_path, caplog):
     with_sample_entry(clip, tmp_path / "encrypted.mp4", b"encv")
     (tmp_path / "list.mp4").write_text("#EXTM3U\n#EXTINF:2,\nhttp://127.0.0.1:1/a.ts\n")
     (tmp_path / "good.mp4").write_bytes(clip.read_bytes())
     os.mkfifo(tmp_path / "pipe.mp4")
+    (tmp_path / "gone.mp4").symlink_to("nowhere.mp4")
+    (tmp_path / "folder.mov").mkdir()
 
     health = {file.path.name: file.status for file in scan(tmp_path)}
     assert health == {"encrypted.mp4": "unreadable", "good.mp4": "ok", "list.mp4": "unreadable"}
+    assert "1 with names of videos are folders, such as folder.mov" in caplog.text
+    assert "1 with names of videos are links to nothing, such as gone.mp4" in caplog.text
+    assert "1 with names of videos are pipes or devices, such as pipe.mp4" in caplog.text
 
 
 def test_a_file_whose_name_is_not_utf8_is_read_and_reported(clip, tmp_path, caplog):
