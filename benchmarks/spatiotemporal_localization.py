@@ -1,7 +1,8 @@
 """What spatiotemporal localization costs, and whether it learns who does what.
 
     python benchmarks/spatiotemporal_localization.py            # evaluator, RoIAlign, cost
-    python benchmarks/spatiotemporal_localization.py --learn 3  # and three seeds of learning
+    internvideo data actors --out runs/actors --size 500
+    python benchmarks/spatiotemporal_localization.py --learn 3 --actors runs/actors  # and learning
 
 The evaluator and RoIAlign are run side by side with the obvious loops over frames and classes, over
 bins and samples. A minute of video has a key frame a second, with 1, 5 and 20 boxes.
@@ -15,7 +16,8 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,13 +31,10 @@ from internvideo.models import ENCODERS, roi_align
 from internvideo.recipes import recipe
 from internvideo.tasks import BoxClassifier, BoxData, SpatiotemporalLocalization
 from internvideo.tasks.spatiotemporal_localization import open_detector
+from internvideo.tasks.spatiotemporal_localization.result import truth_rows
+from internvideo.values import Record
 from internvideo.video import open_video
 from internvideo.video.sampling import key_frame_clip
-
-SMALLER = [
-    *("stage.model.encoder.side_px=64", "stage.model.test_side_px=64"),
-    *("stage.model.encoder.width=64", "stage.model.encoder.depth=3"),
-]
 
 
 def timed(call: Callable[[], object], repeats: int) -> float:
@@ -230,38 +229,56 @@ def whole_frames(source: Path, folder: Path) -> None:
         )
 
 
-def learn(num_seeds: int, num_steps: int, num_videos: int) -> None:
+def best_of_clips(records: Sequence[Record], num_classes: int) -> float:
+    """What no answer for a whole clip exceeds: of each class, its share of the boxes there."""
+    truth = truth_rows(records)
+    boxes, known = Counter(truth.frames), Counter(zip(truth.frames, truth.classes, strict=True))
+    rows = [
+        (frame, xyxy, label, count / boxes[frame])
+        for (frame, label), count in known.items()
+        for at, xyxy in zip(truth.frames, truth.xyxy, strict=True)
+        if at == frame
+    ]
+    frames, xyxy, classes, scores = zip(*rows, strict=True)
+    found = BoxRows(
+        frames=frames, xyxy=np.stack(xyxy), classes=np.array(classes), scores=np.array(scores)
+    )
+    return mean_over_classes(frame_average_precision(truth, found, range(num_classes)))
+
+
+def learn(num_seeds: int, num_steps: int, actors: Path, start: Path | None) -> None:
+    """Train with boxes and with whole frames, from the same start, and compare on test videos."""
     task, scores = SpatiotemporalLocalization(), {"boxes": [], "clip": [], "priors": []}
     with tempfile.TemporaryDirectory() as made:
+        whole = Path(made) / "whole"
+        whole_frames(actors, whole)
+        data = BoxData(data=str(actors), split="test").read()
+        best = best_of_clips(data.annotations.records, len(data.annotations.classes))
+        print(f"the best that one answer for a clip can have: {best:.3f}", flush=True)
+        known = json.loads((actors / "priors.json").read_text())
         for seed in range(num_seeds):
-            here, began = Path(made) / str(seed), time.process_time()
-            here.mkdir()
-            actors, whole = here / "actors", here / "whole"
-            words = ["--size", str(num_videos), "--seed", str(seed)]
-            assert run_command(["data", "actors", "--out", str(actors), *words]) == 0
-            whole_frames(actors, whole)
-            settings = [*SMALLER, f"seed={seed}", f"training.num_steps={num_steps}"]
+            began = time.process_time()
+            settings = [f"seed={seed}", f"training.num_steps={num_steps}"]
             settings += [
-                f"training.evaluate_every={num_steps}",
-                "training.optimiser.warmup_steps=10",
+                f"training.{name}_every={num_steps}" for name in ("evaluate", "checkpoint")
             ]
+            if start is not None:
+                settings.append(f"stage.initial_weights={start}")
             sets = [word for one in settings for word in ("--set", one)]
-            data = BoxData(data=str(actors), split="test").read()
             for name, folder, kind in (
                 ("boxes", actors, BoxClassifier),
                 ("clip", whole, Everywhere),
             ):
-                out = here / name
+                out = Path(made) / f"{name}-{seed}"
                 command = ["train", "spatiotemporal_tiny_playground", "--data", str(folder)]
                 assert run_command([*command, "--out", str(out), *sets]) == 0
                 model = kind.from_pretrained(load_pretrained(out), source=str(out))
                 scores[name].append(task.evaluate(model, data).scores["map/true_boxes"])
-            known = json.loads((actors / "priors.json").read_text())
-            guess = Priors.from_pretrained(load_pretrained(here / "boxes"), source="priors")
+                print(seed, name, f"{scores[name][-1]:.3f}", flush=True)
+            guess = Priors.from_pretrained(load_pretrained(out), source="priors")
             guess.priors = torch.tensor([known[name] for name in guess.classes])
             scores["priors"].append(task.evaluate(guess, data).scores["map/true_boxes"])
-            now = {name: round(values[-1], 3) for name, values in scores.items()}
-            print(seed, now, f"{time.process_time() - began:.0f} processor seconds", flush=True)
+            print(seed, f"{time.process_time() - began:.0f} processor seconds", flush=True)
     for name, values in scores.items():
         print(f"{name:<7} {statistics.mean(values):.3f}  ({min(values):.3f} to {max(values):.3f})")
 
@@ -269,13 +286,16 @@ def learn(num_seeds: int, num_steps: int, num_videos: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--learn", type=int, default=0, metavar="SEEDS")
-    parser.add_argument("--steps", type=int, default=1500)
-    parser.add_argument("--videos", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--actors", type=Path, help="a folder that `internvideo data actors` made")
+    parser.add_argument("--start", type=Path, help="a run on the playground's single actions")
     parser.add_argument("--networks", nargs="*", default=["tiny", "ViT-B"])
     parser.add_argument("--video", type=Path, help="a real video, to decode")
     parser.add_argument("--detector", help="an ONNX file of a detector")
     parser.add_argument("--only-learn", action="store_true")
     given = parser.parse_args()
+    if given.learn and given.actors is None:
+        parser.error("--learn wants --actors, a folder that `internvideo data actors` made")
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     torch.manual_seed(0)
     if not given.only_learn:
@@ -286,7 +306,7 @@ def main() -> None:
         if given.video is not None:
             cost_around_it(given.video, given.detector)
     if given.learn:
-        learn(given.learn, given.steps, given.videos)
+        learn(given.learn, given.steps, given.actors, given.start)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Any, TypeVar
@@ -106,8 +106,10 @@ class FrameCache:
         """
         ranks = _Ranks(index=0, count=1) if shared else _ranks_of_machine()
         known: dict[tuple[object, ...], int] = {}
-        places = [known.setdefault(record.clip, len(known)) for record in records]
-        clips = list({record.clip: record for record in records}.values())
+        # Key frames of a video share its frames.
+        kept = [replace(record, key_s=None) for record in records]
+        places = [known.setdefault(record.clip, len(known)) for record in kept]
+        clips = list({record.clip: record for record in kept}.values())
         own = range(ranks.index, len(clips), ranks.count)
         with ThreadPoolExecutor(num_threads) as pool:
             found = list(pool.map(lambda place: _measure(clips[place], short_side_px), own))

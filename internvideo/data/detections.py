@@ -109,7 +109,15 @@ Row = tuple[str, str, float, XYXY, float]  # place, video, seconds, box, score
 
 
 def _of_csv(path: Path) -> Iterator[Row]:
-    for line, row in files.csv_rows(path):
+    rows = list(files.csv_rows(path))
+    # Numbers of two actors pass for scores, but a detector is not so sure of everything.
+    if all(len(row) == 8 and row[6] and row[7] in ("0", "1") for _, row in rows):
+        raise AnnotationError(
+            f"{path}, line {rows[0][0]}: the last field is 0 or 1 beside an action, as in all "
+            "rows; is this a file of annotations? Those end with an actor, detections with a "
+            "score (leave field 7 empty where all scores are 0 or 1)"
+        )
+    for line, row in rows:
         where = f"{path}, line {line}"
         if len(row) not in (7, 8):
             raise AnnotationError(

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, UInt8
+from jaxtyping import Float, Float64, Int64, UInt8
 from torch import Tensor
 
 from internvideo.data.datasets import ClipDataset
@@ -44,11 +44,6 @@ class KeyFrameDataset(ClipDataset):
                 "data.augment turns and shifts frames but not the boxes in them; set "
                 "data.augment.num_ops=0, which leaves jitter and erasing"
             )
-        if self.config.cache_mb:
-            raise ConfigError(
-                "data.cache_mb keeps whole videos, and key frames need little of them; set "
-                "data.cache_mb=0"
-            )
 
     def name_of(self, record: Record) -> str:
         return f"{record.video} at {record.key_s:g} s"
@@ -56,22 +51,34 @@ class KeyFrameDataset(ClipDataset):
     def _window(
         self, index: int, rng: np.random.Generator
     ) -> tuple[UInt8[Tensor, "t h w 3"], Float64[Tensor, " t"]]:
-        record, config = self.records[index], self.config
+        record = self.records[index]
         assert record.key_s is not None
+        kept = None if self.cache is None else self.cache.frames(index)
+        if self.cache is not None and kept is not None:
+            times = self.cache.timestamps_s(index)
+            # Of a part of a video, or at its very end, the video itself says what is on screen.
+            if record.start_s is record.end_s is None and 0 <= record.key_s <= times[-1]:
+                numbers = self._numbers(record, times, rng)
+                return kept[numbers], torch.from_numpy(times[numbers])
         with open_video(record) as video:
             check_moment(video, record.key_s)
-            numbers = key_frame_clip(
-                video.timestamps_s,
-                record.key_s,
-                clip_frames=self.num_frames,
-                stride_frames=config.stride_frames,
-                rate_fps=config.clip_rate_fps,
-                is_last=record.end_s == record.key_s,
-            )
-            if config.shuffled:
-                numbers = rng.permutation(numbers)
+            numbers = self._numbers(record, video.timestamps_s, rng)
             clip = video.frames(numbers.tolist(), short_side_px=self.short_side_px)
             return clip.frames, torch.from_numpy(video.timestamps_s[numbers])
+
+    def _numbers(
+        self, record: Record, times: Float64[np.ndarray, " f"], rng: np.random.Generator
+    ) -> Int64[np.ndarray, " t"]:
+        assert record.key_s is not None
+        numbers = key_frame_clip(
+            times,
+            record.key_s,
+            clip_frames=self.num_frames,
+            stride_frames=self.config.stride_frames,
+            rate_fps=self.config.clip_rate_fps,
+            is_last=record.end_s == record.key_s,
+        )
+        return rng.permutation(numbers) if self.config.shuffled else numbers
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -133,10 +133,10 @@ def spatiotemporal_tiny_playground() -> Run:
     """Several actors in one video, from scratch; minutes. `internvideo data actors` makes them."""
     encoder = MaskedEncoderConfig(
         num_frames=8,
-        side_px=96,
+        side_px=64,
         tubelet=Tubelet(time=2, height=8, width=8),
-        width=96,
-        depth=4,
+        width=64,
+        depth=3,
         num_heads=4,
         final_norm=True,
     )
@@ -147,7 +147,7 @@ def spatiotemporal_tiny_playground() -> Run:
                 encoder=encoder,
                 front_end=MaskedFrontEndConfig(frame_differences=True),
                 num_classes=11,
-                test_side_px=96,
+                test_side_px=64,
             ),
             reduction="mean",
         ),
@@ -155,11 +155,12 @@ def spatiotemporal_tiny_playground() -> Run:
             source=".",
             format="ava",
             root="runs/actors",
-            stride_frames=4,
+            stride_frames=5,
             clip_rate_fps=16.0,
             crop="centre",
             # Mirroring a clip would turn its actions into others.
             flip=False,
+            cache_mb=1024,
         ),
         training=TrainingConfig(
             num_steps=1500,

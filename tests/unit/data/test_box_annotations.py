@@ -251,6 +251,12 @@ def test_detections_of_all_three_forms_agree(tmp_path):
         assert boxes.scores.tolist() == [0.9]
 
 
+def test_scores_of_0_and_1_are_taken_without_actions(tmp_path):
+    found = detections(tmp_path, "d.csv", f"b,3,{GOOD},,1\nb,4,{GOOD},,0\n")
+
+    assert [boxes.scores.tolist() for boxes in found.values()] == [[1.0], [0.0]]
+
+
 def test_detections_that_reach_out_are_cut(tmp_path):
     found = detections(tmp_path, "d.csv", "b,3,-0.1,0.5,0.6,1.2,0.4\n")
 
@@ -262,6 +268,7 @@ def test_detections_that_reach_out_are_cut(tmp_path):
     [
         (f"b,3,{GOOD},,nan", "line 1: score is 'nan', expected a number"),
         (f"b,3,{GOOD},12,17", "score is 17, expected 0 to 1; is this a file of annotations?"),
+        (f"b,3,{GOOD},12,0\nb,4,{GOOD},9,1", "line 1: the last field is 0 or 1 beside an action"),
         (f"b,3,{GOOD},,high", "score is 'high', expected a number"),
         ("b,3,2,3,90,80,,0.5", "seems to be in pixels"),
         ("b,3,0.5,0.2,0.1,0.9,,0.5", "corners swapped"),

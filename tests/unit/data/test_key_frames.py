@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from internvideo.data import VideoData
+from internvideo.data.cache import FrameCache
 from internvideo.data.key_frames import BoxTargets, KeyFrameDataset, jitter_boxes
 from internvideo.errors import ConfigError, DecodeError
 from internvideo.values import Annotations, Box, Record, View
@@ -100,18 +101,35 @@ def test_a_key_frame_beyond_the_end_is_named(tmp_path):
     assert "no frame at 95 s, the video runs from 0 to 1." in reason
 
 
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"augment": AugmentConfig()}, "set data.augment.num_ops=0"),
-        ({"cache_mb": 1}, "set data.cache_mb=0"),
-    ],
-)
-def test_what_would_part_boxes_from_frames_is_refused(change, said):
-    with pytest.raises(ConfigError, match=said):
+def test_clips_of_kept_videos_are_the_same(tmp_path):
+    path = tmp_path / "odd.mkv"
+    write_odd_video(path, TIMES_MS)
+    records = tuple(Record(video=path, key_s=key_s) for key_s in (0.0, 0.3, 0.8, 95.0))
+    cache = FrameCache.fill(records, short_side_px=64, budget_mb=8, shared=False)
+    assert cache is not None and cache.timestamps_s(0) is cache.timestamps_s(2)
+
+    decoded, kept = (
+        KeyFrameDataset(
+            Annotations(records=records),
+            VideoData(source=""),
+            num_frames=4,
+            side_px=64,
+            training=False,
+            cache=one,
+        )
+        for one in (None, cache)
+    )
+
+    for index in range(4):
+        assert torch.equal(decoded.sample(index).views, kept.sample(index).views)
+        assert decoded.sample(index).broken == kept.sample(index).broken
+
+
+def test_what_would_part_boxes_from_frames_is_refused():
+    with pytest.raises(ConfigError, match=r"set data\.augment\.num_ops=0"):
         KeyFrameDataset(
             Annotations(records=(Record(video=Path("a.mp4"), key_s=1.0),)),
-            VideoData(source="", **change),
+            VideoData(source="", augment=AugmentConfig()),
             num_frames=4,
             side_px=64,
             training=True,
