@@ -85,7 +85,8 @@ class _OfTasks:
 OF_TASKS = {
     "evaluate": "Evaluate a trained model by a task's official protocol, and report what could not "
     "be scored.\n\nExample: internvideo evaluate retrieval runs/b --data test.csv --format webvid",
-    "predict": "Run a trained model on videos: their class, the best matching text, a caption.\n\n"
+    "predict": "Run a trained model on videos: classes, captions, answers, moments, who does "
+    "what.\n\n"
     "Example: internvideo predict captioning clip.mp4 --model runs/b",
 }
 
