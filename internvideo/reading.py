@@ -26,7 +26,7 @@ OTHER_SHAPE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticErr
 # All that numpy has been seen to raise at a damaged array or archive of arrays.
 BROKEN_ARRAY = (
     *(OSError, ValueError, EOFError, KeyError, TypeError, OverflowError, MemoryError),
-    *(RecursionError, SyntaxError, NotImplementedError),
+    *(RuntimeError, SyntaxError),  # also RecursionError, NotImplementedError
     *(struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error),
 )
 

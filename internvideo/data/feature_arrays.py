@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import io
 import pickle
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -121,7 +122,9 @@ def _read_pickle(path: Path) -> Any:
     check_pickle(content)
     content.seek(0)
     try:
-        return _ArrayUnpickler(content, encoding="latin1").load()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # numpy's, of what damaged bytes ask of it
+            return _ArrayUnpickler(content, encoding="latin1").load()
     except (
         *(AttributeError, IndexError, ImportError, KeyError, TypeError, UnicodeError),
         *(MemoryError, OverflowError),

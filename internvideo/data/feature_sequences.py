@@ -24,6 +24,8 @@ from internvideo.data.feature_files import described, read_features, side_car
 from internvideo.errors import ConfigError, DecodeError
 from internvideo.values import Segment
 
+_MOST = 1e12  # of seconds and frames a second
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FeatureGrid:
@@ -235,7 +237,7 @@ class FeatureSource:
         try:
             model, request = document["model"], document["request"]
             windows = request["windows"]
-            return cls(
+            found = cls(
                 model_type=model["type"],
                 model_sha256=model["sha256"],
                 pooling=request["pooling"],
@@ -248,6 +250,14 @@ class FeatureSource:
             raise DecodeError(
                 f"{side_car(path)}: does not say {error}; extract the video again"
             ) from None
+        counts = (found.num_frames, found.stride_frames, found.num_channels)
+        if not all(type(count) is int and count > 0 for count in counts) or not (
+            found.rate_fps == "native" or _is_positive(found.rate_fps)
+        ):
+            raise DecodeError(
+                f"{side_car(path)}: its windows are no frames at a rate; extract the video again"
+            )
+        return found
 
     def check(self, path: Path, expected: FeatureSource) -> None:
         """Raise `ConfigError` naming the first thing in which the file differs from `expected`."""
@@ -308,9 +318,12 @@ def read_extracted(
     if len(videos) > 1:
         raise DecodeError(f"{paths[0]}: features of different videos are joined: {sorted(videos)}")
     features, grid = _joined([str(path) for path in paths], read)
-    duration_s = float(documents[0]["video"]["duration_s"])
     sequence = FeatureSequence.of(
-        videos.pop(), features, grid, duration_s=duration_s, segments=segments
+        videos.pop(),
+        features,
+        grid,
+        duration_s=_said_of_video(Path(paths[0]), documents[0], "duration_s"),
+        segments=segments,
     )
     return sequence, tuple(sources)
 
@@ -318,10 +331,26 @@ def read_extracted(
 def _grid_of(path: Path, document: Mapping[str, Any], source: FeatureSource) -> FeatureGrid:
     try:
         starts = np.array([row["start_s"] for row in document["rows"]], dtype=np.float64)
-        native_fps = float(document["video"]["rate_fps"])
-    except (KeyError, TypeError, ValueError):
-        raise DecodeError(f"{side_car(path)}: does not say the times of its rows") from None
+    except (KeyError, TypeError, ValueError, OverflowError):
+        starts = np.array([np.nan])
+    if not (np.abs(starts) <= _MOST).all():
+        raise DecodeError(f"{side_car(path)}: does not say the times of its rows")
+    native_fps = _said_of_video(path, document, "rate_fps")
     return grid_of_windows(path, starts, source, native_fps=native_fps)
+
+
+def _said_of_video(path: Path, document: Mapping[str, Any], name: str) -> float:
+    video = document.get("video")
+    found = video.get(name) if isinstance(video, Mapping) else None
+    if not _is_positive(found):
+        raise DecodeError(
+            f"{side_car(path)}: {name} of its video is {found!r:.40}; extract the video again"
+        )
+    return float(found)
+
+
+def _is_positive(value: Any) -> bool:
+    return isinstance(value, int | float) and 0 < value <= _MOST
 
 
 def grid_of_windows(

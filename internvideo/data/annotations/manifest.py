@@ -12,7 +12,8 @@ from __future__ import annotations
 import csv
 import io
 import logging
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from internvideo.data.annotations import files
@@ -46,7 +47,8 @@ def read_manifest(
         classes: Class names in the order of their ids, or the file of them; without it those
             found, sorted.
         label_separator: What stands between the labels of a video that has several, such as "|";
-            without it a cell is one label, whatever is in it.
+            without it a cell is one label; cells that plainly hold several are refused, unless
+            `classes` names them.
     """
     path = Path(path)
     root = path.parent if root is None else Path(root)
@@ -64,6 +66,8 @@ def read_manifest(
         cells.append((line, cell))
     if not cells:
         raise AnnotationError(f"{path}: has a header and no record")
+    if not label_separator and not classes:
+        _refuse_several(path, [(line, cell.get("label", "")) for line, cell in cells])
     several = [_labels(cell.get("label", ""), label_separator) for _, cell in cells]
     names, ids = files.resolve_labels(
         path,
@@ -198,6 +202,20 @@ def _question(cell: Mapping[str, str]) -> dict[str, str | None]:
         "question_kind": cell.get("kind") or question_kind(question),
         "answer": cell.get("answer") or None,
     }
+
+
+def _refuse_several(path: Path, labels: Sequence[tuple[int, str]]) -> None:
+    """Refuse `run|jump` where `run` or `jump` is a label too, or a part of another one."""
+    names = {name for _, name in labels}
+    times = Counter(part for name in names for part in dict.fromkeys(_labels(name, "|")))
+    for line, name in labels:
+        if "|" in name and any(times[part] > 1 for part in _labels(name, "|")):
+            raise files.wrong(
+                path,
+                line,
+                f"label {name!r} holds several labels; finetune takes one a video, train several, "
+                'with stage.multi_label=true and data.options={label_separator="|"}',
+            )
 
 
 def _labels(cell: str, separator: str) -> list[str]:

@@ -38,6 +38,18 @@ def test_a_cell_holds_several_labels_where_a_separator_is_given(tmp_path):
     assert [r.labels for r in several.records] == [(1, 0), (), (2,)]
 
 
+@pytest.mark.parametrize("labels", [("run", "run|jump"), ("run|jump", "jump | sit")])
+def test_several_labels_in_a_cell_do_not_become_a_class(labels, tmp_path):
+    path = tmp_path / "several.csv"
+    path.write_text("path,label\n" + "".join(f"{i}.mp4,{name}\n" for i, name in enumerate(labels)))
+
+    with pytest.raises(
+        AnnotationError, match=r"label 'run\|jump' holds several labels; finetune t"
+    ):
+        read_manifest(path)
+    assert read_manifest(path, classes=labels).classes == labels
+
+
 def test_paths_are_relative_to_the_manifest(write):
     path = write("path\na/b c.mp4\n/elsewhere/d.mp4\n")
 
