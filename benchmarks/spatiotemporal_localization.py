@@ -286,7 +286,7 @@ def learn(num_seeds: int, num_steps: int, actors: Path, start: Path | None) -> N
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--learn", type=int, default=0, metavar="SEEDS")
-    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--steps", type=int, default=500)
     parser.add_argument("--actors", type=Path, help="a folder that `internvideo data actors` made")
     parser.add_argument("--start", type=Path, help="a run on the playground's single actions")
     parser.add_argument("--networks", nargs="*", default=["tiny", "ViT-B"])

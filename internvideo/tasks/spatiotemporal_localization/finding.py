@@ -64,8 +64,9 @@ class BoxRequest(VideoRequest):
     def __post_init__(self) -> None:
         super().__post_init__()
         if (self.boxes is None) == (self.detector is None):
-            said = "both are given" if self.boxes else "where are the actors?"
-            raise ConfigError(f"{said} {HOW_TO_GET_BOXES}")
+            if self.boxes is not None:
+                raise ConfigError("boxes come from --boxes or from --detector; leave one out")
+            raise ConfigError(f"where are the actors? {HOW_TO_GET_BOXES}")
         if self.every_s <= 0 or self.top < 1 or self.max_gap_s < 0:
             raise ConfigError(
                 f"every_s is {self.every_s}, top {self.top}, max_gap_s {self.max_gap_s}; expected "
