@@ -184,7 +184,7 @@ def cost_around_it(video: Path, detector: str | None) -> None:
     with open_video(video) as opened:
         last_s = float(opened.timestamps_s[-1])
         moments = np.arange(0.0, last_s, 1.0).tolist()
-        for frames, side_px in ((8, 96), (16, 256)):
+        for frames, side_px in ((8, 64), (16, 256)):
             began = time.process_time()
             for key_s in moments:
                 numbers = key_frame_clip(
