@@ -18,7 +18,7 @@ import math
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 from typing import Any, get_args
@@ -84,23 +84,31 @@ class Index:
 
     @classmethod
     def create(cls, folder: str | Path, settings: IndexSettings) -> Index:
-        """Make an empty index; raises `ConfigError` where there is one or the folder has files."""
+        """Make an empty index.
+
+        Raises:
+            ConfigError: There is one, or the folder has files.
+            CheckpointError: It cannot be written, as on a full disk.
+        """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         if any(path.name != ".lock" and path.suffix != ".new" for path in folder.iterdir()):
             raise ConfigError(f"{folder}: holds other files; choose a new or empty folder")
         beside = folder / f"{_DATABASE}.new"
-        beside.unlink(missing_ok=True)
-        database = sqlite3.connect(beside)
-        with database:
-            database.executescript(_SCHEMA)
-            values = {"format": FORMAT, "settings": asdict(settings), "generation": 0}
-            values |= {"next_row": 0, "revision": 0}
-            database.executemany(
-                "INSERT INTO meta VALUES (?, ?)", [(k, json.dumps(v)) for k, v in values.items()]
-            )
-        database.close()
-        beside.replace(folder / _DATABASE)
+        values = {"format": FORMAT, "settings": asdict(settings), "generation": 0}
+        values |= {"next_row": 0, "revision": 0}
+        rows = [(name, json.dumps(value)) for name, value in values.items()]
+        try:
+            beside.unlink(missing_ok=True)
+            with closing(sqlite3.connect(beside)) as database, database:
+                database.executescript(_SCHEMA)
+                database.executemany("INSERT INTO meta VALUES (?, ?)", rows)
+            beside.replace(folder / _DATABASE)
+        except (OSError, sqlite3.Error) as error:
+            beside.unlink(missing_ok=True)
+            raise CheckpointError(
+                f"{folder}: cannot be written ({error}); make room or choose another folder"
+            ) from error
         return cls(folder)
 
     def close(self) -> None:

@@ -9,6 +9,7 @@ import shutil
 import signal
 import sqlite3
 import time
+from contextlib import contextmanager
 
 import pytest
 
@@ -73,20 +74,37 @@ def test_killed_at_ten_moments_it_becomes_the_index_that_was_never_stopped(video
     assert everything(tmp_path / "killed") == everything(tmp_path / "whole")
 
 
+@contextmanager
+def largest_file(num_bytes):
+    """No file grows beyond this, as on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    usual = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, usual)
+
+
+def test_without_room_no_index_is_begun(tmp_path):
+    with (
+        largest_file(8_000),
+        pytest.raises(CheckpointError, match=r"full: cannot be written .*room"),
+    ):
+        new_index(tmp_path / "full", tmp_path, ColourModel())
+
+    assert not [path.name for path in (tmp_path / "full").iterdir() if path.name != ".lock"]
+
+
 def test_without_room_the_index_stays_as_it_was_and_goes_on_later(videos, tmp_path):
     model = ColourModel()
     with new_index(tmp_path / "whole", videos, model) as index:
         update_index(index, model, batch_size=4)
     index = new_index(tmp_path / "full", videos, model)
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    usual = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (120_000, before[1]))
-    try:
-        with pytest.raises(CheckpointError, match="make room and run the command again"):
-            update_index(index, model, batch_size=4)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, usual)
+    told = "make room and run the command again"
+    with largest_file(120_000), pytest.raises(CheckpointError, match=told):
+        update_index(index, model, batch_size=4)
 
     num_before = len(index.videos())
     assert 0 < num_before < 12
