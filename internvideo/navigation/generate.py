@@ -31,10 +31,11 @@ def make_episodes(
     Raises:
         ConfigError: The split is unknown or nothing is asked for.
     """
-    if split not in SPLITS or count < 1 or episodes_per_house < 1:
+    if split not in SPLITS:
+        raise ConfigError(f"split {split!r} of generated houses; there are {', '.join(SPLITS)}")
+    if count < 1 or episodes_per_house < 1:
         raise ConfigError(
-            f"{count} episodes of split {split!r}, {episodes_per_house} a house; give one or more, "
-            f"of {', '.join(SPLITS)}"
+            f"{count} episodes, {episodes_per_house} a house; give one or more of both"
         )
     made: list[NavigationEpisode] = []
     stream = list(SPLITS).index(split)

@@ -82,11 +82,20 @@ class Navigating:
 
 
 def _oracle() -> Navigating:
-    return Navigating(lambda hidden, open_model: Oracle(), name="shortest-path oracle")
+    return _baseline(Oracle, "shortest-path oracle")
 
 
 def _random() -> Navigating:
-    return Navigating(lambda hidden, open_model: RandomWalk(), name="random walk")
+    return _baseline(RandomWalk, "random walk")
+
+
+def _baseline(kind: type[Oracle | RandomWalk], name: str) -> Navigating:
+    def make(hidden: Hidden, open_model: OpenModel | None) -> Agent:
+        if hidden != "nothing":
+            raise ConfigError(f"a {name} reads no words and sees no pictures; leave out --hidden")
+        return kind()
+
+    return Navigating(make, name=name)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -344,6 +344,8 @@ def test_other_models_and_impossible_settings_are_refused():
         replace(MODEL, max_decisions=9)
     with pytest.raises(ConfigError, match="teacher_share 2"):
         NavigationTraining(model=MODEL, teacher_share=2.0)
+    with pytest.raises(ConfigError, match="a random walk reads no words"):
+        Navigation.without_weights["random"]().agent("pictures")
     with pytest.raises(ConfigError, match="counted from 1"):
         EpisodeRequest(episode=0)
     with pytest.raises(ConfigError, match="walks nothing"):
