@@ -6,7 +6,7 @@ For each seed the recipe navigation_tiny_rooms is trained as it is, and again wi
 the other (`stage.hidden`); each agent then walks the same episodes of houses that no seed trains
 in. With `--video-encoder RUN` an agent that has that encoder A's features besides is trained too.
 What is in `--out` already is not done again; a table of means and spreads ends it. With other
-`--steps` than the recipe's, predicted candidates begin and the teacher's share falls in proportion.
+`--steps` than the recipe's, predicted candidates begin after the same share of them.
 """
 
 from __future__ import annotations
@@ -74,8 +74,7 @@ def train(folder: Path, settings: list[str], options: argparse.Namespace) -> Non
     settings = [
         *settings,
         f"training.num_steps={options.steps}",
-        f"stage.predicted_from={options.steps // 4}",
-        f"stage.teacher_decay_steps={max(1, options.steps // 2)}",
+        f"stage.predicted_from={options.steps * 2 // 3}",
         f"stage.num_episodes={options.train_episodes}",
         "stage.num_eval_episodes=1",
         f"training.checkpoint_every={options.steps}",

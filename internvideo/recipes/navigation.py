@@ -100,8 +100,8 @@ def navigation_tiny_rooms() -> Run:
             num_eval_episodes=100,
             vocabulary_size=700,
             resamples_waypoints=False,
-            predicted_from=60,
-            teacher_decay_steps=120,
+            predicted_from=160,
+            teacher_share=0.9,
         ),
         data=VideoData(source="rooms", eval_split="val_unseen"),
         training=TrainingConfig(
