@@ -297,7 +297,7 @@ def test_frozen_encoders_are_seen_through_and_checked(episodes):
 
     class Found:
         model, kind, classes, tokenizer = MaskedEncoder(encoder), "masked-encoder", (), None
-        preprocessing = Preprocessing(num_frames=4, side_px=16)
+        preprocessing, provenance = Preprocessing(num_frames=4, side_px=16), {}
 
     config = replace(MODEL, video_encoder="runs/a", video_width=12, num_frames=4)
     frozen = FrozenEncoders(config, lambda name: Found, device=CPU)
@@ -328,7 +328,7 @@ def test_frozen_encoders_are_seen_through_and_checked(episodes):
 def test_other_models_and_impossible_settings_are_refused():
     class Other:
         model, kind, config, tokenizer = torch.nn.Linear(1, 1), "video-classifier", None, None
-        preprocessing, classes = None, ()
+        preprocessing, classes, provenance = None, (), {}
 
     with pytest.raises(
         CheckpointError, match="x: holds a video-classifier model, which walks nowhere"
