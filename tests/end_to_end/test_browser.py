@@ -19,11 +19,16 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def served(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("served")
+
+
+@pytest.fixture(scope="module")
+def address(served: Path) -> Iterator[str]:
     uvicorn = pytest.importorskip("uvicorn")
     from internvideo.web import Access, IndexService, create_app
 
-    folder = make_index(tmp_path_factory.mktemp("served"))
+    folder = make_index(served)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -170,3 +175,14 @@ def test_a_phone_shows_it_all(browser: Any, address: str) -> None:
     assert box["x"] >= 0 and box["x"] + box["width"] <= 390
     assert visit.errors == []
     visit.context.close()
+
+
+def test_a_video_damaged_since_says_so(visit: Visit, served: Path) -> None:
+    (served / "videos/sub/blue.mp4").write_bytes(b"no video any more")
+    visit.search("blue")
+    visit.page.locator("#moments button").first.click()
+    visit.page.wait_for_function("() => document.getElementById('trouble').textContent")
+    assert "cannot be played here" in visit.page.inner_text("#trouble")
+    visit.page.keyboard.press("Escape")
+    visit.search("red")
+    assert visit.page.locator("#moments button").count() > 0
