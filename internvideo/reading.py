@@ -26,7 +26,7 @@ OTHER_SHAPE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticErr
 # All that numpy has been seen to raise at a damaged array or archive of arrays.
 BROKEN_ARRAY = (
     *(OSError, ValueError, EOFError, KeyError, TypeError, OverflowError, MemoryError),
-    *(RuntimeError, SyntaxError),  # also RecursionError, NotImplementedError
+    *(RuntimeError, SyntaxError),  # and what is derived from them, such as too deep a nesting
     *(struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error),
 )
 

@@ -22,9 +22,9 @@ from internvideo.errors import ConfigError, TrainingError
 if TYPE_CHECKING:
     from internvideo.report import Page, Section
     from internvideo.runs import Run
-    from internvideo.tasks.shared import Validation
+    from internvideo.tasks.shared import CheckedVideos, FinetuningGuide, Validation
     from internvideo.training import Outcome
-    from internvideo.values import Record
+    from internvideo.values import Annotations, Record
 
 logger = logging.getLogger(__name__)
 
@@ -132,7 +132,6 @@ class Finetune:
     def _planned(self) -> tuple[Run, dict[str, Any]]:
         """Look at the videos, choose, and write down what was chosen."""
         from internvideo.cli.terminal import progress
-        from internvideo.data import grouped
         from internvideo.recipes import recipe
         from internvideo.runs import (
             choose_preset,
@@ -153,32 +152,11 @@ class Finetune:
                 f"{manifest}: is not of a run and stays as it is; choose another --out"
             )
         has_start = self.from_ is not None
-        choose_preset(
-            guide, self.preset, 0, has_start=has_start
-        )  # fails before anything is decoded
-        annotations = grouped(
-            guide.read(self.data, root=self.root, columns=self.columns),
-            self.groups,
-            source=self.data,
-            root=self.root,
-            columns=self.columns,
-        )
+        # Fails before anything is decoded.
+        choose_preset(guide, self.preset, 0, has_start=has_start)
+        annotations = self._annotations(guide, self.data)
         source = None if self.from_ is None else open_source(self.from_, self.out)
-        with progress("checking videos") as tell:
-            videos = guide.check(
-                annotations,
-                held_back_share=self.held_back,
-                decoded={"sample": _SAMPLE, "all": None, "none": 0}[self.check],
-                num_workers=self.workers,
-                seed=self.seed,
-                on_progress=tell,
-            )
-        warnings = (*videos.warnings, *self._about_start())
-        for warning in warnings:
-            logger.warning("%s", warning)
-        self._say(guide.summary(videos))
-        for line in _undivided(videos.annotations.records):
-            self._say(line)
+        videos, warnings = self._checked(guide, annotations)
         self.out.mkdir(parents=True, exist_ok=True)
         self._write({"task": self.task})  # from here on the folder is that of a run
         videos = guide.save(videos, manifest)
@@ -216,6 +194,41 @@ class Finetune:
         self._say(f"preset {choice.preset} ({choice.why}): {guide.presets[choice.preset].what}")
         self._write(told)
         return run, told
+
+    def _annotations(self, guide: FinetuningGuide, data: Path) -> Annotations:
+        """Read what was given, with its groups."""
+        from internvideo.data import grouped
+
+        return grouped(
+            guide.read(data, root=self.root, columns=self.columns),
+            self.groups,
+            source=data,
+            root=self.root,
+            columns=self.columns,
+        )
+
+    def _checked(
+        self, guide: FinetuningGuide, annotations: Annotations
+    ) -> tuple[CheckedVideos, tuple[str, ...]]:
+        """Decode videos as far as asked and divide them; what is left, and all warnings."""
+        from internvideo.cli.terminal import progress
+
+        with progress("checking videos") as tell:
+            videos = guide.check(
+                annotations,
+                held_back_share=self.held_back,
+                decoded={"sample": _SAMPLE, "all": None, "none": 0}[self.check],
+                num_workers=self.workers,
+                seed=self.seed,
+                on_progress=tell,
+            )
+        warnings = (*videos.warnings, *self._about_start())
+        for warning in warnings:
+            logger.warning("%s", warning)
+        self._say(guide.summary(videos))
+        for line in _undivided(videos.annotations.records):
+            self._say(line)
+        return videos, warnings
 
     def _about_start(self) -> list[str]:
         """Warn where a start that has seen generated videos alone is put on others."""
