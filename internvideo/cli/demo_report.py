@@ -138,7 +138,7 @@ def _add_rebuilt(page: Page, found: DemoResults) -> None:
     ratio = found.errors["error_ratio"]
     page.section("Rebuilt: hidden parts of a video (encoder A)")
     page.text(
-        "Encoder A gets the visible parts of the second row and predicts the hidden ones. Over "
+        "Encoder A gets the visible parts of a video and predicts the hidden ones. Over "
         f"{found.errors['clips']:.0f} videos its squared error is {ratio:.2f} of that of filling "
         "in the video's mean patch: 1 is no better than that, 0 is perfect."
     )
